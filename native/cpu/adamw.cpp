@@ -1,0 +1,135 @@
+// AdamW: Loshchilov and Hutter, arXiv 1711.05101. 8-bit states by blocks of 256: Dettmers et al., arXiv 2110.02861, in the
+// order of rounding of bitsandbytes 0.50 on the CPU: a state is stored as the code nearest to its position in 65536 steps of
+// [-1, 1], so that even 0 becomes the code nearest to 1 / 65535.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "operations.h"
+
+namespace so8t::SO8T_ISA {
+
+namespace {
+
+constexpr int64_t kStates = 256;  // that share one absmax
+constexpr int64_t kBlocksPerUnit = 64;
+
+struct Step {
+    float clip, beta1, beta2, rest1, rest2, decay, rate, correction, epsilon;
+};
+
+Step step_of(const so8t_adamw_params& p, float norm) {
+    Step s;
+    s.clip = 1;
+    if (p.max_norm > 0) s.clip = std::min(1.0f, static_cast<float>(p.max_norm) / (norm + 1e-6f));
+    s.beta1 = static_cast<float>(p.beta1);
+    s.beta2 = static_cast<float>(p.beta2);
+    s.rest1 = static_cast<float>(1 - p.beta1);
+    s.rest2 = static_cast<float>(1 - p.beta2);
+    s.decay = static_cast<float>(1 - p.learning_rate * p.weight_decay);
+    s.rate = static_cast<float>(-p.learning_rate / (1 - std::pow(p.beta1, static_cast<double>(p.step))));
+    s.correction = static_cast<float>(std::sqrt(1 - std::pow(p.beta2, static_cast<double>(p.step))));
+    s.epsilon = static_cast<float>(p.epsilon);
+    return s;
+}
+
+// One vector of parameters and its two moments.
+inline void update(const Step& s, vf gradient, vf& param, vf& m, vf& v) {
+    const vf g = gradient * set(s.clip);
+    m = fma(g, set(s.rest1), m * set(s.beta1));
+    v = v * set(s.beta2) + set(s.rest2) * g * g;
+    param = param * set(s.decay) + set(s.rate) * m / (sqrt(v) / set(s.correction) + set(s.epsilon));
+}
+
+// For each of 65536 positions in [-1, 1] the nearest code; the lower one in the middle.
+const uint8_t* table_of(CodeTable& t, const float* code) {
+    if (!t.code.empty() && std::memcmp(t.code.data(), code, 256 * sizeof(float)) == 0) return t.nearest.data();
+    for (int i = 1; i < 256; i++) {
+        if (!(code[i] >= code[i - 1])) fail("a code book is not ascending at %d", i);
+    }
+    t.code.assign(code, code + 256);
+    t.nearest.resize(65536);
+    int right = 0;
+    for (int i = 0; i < 65536; i++) {
+        const float value = static_cast<float>(i) / 65535.0f * 2.0f - 1.0f;
+        while (right < 256 && code[right] < value) right++;
+        int nearest = right;
+        if (right == 256) {
+            nearest = 255;
+        } else if (right > 0 && !(std::fabs(code[right] - value) < std::fabs(value - code[right - 1]))) {
+            nearest = right - 1;
+        }
+        t.nearest[static_cast<size_t>(i)] = static_cast<uint8_t>(nearest);
+    }
+    return t.nearest.data();
+}
+
+// Of one block: its largest magnitude, and each value's code.
+void quantize(const float* x, int64_t n, const uint8_t* nearest, uint8_t* out, float& absmax) {
+    vf most = set(0);
+    for_vectors(n, [&](int64_t j, auto k) { most = max(most, abs(load(x + j, k))); });
+    absmax = largest(most);
+    if (absmax == 0) {
+        std::memset(out, 0, static_cast<size_t>(n));
+        return;
+    }
+    const vf inverse = set(1.0f / absmax), one = set(1.0f), half = set(0.5f);
+    float at[kStates + W];
+    for (int64_t j = 0; j < n; j += W) {
+        const vf u = min(max(load(x + j) * inverse, -one), one);
+        store(at + j, fma((u + one) * half, set(65535.0f), half));
+    }
+    for (int64_t j = 0; j < n; j++) out[j] = nearest[static_cast<uint16_t>(static_cast<int>(at[j]))];
+}
+
+}  // namespace
+
+void adamw(Context& c, const so8t_adamw_params& p) {
+    check_size("n", p.n);
+    check_size("step", p.step, 1);
+    float* param = c.vector(p.param, "param", p.n, kF32).as<float>();
+    const float* gradient = c.vector(p.gradient, "gradient", p.n, kF32).as<float>();
+    const View m = c.vector(p.m, "m", p.n, kF32 | kU8);
+    const View v = c.vector(p.v, "v", p.n, only(m.dtype));
+    float norm = 0;
+    if (p.max_norm > 0) norm = c.vector(p.norm, "norm", 1, kF32).as<float>()[0];
+    const Step s = step_of(p, norm);
+    const int64_t blocks = ceil_div(p.n, kStates), units = ceil_div(blocks, kBlocksPerUnit);
+    if (m.dtype == SO8T_FLOAT32) {
+        c.parallel(units, [&](int64_t unit, Worker&) {
+            const int64_t begin = unit * kBlocksPerUnit * kStates, n = std::min(kBlocksPerUnit * kStates, p.n - begin);
+            float *w = param + begin, *first = m.as<float>() + begin, *second = v.as<float>() + begin;
+            for_vectors(n, [&](int64_t j, auto k) {
+                vf a = load(w + j, k), b = load(first + j, k), d = load(second + j, k);
+                update(s, load(gradient + begin + j, k), a, b, d);
+                store(w + j, a, k);
+                store(first + j, b, k);
+                store(second + j, d, k);
+            });
+        });
+        return;
+    }
+    float* absmax[2] = {c.vector(p.m_absmax, "m_absmax", blocks, kF32).as<float>(), c.vector(p.v_absmax, "v_absmax", blocks, kF32).as<float>()};
+    const float* code[2] = {c.vector(p.m_code, "m_code", 256, kF32).as<float>(), c.vector(p.v_code, "v_code", 256, kF32).as<float>()};
+    const uint8_t* nearest[2] = {table_of(c.code_tables[0], code[0]), table_of(c.code_tables[1], code[1])};
+    c.parallel(units, [&](int64_t unit, Worker&) {
+        for (int64_t block = unit * kBlocksPerUnit; block < blocks && block < (unit + 1) * kBlocksPerUnit; block++) {
+            const int64_t begin = block * kStates, n = std::min(kStates, p.n - begin);
+            uint8_t* states[2] = {m.as<uint8_t>() + begin, v.as<uint8_t>() + begin};
+            float moment[2][kStates + W] = {};
+            for (int i = 0; i < 2; i++) {
+                for (int64_t j = 0; j < n; j++) moment[i][j] = code[i][states[i][j]] * absmax[i][block];
+            }
+            for_vectors(n, [&](int64_t j, auto k) {
+                vf a = load(param + begin + j, k), b = load(moment[0] + j), d = load(moment[1] + j);
+                update(s, load(gradient + begin + j, k), a, b, d);
+                store(param + begin + j, a, k);
+                store(moment[0] + j, b, k);
+                store(moment[1] + j, d, k);
+            });
+            for (int i = 0; i < 2; i++) quantize(moment[i], n, nearest[i], states[i], absmax[i][block]);
+        }
+    });
+}
+
+}  // namespace so8t::SO8T_ISA

@@ -1,0 +1,71 @@
+// What the three attention operations share.
+#pragma once
+
+#include "weight.h"
+
+namespace so8t::SO8T_ISA {
+
+// Sequences are padded to whole vectors, and further where each shape costs a primitive.
+template <class T>
+int64_t padding(const Worker& w) {
+    return packs<T>(w) ? 16 : 32;
+}
+
+struct Shape {
+    int64_t rows, sequences, heads, kv_heads, head_dim, window;
+    float scale;
+};
+
+template <class P>
+Shape shape_of(const P& p) {
+    check_size("rows", p.rows);
+    check_size("sequences", p.sequences);
+    check_size("heads", p.heads, 1);
+    check_size("kv_heads", p.kv_heads, 1);
+    check_size("head_dim", p.head_dim, 1);
+    check_size("window", p.window);
+    if (p.heads % p.kv_heads != 0) fail("%lld heads do not divide among %lld key heads", static_cast<long long>(p.heads), static_cast<long long>(p.kv_heads));
+    return {p.rows, p.sequences, p.heads, p.kv_heads, p.head_dim, p.window, static_cast<float>(p.scale)};
+}
+
+// The right side of several products: packed once where the thread multiplies packed panels.
+template <class T>
+struct Operand {
+    const T* b;
+    int64_t ld, n, k;
+    bool turned;  // b is [n, k]
+    const T* packed = nullptr;
+
+    // room: packed_size(n, k) elements
+    Operand(Worker& w, const T* from, int64_t stride, int64_t columns, int64_t depth, bool turn, T* room) : b(from), ld(stride), n(columns), k(depth), turned(turn) {
+        if constexpr (sizeof(T) == 2) {
+            if (!packs<T>(w)) return;
+            if (turned) {
+                pack_nk(b, ld, n, k, room);
+            } else {
+                pack_kn(b, ld, n, k, room);
+            }
+            packed = room;
+        }
+    }
+
+    // c[m, n] = a[m, k] B (+ c)
+    void multiply(Worker& w, int64_t m, const T* a, int64_t lda, float* c, int64_t ldc, bool accumulate) const {
+        if constexpr (sizeof(T) == 2) {
+            if (packed) {
+                multiply_packed(m, n, k, a, lda, packed, c, ldc, accumulate);
+                return;
+            }
+        }
+        SO8T_ISA::multiply<T>(w, {m, n, k, dtype_of<T>(), a, lda, false, b, ld, turned, c, ldc, accumulate});
+    }
+};
+
+// int32 [sequences + 1], from 0 to rows, ascending
+const int32_t* boundaries_of(Context& c, const so8t_tensor& t, const Shape& s);
+
+// Columns [column, column + head_dim) of rows [first, first + n), rows up to `padded` zero.
+template <class T>
+void copy_head(const View& x, int64_t first, int64_t n, int64_t column, int64_t head_dim, T* y, int64_t padded);
+
+}  // namespace so8t::SO8T_ISA

@@ -1,0 +1,148 @@
+// With P = e^(scale q k^T - lse) and delta = sum(dout * out): dv = P^T dout, dS = scale P (dout v^T - delta), dk = dS^T q, dq = dS k.
+// Dao, arXiv 2307.08691. One unit owns a sequence's key head: nothing is added to by two threads, and sums have one order.
+// Scores are made transposed, [keys, queries], so that every product but dq's finds its operands as they lie; dq is made transposed.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "attention.h"
+
+namespace so8t::SO8T_ISA {
+
+namespace {
+
+constexpr int64_t kBlock = 128;  // queries and keys of one product
+
+struct Backward {
+    Shape s;
+    View q, k, v, out, lse, dout, dq, dk, dv;
+};
+
+// P^T and dS^T of keys [k0, k0 + n) by queries [q0, q0 + m), from their scores; m counts the padding.
+template <class T>
+void gradients(const Backward& b, const float* lse, const float* delta, const float* scores, const float* dp, T* p, T* ds, int64_t k0, int64_t n, int64_t q0, int64_t m,
+               int64_t window) {
+    const vf scale = set(b.s.scale);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t key = k0 + i;
+        const int64_t low = std::clamp<int64_t>(key - q0, 0, m), high = std::clamp<int64_t>(key + window - q0, 0, m);
+        T *prow = p + i * m, *srow = ds + i * m;
+        const float *score = scores + i * m, *d = dp + i * m;
+        if (low >= high) {
+            std::memset(static_cast<void*>(prow), 0, static_cast<size_t>(m) * sizeof(T));
+            std::memset(static_cast<void*>(srow), 0, static_cast<size_t>(m) * sizeof(T));
+            continue;
+        }
+        // Whole vectors throughout: m is a multiple of 16. What lies outside [low, high) is cleared afterwards.
+        for (int64_t j = low / W * W; j < high; j += W) {
+            const vf e = exp(fma(load(score + j), scale, -load(lse + q0 + j)));
+            store(prow + j, e);
+            store(srow + j, e * (load(d + j) - load(delta + q0 + j)) * scale);
+        }
+        std::memset(static_cast<void*>(prow), 0, static_cast<size_t>(low) * sizeof(T));
+        std::memset(static_cast<void*>(srow), 0, static_cast<size_t>(low) * sizeof(T));
+        std::memset(static_cast<void*>(prow + high), 0, static_cast<size_t>(m - high) * sizeof(T));
+        std::memset(static_cast<void*>(srow + high), 0, static_cast<size_t>(m - high) * sizeof(T));
+    }
+}
+
+template <class T>
+void sequence(const Backward& b, int64_t first, int64_t length, int64_t kv, Worker& w) {
+    const int64_t D = b.s.head_dim, group = b.s.heads / b.s.kv_heads, padded = round_up(length, padding<T>(w));
+    const int64_t window = b.s.window > 0 ? b.s.window : length;
+    const int32_t dtype = dtype_of<T>();
+    T* q = w.take<T>(padded * D);
+    T* k = w.take<T>(padded * D);
+    T* v = w.take<T>(padded * D);
+    T* dout = w.take<T>(padded * D);
+    T* kt = w.take<T>(D * padded);
+    float* dqt = w.take<float>(D * padded + 16 * kBlock);  // products write whole multiples of 16 rows
+    float* dk = w.take<float>(padded * D);
+    float* dv = w.take<float>(padded * D);
+    float* lse = w.take<float>(padded);
+    float* delta = w.take<float>(padded);
+    float* scores = w.take<float>(kBlock * kBlock);
+    float* dp = w.take<float>(kBlock * kBlock);
+    T* p = w.take<T>(kBlock * kBlock);
+    T* ds = w.take<T>(kBlock * kBlock);
+    T *turned[2], *plain[2];  // queries' and dout's panels
+    for (int i = 0; i < 2; i++) {
+        turned[i] = w.take<T>(packed_size(kBlock, D));
+        plain[i] = w.take<T>(packed_size(D, kBlock));
+    }
+    copy_head(b.k, first, length, kv * D, D, k, padded);
+    copy_head(b.v, first, length, kv * D, D, v, padded);
+    for (int64_t k0 = 0; k0 < padded; k0 += kBlock) {  // by blocks, each [D, keys]
+        const int64_t n = std::min(kBlock, padded - k0);
+        transpose(k + k0 * D, D, n, D, kt + k0 * D, n, n);
+    }
+    for (int64_t head = kv * group; head < (kv + 1) * group; head++) {
+        copy_head(b.q, first, length, head * D, D, q, padded);
+        copy_head(b.dout, first, length, head * D, D, dout, padded);
+        for (int64_t i = 0; i < length; i++) {
+            vf s = set(0);
+            const T* o = b.out.row<T>(first + i) + head * D;
+            for_vectors(D, [&](int64_t d, auto n) { s = fma(load(o + d, n), load(dout + i * D + d, n), s); });
+            delta[i] = sum(s);
+            lse[i] = b.lse.row<float>(head)[first + i];
+        }
+        for (int64_t i = length; i < padded; i++) {
+            delta[i] = 0;
+            lse[i] = 1e30f;  // padding queries give no weight to anything
+        }
+        for (int64_t q0 = 0; q0 < padded; q0 += kBlock) {
+            const int64_t m = std::min(kBlock, padded - q0);
+            const Operand<T> q_turned(w, q + q0 * D, D, m, D, true, turned[0]), dout_turned(w, dout + q0 * D, D, m, D, true, turned[1]);
+            const Operand<T> q_rows(w, q + q0 * D, D, D, m, false, plain[0]), dout_rows(w, dout + q0 * D, D, D, m, false, plain[1]);
+            const int64_t low = std::max<int64_t>(0, q0 + 1 - window) / kBlock * kBlock;
+            for (int64_t k0 = low; k0 <= q0; k0 += kBlock) {
+                const int64_t n = std::min(kBlock, padded - k0);
+                q_turned.multiply(w, n, k + k0 * D, D, scores, m, false);
+                dout_turned.multiply(w, n, v + k0 * D, D, dp, m, false);
+                gradients(b, lse, delta, scores, dp, p, ds, k0, n, q0, m, window);
+                // The first block of queries that reaches these keys is their own, or, of the first head, starts the sums.
+                const bool more = head > kv * group || q0 > k0;
+                dout_rows.multiply(w, n, p, m, dv + k0 * D, D, more);
+                q_rows.multiply(w, n, ds, m, dk + k0 * D, D, more);
+                multiply<T>(w, {D, m, n, dtype, kt + k0 * D, n, false, ds, m, false, dqt + q0 * D, m, k0 > low});
+            }
+        }
+        for (int64_t i = 0; i < length; i++) {
+            T* out = b.dq.row<T>(first + i) + head * D;
+            const int64_t q0 = i / kBlock * kBlock, m = std::min(kBlock, padded - q0);
+            for (int64_t d = 0; d < D; d++) from_float(dqt[q0 * D + d * m + i - q0], out[d]);
+        }
+    }
+    for (int64_t i = 0; i < length; i++) {
+        for_vectors(D, [&](int64_t d, auto n) {
+            store(b.dk.row<T>(first + i) + kv * D + d, load(dk + i * D + d, n), n);
+            store(b.dv.row<T>(first + i) + kv * D + d, load(dv + i * D + d, n), n);
+        });
+    }
+}
+
+}  // namespace
+
+void attention_backward(Context& c, const so8t_attention_backward_params& p) {
+    Backward b{shape_of(p), {}, {}, {}, {}, {}, {}, {}, {}, {}};
+    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
+    b.q = c.matrix(p.q, "q", p.rows, width, kCompute);
+    const unsigned same = only(b.q.dtype);
+    b.k = c.matrix(p.k, "k", p.rows, kv_width, same);
+    b.v = c.matrix(p.v, "v", p.rows, kv_width, same);
+    b.out = c.matrix(p.out, "out", p.rows, width, same);
+    b.dout = c.matrix(p.dout, "dout", p.rows, width, same);
+    b.dq = c.matrix(p.dq, "dq", p.rows, width, same);
+    b.dk = c.matrix(p.dk, "dk", p.rows, kv_width, same);
+    b.dv = c.matrix(p.dv, "dv", p.rows, kv_width, same);
+    b.lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
+    const int32_t* cu = boundaries_of(c, p.cu_seqlens, b.s);
+    by_compute(b.q.dtype, [&](auto tag) {
+        c.parallel(p.sequences * p.kv_heads, [&](int64_t unit, Worker& w) {
+            const int64_t i = unit / p.kv_heads;
+            if (cu[i + 1] > cu[i]) sequence<decltype(tag)>(b, cu[i], cu[i + 1] - cu[i], unit % p.kv_heads, w);
+        });
+    });
+}
+
+}  // namespace so8t::SO8T_ISA

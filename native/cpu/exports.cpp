@@ -1,0 +1,95 @@
+// The border: every exported function. Nothing is thrown across it; what goes wrong becomes the context's error text.
+#include <dnnl.hpp>
+
+#include <new>
+
+#include "table.h"
+
+namespace so8t {
+namespace {
+
+template <class F>
+int32_t guarded(Context* c, const char* operation, const void* params, F&& f) {
+    if (!c) return 1;
+    try {
+        try {
+            if (c->broken) return 1;
+            if (!params) fail("no parameters");
+            f();
+            return 0;
+        } catch (const Error& e) {
+            c->error = std::string(operation) + ": " + e.text;
+        } catch (const std::bad_alloc&) {
+            c->error = std::string(operation) + ": out of memory, " + std::to_string(c->held) + " bytes held in buffers";
+        } catch (const dnnl::error& e) {
+            c->error = std::string(operation) + ": oneDNN: " + e.what() + " (status " + std::to_string(int(e.status)) + ")";
+        } catch (const std::exception& e) {
+            c->error = std::string(operation) + ": " + e.what();
+        } catch (...) {
+            c->error = std::string(operation) + ": unknown failure";
+        }
+    } catch (...) {
+        // The text itself could not be allocated: the call still fails.
+    }
+    return 1;
+}
+
+}  // namespace
+}  // namespace so8t
+
+using so8t::guarded;
+
+extern "C" {
+
+SO8T_API int32_t so8t_abi_version(void) { return SO8T_ABI_VERSION; }
+
+SO8T_API int32_t so8t_open(const so8t_open_params* p, so8t_ctx** ctx) {
+    if (!ctx) return 1;
+    *ctx = new (std::nothrow) so8t_ctx;
+    if (!*ctx) return 1;
+    int32_t failed = guarded(*ctx, "open", p, [&] { so8t::open_context(**ctx, *p); });
+    (*ctx)->broken = failed != 0;
+    return failed;
+}
+
+SO8T_API int32_t so8t_close(so8t_ctx* c) {
+    if (!c) return 1;
+    delete c;
+    return 0;
+}
+
+SO8T_API const char* so8t_last_error(so8t_ctx* c) { return c ? c->error.c_str() : "no context"; }
+
+SO8T_API int32_t so8t_device_info(so8t_ctx* c, so8t_device_info_params* p) {
+    return guarded(c, "device_info", p, [&] { so8t::device_info(*c, *p); });
+}
+
+SO8T_API int32_t so8t_alloc(so8t_ctx* c, so8t_alloc_params* p) {
+    return guarded(c, "alloc", p, [&] { so8t::alloc_buffer(*c, *p); });
+}
+
+SO8T_API int32_t so8t_free(so8t_ctx* c, const so8t_free_params* p) {
+    return guarded(c, "free", p, [&] { so8t::free_buffer(*c, *p); });
+}
+
+SO8T_API int32_t so8t_upload(so8t_ctx* c, const so8t_transfer_params* p) {
+    return guarded(c, "upload", p, [&] { so8t::upload(*c, *p); });
+}
+
+SO8T_API int32_t so8t_download(so8t_ctx* c, const so8t_transfer_params* p) {
+    return guarded(c, "download", p, [&] { so8t::download(*c, *p); });
+}
+
+// Operations have finished when their call returns.
+SO8T_API int32_t so8t_synchronize(so8t_ctx* c) {
+    return guarded(c, "synchronize", c, [] {});
+}
+
+#define OPERATION(name, params)                                                   \
+    SO8T_API int32_t so8t_##name(so8t_ctx* c, const so8t_##params##_params* p) {  \
+        return guarded(c, #name, p, [&] { c->ops->name(*c, *p); });               \
+    }
+#include "operations.def"
+#undef OPERATION
+
+}  // extern "C"

@@ -1,0 +1,110 @@
+package native
+
+import (
+	"math"
+	"testing"
+)
+
+func dataCases() []testCase {
+	return []testCase{
+		{"zero", func(f *fixture) {
+			x := f.empty(7, 33, f.compute)
+			f.d.Zero(&Zero{Rows: 7, Columns: 33, X: x})
+			f.check("x", x, 7, 33, make([]float64, 7*33), 0)
+		}},
+		{"cast", func(f *fixture) {
+			values := f.normal(9*131, Float32)
+			x, y, z := f.matrix(values, 131, Float32), f.empty(9, 131, f.compute), f.empty(9, 131, Float32)
+			f.d.Cast(&Cast{Rows: 9, Columns: 131, X: x, Y: y})
+			f.d.Cast(&Cast{Rows: 9, Columns: 131, X: y, Y: z})
+			want := doubles(values)
+			if f.compute == BFloat16 {
+				for i, v := range values {
+					want[i] = float64(fromBF16(toBF16(v)))
+				}
+			}
+			f.check("x", z, 9, 131, want, 1e-30)
+		}},
+		{"quantize_rows", func(f *fixture) {
+			const rows, columns = 6, 77
+			values := f.normal(rows*columns, f.compute)
+			clear(values[2*columns : 3*columns]) // a row of zeros
+			q, absmax := f.alloc(rows*(columns+3)).Tensor(Int8, 0, columns+3), f.vector(make([]float32, rows))
+			y := f.empty(rows, columns, Float32)
+			f.d.QuantizeRows(&QuantizeRows{Rows: rows, Columns: columns, X: f.matrix(values, columns, f.compute), Q: q, Absmax: absmax})
+			f.d.DequantizeRows(&DequantizeRows{Rows: rows, Columns: columns, Q: q, Absmax: absmax, Y: y})
+			want, largest := make([]float64, rows*columns), make([]float64, rows)
+			for i := range rows {
+				for _, v := range values[i*columns : (i+1)*columns] {
+					largest[i] = max(largest[i], math.Abs(float64(v)))
+				}
+				for j := range columns {
+					if at := i*columns + j; largest[i] > 0 {
+						want[at] = math.RoundToEven(float64(values[at])*127/largest[i]) * largest[i] / 127
+					}
+				}
+			}
+			f.check("absmax", absmax, 1, rows, largest, 1e-30)
+			f.check("w", y, rows, columns, want, 1e-6)
+		}},
+		{"gather_scatter", func(f *fixture) {
+			const rows, columns = 20, 37
+			index := []int32{0, 3, 4, 9, 17}
+			values := f.normal(rows*columns, f.compute)
+			y, z := f.empty(len(index), columns, f.compute), f.empty(rows, columns, f.compute)
+			f.d.GatherRows(&GatherRows{Rows: 5, Columns: columns, XRows: rows, Index: f.ints(index...), X: f.matrix(values, columns, f.compute), Y: y})
+			f.d.ScatterRows(&ScatterRows{Rows: 5, Columns: columns, YRows: rows, Index: f.ints(index...), X: y, Y: z})
+			picked, spread := make([]float64, 5*columns), make([]float64, rows*columns)
+			for i, at := range index {
+				copy(picked[i*columns:], doubles(values[int(at)*columns:(int(at)+1)*columns]))
+				copy(spread[int(at)*columns:], picked[i*columns:(i+1)*columns])
+			}
+			f.check("y", y, 5, columns, picked, 1e-30)
+			f.check("z", z, rows, columns, spread, 1e-30)
+		}},
+		{"argmax", func(f *fixture) {
+			const rows, columns = 5, 1031
+			values := f.normal(rows*columns, f.compute)
+			values[3], values[700], values[900] = 50, 50, 50 // the first of three
+			values[2*columns-1] = 60                         // the last column
+			index, want := f.ints(make([]int32, rows)...), make([]float64, rows)
+			f.d.Argmax(&Argmax{Rows: rows, Columns: columns, X: f.matrix(values, columns, f.compute), Index: index})
+			for i := range rows {
+				for j := range columns {
+					if values[i*columns+j] > values[i*columns+int(want[i])] {
+						want[i] = float64(j)
+					}
+				}
+			}
+			f.check("index", index, 1, rows, want, 1e-30)
+		}},
+	}
+}
+
+// float16 only enters and leaves by casts: some values that are easy to get wrong.
+func TestCastFloat16(t *testing.T) {
+	f := newFixture(t, 1, Float32)
+	half := []uint16{0x0000, 0x8000, 0x3c00, 0x7bff, 0x0001, 0x03ff, 0x7c00, 0xfc00, 0x3555}
+	want := []float64{0, math.Copysign(0, -1), 1, 65504, 0x1p-24, 1023 * 0x1p-24, math.Inf(1), math.Inf(-1), 0.333251953125}
+	x, y, z := f.alloc(32).Tensor(Float16, 0, 9), f.alloc(64).Tensor(Float32, 0, 9), f.alloc(32).Tensor(Float16, 0, 9)
+	if err := Upload(f.d, x, half); err != nil {
+		t.Fatal(err)
+	}
+	f.d.Cast(&Cast{Rows: 1, Columns: 9, X: x, Y: y})
+	f.d.Cast(&Cast{Rows: 1, Columns: 9, X: y, Y: z})
+	f.done()
+	for i, v := range f.read(y, 1, 9) {
+		if float64(v) != want[i] {
+			t.Errorf("float16 %04x is %v, want %v", half[i], v, want[i])
+		}
+	}
+	back := make([]uint16, 9)
+	if err := Download(f.d, back, z); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range back {
+		if v != half[i] {
+			t.Errorf("float16 %04x came back as %04x", half[i], v)
+		}
+	}
+}

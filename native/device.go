@@ -1,0 +1,180 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// Options choose a device.
+type Options struct {
+	Device  string // auto, cpu or cuda; empty is auto
+	Threads int    // of the CPU library; 0: the CPUs this process may use
+	Ordinal int    // of the CUDA device
+}
+
+// Device is a context of a compute library.
+type Device struct {
+	library *library
+	context uintptr
+	err     error
+}
+
+// Info describes a device and the memory held on it.
+type Info struct {
+	Name        string // CPU or GPU model
+	ISA         string // instruction sets in use, for example avx512_bf16 or sm_90a
+	Library     string // path of the shared library
+	Threads     int
+	MemoryBytes uint64 // of the device
+	HeldBytes   uint64 // allocated now
+	PeakBytes   uint64 // the most allocated at once
+}
+
+// Open opens a device. auto takes a GPU where the CUDA library finds one, else the CPU.
+func Open(o Options) (*Device, error) {
+	switch o.Device {
+	case "cpu", "cuda":
+		return open(o.Device, o)
+	case "", "auto":
+		if d, err := open("cuda", o); err == nil {
+			return d, nil
+		}
+		return open("cpu", o)
+	}
+	return nil, fmt.Errorf("device: %q is not auto, cpu or cuda", o.Device)
+}
+
+func open(kind string, o Options) (*Device, error) {
+	l, err := openLibrary(kind)
+	if err != nil {
+		return nil, err
+	}
+	p := &struct{ threads, device int64 }{int64(o.Threads), int64(o.Ordinal)}
+	d := &Device{library: l}
+	context := new(uintptr)
+	failed, _, _ := purego.SyscallN(l.open, uintptr(unsafe.Pointer(p)), uintptr(unsafe.Pointer(context)))
+	d.context = *context
+	if int32(failed) != 0 {
+		text := "no memory for a context"
+		if d.context != 0 {
+			text = d.lastError()
+		}
+		return nil, errors.Join(fmt.Errorf("open device %s: %s", kind, text), d.Close())
+	}
+	return d, nil
+}
+
+// Close frees the device's memory. Closing twice is harmless.
+func (d *Device) Close() error {
+	if d.context == 0 {
+		return nil
+	}
+	failed, _, _ := purego.SyscallN(d.library.close, d.context)
+	d.context = 0
+	if int32(failed) != 0 {
+		return errors.New("close device: failed")
+	}
+	return nil
+}
+
+// Err is the first failure since Open or Reset.
+func (d *Device) Err() error { return d.err }
+
+// Reset forgets a failure.
+func (d *Device) Reset() { d.err = nil }
+
+func (d *Device) lastError() string {
+	text, _, _ := purego.SyscallN(d.library.lastError, d.context)
+	return goString(text)
+}
+
+// goString copies a C string.
+func goString(address uintptr) string {
+	if address == 0 {
+		return ""
+	}
+	start := *(*unsafe.Pointer)(unsafe.Pointer(&address)) // C memory: no Go pointer is made up
+	n := 0
+	for *(*byte)(unsafe.Add(start, n)) != 0 {
+		n++
+	}
+	return strings.Clone(unsafe.String((*byte)(start), n))
+}
+
+// call runs a function of the library on p, unless something failed before. The library keeps no pointer.
+func call[T any](d *Device, function uintptr, p *T) {
+	if d.err != nil {
+		return
+	}
+	if d.context == 0 {
+		d.err = errors.New("the device is closed")
+		return
+	}
+	failed, _, _ := purego.SyscallN(function, d.context, uintptr(unsafe.Pointer(p)))
+	runtime.KeepAlive(p)
+	if int32(failed) != 0 {
+		d.err = errors.New(d.lastError())
+	}
+}
+
+type allocParams struct {
+	bytes   uint64
+	buffer  uint64
+	purpose [32]byte
+}
+
+// Alloc reserves zeroed memory. purpose is named in errors about memory.
+func (d *Device) Alloc(bytes int64, purpose string) (Buffer, error) {
+	if bytes < 0 {
+		return Buffer{}, fmt.Errorf("alloc %s: %d bytes", purpose, bytes)
+	}
+	p := &allocParams{bytes: uint64(bytes)}
+	copy(p.purpose[:len(p.purpose)-1], purpose)
+	call(d, d.library.alloc, p)
+	if d.err != nil {
+		return Buffer{}, d.err
+	}
+	return Buffer{handle: p.buffer, bytes: bytes}, nil
+}
+
+// Free returns a buffer's memory.
+func (d *Device) Free(b Buffer) {
+	call(d, d.library.free, &struct{ buffer uint64 }{b.handle})
+}
+
+// Synchronize waits for all operations.
+func (d *Device) Synchronize() error {
+	if d.err == nil {
+		if failed, _, _ := purego.SyscallN(d.library.synchronize, d.context); int32(failed) != 0 {
+			d.err = errors.New(d.lastError())
+		}
+	}
+	return d.err
+}
+
+type infoParams struct {
+	name                              [128]byte
+	isa                               [64]byte
+	threads                           int64
+	memoryBytes, heldBytes, peakBytes uint64
+}
+
+// Info describes the device.
+func (d *Device) Info() (Info, error) {
+	p := &infoParams{}
+	call(d, d.library.deviceInfo, p)
+	text := func(b []byte) string { s, _, _ := strings.Cut(string(b), "\x00"); return s }
+	return Info{Name: text(p.name[:]), ISA: text(p.isa[:]), Library: d.library.path, Threads: int(p.threads),
+		MemoryBytes: p.memoryBytes, HeldBytes: p.heldBytes, PeakBytes: p.peakBytes}, d.err
+}
+
+// Layout is the library's own account of its structs.
+func (d *Device) Layout() string {
+	text, _, _ := purego.SyscallN(d.library.layout)
+	return goString(text)
+}

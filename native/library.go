@@ -1,0 +1,100 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ebitengine/purego"
+)
+
+// abiVersion is SO8T_ABI_VERSION of the header that this package mirrors.
+const abiVersion = 1
+
+// library holds the addresses of one shared library's functions.
+type library struct {
+	path string
+
+	abi, layout, open, close, lastError, deviceInfo, alloc, free, upload, download, synchronize uintptr
+
+	zero, cast, quantizeRows, dequantizeRows, gatherRows, scatterRows                               uintptr
+	linearForward, linearBackward, loraDownForward, loraUpBackward, loraDownBackward                uintptr
+	rmsnormForward, rmsnormBackward, ropeForward, ropeBackward, attentionForward, attentionBackward uintptr
+	kvStore, attentionCached, swigluForward, swigluBackward                                         uintptr
+	cayleyForward, cayleyBackward, rotateForward, rotateBackward                                    uintptr
+	crossEntropyForward, crossEntropyBackward, argmax, globalNorm, adamw                            uintptr
+}
+
+// symbols names every function of the header.
+func (l *library) symbols() map[string]*uintptr {
+	return map[string]*uintptr{
+		"abi_version": &l.abi, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo,
+		"alloc": &l.alloc, "free": &l.free, "upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
+		"zero": &l.zero, "cast": &l.cast, "quantize_rows": &l.quantizeRows, "dequantize_rows": &l.dequantizeRows,
+		"gather_rows": &l.gatherRows, "scatter_rows": &l.scatterRows,
+		"linear_forward": &l.linearForward, "linear_backward": &l.linearBackward, "lora_down_forward": &l.loraDownForward,
+		"lora_up_backward": &l.loraUpBackward, "lora_down_backward": &l.loraDownBackward,
+		"rmsnorm_forward": &l.rmsnormForward, "rmsnorm_backward": &l.rmsnormBackward, "rope_forward": &l.ropeForward, "rope_backward": &l.ropeBackward,
+		"attention_forward": &l.attentionForward, "attention_backward": &l.attentionBackward, "kv_store": &l.kvStore, "attention_cached": &l.attentionCached,
+		"swiglu_forward": &l.swigluForward, "swiglu_backward": &l.swigluBackward,
+		"cayley_forward": &l.cayleyForward, "cayley_backward": &l.cayleyBackward, "rotate_forward": &l.rotateForward, "rotate_backward": &l.rotateBackward,
+		"cross_entropy_forward": &l.crossEntropyForward, "cross_entropy_backward": &l.crossEntropyBackward,
+		"argmax": &l.argmax, "global_norm": &l.globalNorm, "adamw": &l.adamw,
+	}
+}
+
+// openLibrary loads libso8t_{kind}.so from the first of: SO8T_NATIVE_DIR, the executable's folder,
+// native/build of the module that the working directory lies in.
+func openLibrary(kind string) (*library, error) {
+	name := "libso8t_" + kind + ".so"
+	var tried []string
+	for _, dir := range searchPath() {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err != nil {
+			tried = append(tried, dir)
+			continue
+		}
+		return loadLibrary(path)
+	}
+	return nil, fmt.Errorf("%s is in none of %s: `make build` makes it", name, strings.Join(tried, ", "))
+}
+
+func searchPath() (dirs []string) {
+	if dir := os.Getenv("SO8T_NATIVE_DIR"); dir != "" {
+		dirs = append(dirs, dir)
+	}
+	if exe, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Dir(exe))
+	}
+	wd, err := os.Getwd()
+	for err == nil {
+		if _, missing := os.Stat(filepath.Join(wd, "go.mod")); missing == nil {
+			return append(dirs, filepath.Join(wd, "native", "build"))
+		}
+		if wd == filepath.Dir(wd) {
+			break
+		}
+		wd = filepath.Dir(wd)
+	}
+	return dirs
+}
+
+func loadLibrary(path string) (*library, error) {
+	// RTLD_LOCAL: both libraries export the same names, and neither may land in the other
+	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	l := &library{path: path}
+	for name, address := range l.symbols() {
+		if *address, err = purego.Dlsym(handle, "so8t_"+name); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: so8t_%s is missing: %w", path, name, err), purego.Dlclose(handle))
+		}
+	}
+	if got, _, _ := purego.SyscallN(l.abi); int32(got) != abiVersion {
+		return nil, errors.Join(fmt.Errorf("%s: ABI version %d, this program speaks %d", path, int32(got), abiVersion), purego.Dlclose(handle))
+	}
+	return l, nil
+}

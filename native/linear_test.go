@@ -1,0 +1,218 @@
+package native
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"testing"
+)
+
+// philox4x32 is Philox4x32-10 of Salmon et al. (SC 2011), written from the paper.
+func philox4x32(c [4]uint32, k [2]uint32) [4]uint32 {
+	for range 10 {
+		hi0, lo0 := bits.Mul32(0xD2511F53, c[0])
+		hi1, lo1 := bits.Mul32(0xCD9E8D57, c[2])
+		c = [4]uint32{hi1 ^ c[1] ^ k[0], lo1, hi0 ^ c[3] ^ k[1], lo0}
+		k[0] += 0x9E3779B9
+		k[1] += 0xBB67AE85
+	}
+	return c
+}
+
+// mask is what dropout multiplies [rows, columns] with, from the words of the header.
+func mask(d Dropout, sample, position []int32, columns int) []float64 {
+	m := make([]float64, len(sample)*columns)
+	limit := uint32(math.Round(d.P * 65536))
+	key := philox4x32([4]uint32{uint32(d.Step), uint32(d.Step >> 32), d.Layer, d.Operation}, [2]uint32{uint32(d.Seed), uint32(d.Seed >> 32)})
+	for i := range sample {
+		for j := range columns {
+			draws := philox4x32([4]uint32{uint32(j / 8), uint32(position[i]), uint32(sample[i]), 0}, [2]uint32{key[0], key[1]})
+			if number := draws[j%8/2] >> (16 * (j % 2)) & 0xffff; number >= limit {
+				m[i*columns+j] = 1 / (1 - float64(limit)/65536)
+			}
+		}
+	}
+	return m
+}
+
+// The known answers of Random123's test vectors for philox4x32-10.
+func TestPhilox(t *testing.T) {
+	if got := philox4x32([4]uint32{}, [2]uint32{}); got != [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8} {
+		t.Errorf("zeros give %x", got)
+	}
+	if got := philox4x32([4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [2]uint32{0xa4093822, 0x299f31d0}); got != [4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1} {
+		t.Errorf("pi gives %x", got)
+	}
+}
+
+type linearShape struct {
+	rows, in, out, rank int
+	slices              [][2]int // begin, rows
+	weight              DType
+	residual            bool
+}
+
+func (s linearShape) String() string {
+	return fmt.Sprintf("%dx%dx%d_%v_%d", s.rows, s.in, s.out, s.weight, len(s.slices))
+}
+
+// weightOf makes a random base weight of the dtype and its exact value.
+func (f *fixture) weightOf(out, in int, dtype DType) (w, absmax Tensor, exact []float64) {
+	if dtype != Int8 {
+		values := f.normal(out*in, dtype)
+		return f.matrix(values, in, dtype), Tensor{}, doubles(values)
+	}
+	q, scale := make([]int8, out*(in+3)), make([]float32, out)
+	exact = make([]float64, out*in)
+	for i := range out {
+		scale[i] = float32(0.5 + f.r.Float64())
+		for j := range in {
+			v := int8(f.r.IntN(255) - 127)
+			q[i*(in+3)+j] = v
+			exact[i*in+j] = float64(v) * float64(scale[i]) / 127
+		}
+	}
+	w = f.alloc(len(q)).Tensor(Int8, 0, in+3)
+	if err := Upload(f.d, w, q); err != nil {
+		f.t.Fatal(err)
+	}
+	return w, f.vector(scale), exact
+}
+
+func linearCases() []testCase {
+	shapes := []linearShape{
+		{rows: 1, in: 70, out: 45, weight: Int8, rank: 4, slices: [][2]int{{0, 45}}},
+		{rows: 7, in: 96, out: 200, weight: Int8, rank: 8, slices: [][2]int{{0, 96}, {96, 40}, {160, 40}}, residual: true},
+		{rows: 8, in: 64, out: 33, weight: Float32},
+		{rows: 9, in: 33, out: 17, weight: BFloat16, residual: true},
+		{rows: 45, in: 192, out: 300, weight: Int8, rank: 5, slices: [][2]int{{10, 100}, {110, 190}}, residual: true},
+		{rows: 530, in: 130, out: 140, weight: Int8, rank: 16, slices: [][2]int{{0, 140}}},
+		{rows: 64, in: 1100, out: 1300, weight: Int8}, // more than one packed panel deep
+		{rows: 40, in: 72, out: 136, weight: Float32, rank: 3, slices: [][2]int{{0, 136}}},
+		{rows: 33, in: 65, out: 66, weight: BFloat16},
+	}
+	var all []testCase
+	for _, s := range shapes {
+		all = append(all, testCase{"linear_forward/" + s.String(), func(f *fixture) { linearForward(f, s) }},
+			testCase{"linear_backward/" + s.String(), func(f *fixture) { linearBackward(f, s) }})
+	}
+	return append(all,
+		testCase{"lora", func(f *fixture) { lora(f, 45, 200, 12, 0.1) }},
+		testCase{"lora/one", func(f *fixture) { lora(f, 1, 64, 4, 0.5) }},
+		testCase{"lora/long", func(f *fixture) { lora(f, 600, 136, 24, 0.05) }},
+		testCase{"lora/kept", func(f *fixture) { lora(f, 33, 50, 7, 0) }})
+}
+
+func linearForward(f *fixture, s linearShape) {
+	x := f.normal(s.rows*s.in, f.compute)
+	w, absmax, exact := f.weightOf(s.out, s.in, s.weight)
+	want := times(doubles(x), exact, s.rows, s.out, s.in, true)
+	columns := max(1, len(s.slices)*s.rank)
+	z := f.normal(s.rows*columns, f.compute)
+	p := &LinearForward{Rows: int64(s.rows), In: int64(s.in), Out: int64(s.out), X: f.matrix(x, s.in, f.compute), W: w, WAbsmax: absmax,
+		Rank: int64(s.rank), Slices: int64(len(s.slices)), Z: f.matrix(z, columns, f.compute)}
+	for i, slice := range s.slices {
+		b := f.normal(slice[1]*s.rank, f.compute)
+		p.Slice[i] = LoRASlice{OutBegin: int64(slice[0]), OutRows: int64(slice[1]), B: f.matrix(b, s.rank, f.compute)}
+		for r := range s.rows {
+			for o := range slice[1] {
+				for k := range s.rank {
+					want[r*s.out+slice[0]+o] += float64(z[r*columns+i*s.rank+k]) * float64(b[o*s.rank+k])
+				}
+			}
+		}
+	}
+	p.Y = f.empty(s.rows, s.out, f.compute)
+	if s.residual { // y is the residual
+		residual := f.normal(s.rows*s.out, f.compute)
+		p.Y = f.matrix(residual, s.out, f.compute)
+		p.Residual = p.Y
+		for i, v := range residual {
+			want[i] += float64(v)
+		}
+	}
+	f.d.LinearForward(p)
+	f.check("y", p.Y, s.rows, s.out, want, 0)
+	if f.compute == BFloat16 && !s.residual { // y in float32: only the weight is rounded
+		p.Y = f.empty(s.rows, s.out, Float32)
+		f.d.LinearForward(p)
+		f.check("y in float32", p.Y, s.rows, s.out, want, 5e-3)
+	}
+}
+
+func (f *fixture) dropout(rows int, p float64) (d Dropout, sample, position []int32) {
+	sample, position = make([]int32, rows), make([]int32, rows)
+	for i := range rows {
+		sample[i], position[i] = int32(100+i/10), int32(i%10)
+	}
+	return Dropout{P: p, Seed: 0x123456789abcdef0, Step: 1<<33 + 7, Layer: 3, Operation: 5, Sample: f.ints(sample...), Position: f.ints(position...)}, sample, position
+}
+
+func linearBackward(f *fixture, s linearShape) {
+	dy := f.normal(s.rows*s.out, f.compute)
+	w, absmax, exact := f.weightOf(s.out, s.in, s.weight)
+	want := times(doubles(dy), exact, s.rows, s.in, s.out, false)
+	p := &LinearBackward{Rows: int64(s.rows), In: int64(s.in), Out: int64(s.out), DY: f.matrix(dy, s.out, f.compute), W: w, WAbsmax: absmax,
+		DX: f.empty(s.rows, s.in, f.compute)}
+	if columns := len(s.slices) * s.rank; columns > 0 {
+		dz, a := f.normal(s.rows*columns, f.compute), f.normal(columns*s.in, f.compute)
+		dropout, sample, position := f.dropout(s.rows, 0.2)
+		keep := mask(dropout, sample, position, s.in)
+		for i, v := range times(doubles(dz), doubles(a), s.rows, s.in, columns, false) {
+			want[i] += v * keep[i]
+		}
+		p.Columns, p.DZ, p.A, p.Dropout = int64(columns), f.matrix(dz, columns, f.compute), f.matrix(a, s.in, f.compute), dropout
+	}
+	f.d.LinearBackward(p)
+	f.check("dx", p.DX, s.rows, s.in, want, 0)
+}
+
+// z, dz, and both gradients of an adapter of one slice in the middle of the output.
+func lora(f *fixture, rows, in, rank int, p float64) {
+	const begin, out, width = 3, 130, 140
+	const scale = 2.0
+	dropout, sample, position := f.dropout(rows, p)
+	x, a, b := f.normal(rows*in, f.compute), f.normal(rank*in, f.compute), f.normal(out*rank, f.compute)
+	xt, at, bt := f.matrix(x, in, f.compute), f.matrix(a, in, f.compute), f.matrix(b, rank, f.compute)
+	dropped := mask(dropout, sample, position, in)
+	for i, v := range x {
+		dropped[i] *= float64(v)
+	}
+	z := f.empty(rows, rank, f.compute)
+	f.d.LoRADownForward(&LoRADownForward{Rows: int64(rows), In: int64(in), Columns: int64(rank), X: xt, A: at, Z: z, Scale: scale, Dropout: dropout})
+	want := times(dropped, doubles(a), rows, rank, in, true)
+	for i := range want {
+		want[i] *= scale
+	}
+	f.check("z", z, rows, rank, want, 0)
+
+	dy := f.normal(rows*width, f.compute)
+	slice := make([]float64, rows*out)
+	for i := range rows {
+		copy(slice[i*out:], doubles(dy[i*width+begin:i*width+begin+out]))
+	}
+	before := f.normal(out*rank, Float32)
+	grad := f.matrix(before, rank, Float32)
+	dz := f.empty(rows, rank, f.compute)
+	f.d.LoRAUpBackward(&LoRAUpBackward{Rows: int64(rows), Out: width, Rank: int64(rank), Slices: 1, DY: f.matrix(dy, width, f.compute), Z: z, DZ: dz, Scale: scale,
+		Slice: [MaxSlices]LoRASlice{{OutBegin: begin, OutRows: out, B: bt, BGrad: grad}}})
+	want = times(slice, doubles(b), rows, rank, out, false)
+	for i := range want {
+		want[i] *= scale
+	}
+	f.check("dz", dz, rows, rank, want, 0)
+	want = times(transposed(slice, rows, out), doubles(f.read(z, rows, rank)), out, rank, rows, false)
+	for i := range want {
+		want[i] += float64(before[i])
+	}
+	f.check("b_grad", grad, out, rank, want, 5e-5)
+
+	before = f.normal(rank*in, Float32)
+	grad = f.matrix(before, in, Float32)
+	f.d.LoRADownBackward(&LoRADownBackward{Rows: int64(rows), In: int64(in), Columns: int64(rank), X: xt, DZ: dz, AGrad: grad, Dropout: dropout})
+	want = times(transposed(doubles(f.read(dz, rows, rank)), rows, rank), dropped, rank, in, rows, false)
+	for i := range want {
+		want[i] += float64(before[i])
+	}
+	f.check("a_grad", grad, rank, in, want, 5e-5)
+}
