@@ -1,0 +1,209 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unsafe"
+)
+
+// arrow's own file reader copies every buffer, and damaged metadata can make it ask for all memory. This one walks
+// footer → record batches → buffers of the Arrow IPC file format (format/File.fbs, Message.fbs) and points into the mapping.
+
+// batch is one record batch: views on the mapping.
+type batch struct {
+	ids, labels           lists
+	label, domain, digest texts
+	line                  []int64
+	rows                  int
+}
+
+// lists is a column list<int32>: row i is values[offsets[i]:offsets[i+1]].
+type lists struct{ offsets, values []int32 }
+
+func (l lists) at(i int) []int32 { return l.values[l.offsets[i]:l.offsets[i+1]:l.offsets[i+1]] }
+
+// texts is a column utf8.
+type texts struct {
+	offsets []int32
+	bytes   []byte
+}
+
+func (t texts) at(i int) string { return string(t.bytes[t.offsets[i]:t.offsets[i+1]]) }
+
+const recordBatch = 3 // MessageHeader.RecordBatch
+
+var errNotSamples = errors.New("not an Arrow file of samples")
+
+// read checks a file's image. Flatbuffers are read without checks of their own: a wrong offset
+// in damaged metadata panics, which is an error here.
+func read(file []byte) (s *Samples, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s, err = nil, fmt.Errorf("damaged Arrow metadata: %v", r)
+		}
+	}()
+	const magic = "ARROW1"
+	if len(file) < 2*len(magic)+6 || string(file[:len(magic)]) != magic || string(file[len(file)-len(magic):]) != magic {
+		return nil, fmt.Errorf("%w: it does not begin and end with %s", errNotSamples, magic)
+	}
+	tail := len(file) - len(magic) - 4
+	size := int(binary.LittleEndian.Uint32(file[tail:]))
+	if size > tail-len(magic) {
+		return nil, fmt.Errorf("%w: a footer of %d bytes does not fit", errNotSamples, size)
+	}
+	footer := table(file[tail-size : tail])
+	// Footer: 0 version, 1 schema, 2 dictionaries, 3 recordBatches [struct Block: 24 bytes]
+	s = &Samples{}
+	if s.metadata, err = readSchema(footer.child(1)); err != nil {
+		return nil, err
+	}
+	blocks, count := footer.structs(3, 24)
+	for i := range count {
+		block := blocks[24*i:]
+		offset, meta, body := int64At(block, 0), int64(int32(binary.LittleEndian.Uint32(block[8:]))), int64At(block, 16)
+		if offset < 0 || meta < 8 || body < 0 || offset > int64(tail) || meta > int64(tail)-offset || body > int64(tail)-offset-meta {
+			return nil, fmt.Errorf("record batch %d: lies outside the file", i)
+		}
+		b, err := readBatch(file[offset:offset+meta], file[offset+meta:offset+meta+body])
+		if err != nil {
+			return nil, fmt.Errorf("record batch %d: %w", i, err)
+		}
+		s.first = append(s.first, s.length)
+		s.batches = append(s.batches, b)
+		s.length += b.rows
+	}
+	return s, nil
+}
+
+// readBatch reads an encapsulated message: a continuation marker, the length of the metadata, the metadata.
+func readBatch(meta, body []byte) (b batch, err error) {
+	if binary.LittleEndian.Uint32(meta) != 0xFFFFFFFF {
+		return b, errors.New("no continuation marker")
+	}
+	// Message: 0 version, 1 header type, 2 header, 3 body length
+	message := table(meta[8:])
+	if kind := message.GetByteSlot(slot(1), 0); kind != recordBatch {
+		return b, fmt.Errorf("message of type %d is no record batch", kind)
+	}
+	// RecordBatch: 0 length, 1 nodes [FieldNode: length, nulls], 2 buffers [Buffer: offset, length], 3 compression
+	header := message.child(2)
+	if header.Offset(slot(3)) != 0 {
+		return b, errors.New("compressed batches are not supported")
+	}
+	rows := header.GetInt64Slot(slot(0), 0)
+	if rows < 0 || rows > int64(len(body)) {
+		return b, fmt.Errorf("%d rows in %d bytes", rows, len(body))
+	}
+	b.rows = int(rows)
+	nodes, nodeCount := header.structs(1, 16)
+	for i := range nodeCount {
+		if nulls := int64At(nodes[16*i:], 8); nulls != 0 {
+			return b, fmt.Errorf("column node %d has %d nulls", i, nulls)
+		}
+	}
+	c := bufferCursor{body: body}
+	c.buffers, c.count = header.structs(2, 16)
+	b.ids, b.labels = c.lists(b.rows), c.lists(b.rows)
+	b.label, b.domain = c.texts(b.rows), c.texts(b.rows)
+	c.next() // validity: nulls are excluded above
+	b.line = view[int64](&c, c.next(), b.rows)
+	b.digest = c.texts(b.rows)
+	if c.err != nil {
+		return b, c.err
+	}
+	for i := range b.rows {
+		if len(b.ids.at(i)) != len(b.labels.at(i)) {
+			return b, fmt.Errorf("row %d: %d input_ids, %d labels", i, len(b.ids.at(i)), len(b.labels.at(i)))
+		}
+	}
+	return b, nil
+}
+
+// bufferCursor hands out a batch's buffers in the order of the columns; its error sticks.
+type bufferCursor struct {
+	buffers []byte
+	count   int
+	used    int
+	body    []byte
+	err     error
+}
+
+func (c *bufferCursor) fail(format string, args ...any) {
+	if c.err == nil {
+		c.err = fmt.Errorf("buffer %d: "+format, append([]any{c.used - 1}, args...)...)
+	}
+}
+
+func (c *bufferCursor) next() []byte {
+	c.used++
+	if c.used > c.count {
+		c.fail("missing")
+		return nil
+	}
+	entry := c.buffers[16*(c.used-1):]
+	offset, length := int64At(entry, 0), int64At(entry, 8)
+	if offset < 0 || length < 0 || offset > int64(len(c.body)) || length > int64(len(c.body))-offset {
+		c.fail("lies outside the batch")
+		return nil
+	}
+	return c.body[offset : offset+length]
+}
+
+// view is a buffer as numbers of the machine's order, which is little-endian wherever this runs. rows < 0 takes what there is.
+func view[T int32 | int64](c *bufferCursor, data []byte, rows int) []T {
+	size := int(unsafe.Sizeof(T(0)))
+	if rows < 0 {
+		rows = len(data) / size
+	}
+	if len(data)/size < rows {
+		c.fail("%d bytes for %d numbers", len(data), rows)
+		return nil
+	}
+	if rows == 0 {
+		return nil
+	}
+	start := unsafe.Pointer(unsafe.SliceData(data))
+	if uintptr(start)%uintptr(size) != 0 {
+		c.fail("is not aligned")
+		return nil
+	}
+	return unsafe.Slice((*T)(start), rows)
+}
+
+// offsets reads rows+1 offsets and checks that they rise within limit.
+func (c *bufferCursor) offsets(rows int) []int32 {
+	c.next() // validity
+	offsets := view[int32](c, c.next(), rows+1)
+	if len(offsets) > 0 && offsets[0] < 0 {
+		c.fail("begins below zero")
+	}
+	for i := 1; i < len(offsets); i++ {
+		if offsets[i] < offsets[i-1] {
+			c.fail("falls at row %d", i-1)
+			break
+		}
+	}
+	return offsets
+}
+
+func (c *bufferCursor) lists(rows int) (l lists) {
+	l.offsets = c.offsets(rows)
+	c.next() // validity of the values
+	l.values = view[int32](c, c.next(), -1)
+	c.within(l.offsets, len(l.values))
+	return l
+}
+
+func (c *bufferCursor) texts(rows int) (t texts) {
+	t.offsets = c.offsets(rows)
+	t.bytes = c.next()
+	c.within(t.offsets, len(t.bytes))
+	return t
+}
+
+func (c *bufferCursor) within(offsets []int32, limit int) {
+	if len(offsets) > 0 && int(offsets[len(offsets)-1]) > limit {
+		c.fail("holds %d entries, its offsets go up to %d", limit, offsets[len(offsets)-1])
+	}
+}

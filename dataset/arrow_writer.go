@@ -1,0 +1,150 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/ipc"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+)
+
+// A record batch is closed at either bound; three parts' batches are what a split holds in memory.
+const (
+	batchRows   = 4096
+	batchTokens = 1 << 19
+)
+
+// columns is the schema's fields, one row a sample.
+var columns = []arrow.Field{
+	{Name: "input_ids", Type: arrow.ListOfNonNullable(arrow.PrimitiveTypes.Int32)},
+	{Name: "labels", Type: arrow.ListOfNonNullable(arrow.PrimitiveTypes.Int32)}, // −100 where masked
+	{Name: "four_class_label", Type: arrow.BinaryTypes.String},
+	{Name: "domain_label", Type: arrow.BinaryTypes.String},
+	{Name: "source_line", Type: arrow.PrimitiveTypes.Int64},
+	{Name: "digest", Type: arrow.BinaryTypes.String},
+}
+
+func schemaOf(o Options) *arrow.Schema {
+	metadata := arrow.MetadataFrom(map[string]string{ // sorted by key
+		"tokenizer_digest":   o.TokenizerDigest,
+		"template_digest":    o.TemplateDigest,
+		"seed":               strconv.FormatUint(o.Seed, 10),
+		"policy_version":     o.PolicyVersion,
+		"max_seq_length":     strconv.Itoa(o.MaxSeqLength),
+		"quadruple_thinking": strconv.FormatBool(o.QuadrupleThinking),
+	})
+	return arrow.NewSchema(columns, &metadata)
+}
+
+// partWriter writes one Arrow file in batches, and counts what goes into it.
+type partWriter struct {
+	info   PartInfo
+	file   *os.File
+	hash   hash.Hash
+	writer *ipc.FileWriter
+	rows   *array.RecordBuilder
+	tokens int // in the batch
+}
+
+func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	w := &partWriter{file: file, hash: sha256.New(), info: PartInfo{PerLabel: map[string]int64{}}}
+	for _, label := range Labels {
+		w.info.PerLabel[label] = 0
+	}
+	w.writer, err = ipc.NewFileWriter(w, ipc.WithSchema(schema))
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	w.rows = array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	return w, nil
+}
+
+// Write and Seek let the file's digest be taken on the way: arrow writes from front to end and seeks only to ask where it is.
+func (w *partWriter) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	w.hash.Write(p[:n])
+	w.info.Bytes += int64(n)
+	return n, err
+}
+
+func (w *partWriter) Seek(offset int64, whence int) (int64, error) {
+	if offset != 0 || whence != io.SeekCurrent {
+		return 0, fmt.Errorf("%s: seek in a file that is written once", w.file.Name())
+	}
+	return w.info.Bytes, nil
+}
+
+func (w *partWriter) add(r *Record, ids, labels []int32) error {
+	digest := r.Digest()
+	appendList(w.rows.Field(0), ids)
+	appendList(w.rows.Field(1), labels)
+	w.rows.Field(2).(*array.StringBuilder).Append(r.FourClassLabel)
+	w.rows.Field(3).(*array.StringBuilder).Append(r.DomainLabel)
+	w.rows.Field(4).(*array.Int64Builder).Append(r.Line)
+	w.rows.Field(5).(*array.StringBuilder).Append(hex.EncodeToString(digest[:]))
+	w.info.Samples++
+	w.info.Tokens += int64(len(ids))
+	w.info.Longest = max(w.info.Longest, int64(len(ids)))
+	w.info.PerLabel[r.FourClassLabel]++
+	for _, label := range labels {
+		if label != ignored {
+			w.info.Targets++
+		}
+	}
+	w.tokens += len(ids)
+	if w.tokens >= batchTokens || w.rows.Field(4).Len() >= batchRows {
+		return w.flush()
+	}
+	return nil
+}
+
+func appendList(b array.Builder, values []int32) {
+	list := b.(*array.ListBuilder)
+	list.Append(true)
+	list.ValueBuilder().(*array.Int32Builder).AppendValues(values, nil)
+}
+
+func (w *partWriter) flush() error {
+	w.tokens = 0
+	if w.rows.Field(4).Len() == 0 {
+		return nil
+	}
+	batch := w.rows.NewRecord()
+	defer batch.Release()
+	if err := w.writer.Write(batch); err != nil {
+		return fmt.Errorf("write %s: %w", w.file.Name(), err)
+	}
+	return nil
+}
+
+// finish completes the file on the disk.
+func (w *partWriter) finish() (PartInfo, error) {
+	if err := w.flush(); err != nil {
+		return w.info, err
+	}
+	if err := w.writer.Close(); err != nil {
+		return w.info, fmt.Errorf("write %s: %w", w.file.Name(), err)
+	}
+	if err := w.file.Sync(); err != nil {
+		return w.info, err
+	}
+	w.info.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
+	return w.info, nil
+}
+
+func (w *partWriter) close() error {
+	w.rows.Release()
+	return w.file.Close()
+}

@@ -1,0 +1,58 @@
+package dataset
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+)
+
+// maxLineBytes bounds a line, and with it the memory that a file without line feeds can take.
+const maxLineBytes = 16 << 20
+
+var byteOrderMark = []byte("\xEF\xBB\xBF")
+
+// lineReader reads lines up to LF or CR LF. A byte order mark before the first is passed over.
+type lineReader struct {
+	r     *bufio.Reader
+	buf   []byte
+	max   int
+	count int64 // lines read so far
+}
+
+func newLineReader(r io.Reader, max int) *lineReader {
+	return &lineReader{r: bufio.NewReaderSize(r, 1<<18), max: max}
+}
+
+// next returns a line, valid until the following call. tooLong lines come without their text. io.EOF ends the file.
+func (l *lineReader) next() (text []byte, tooLong bool, err error) {
+	l.buf = l.buf[:0]
+	read := 0
+	for {
+		chunk, err := l.r.ReadSlice('\n')
+		read += len(chunk)
+		if len(l.buf)+len(chunk) <= l.max {
+			l.buf = append(l.buf, chunk...)
+		} else {
+			tooLong = true
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, false, err
+		}
+		if read == 0 {
+			return nil, false, io.EOF
+		}
+		break
+	}
+	l.count++
+	if tooLong {
+		return nil, true, nil
+	}
+	if l.count == 1 {
+		l.buf = bytes.TrimPrefix(l.buf, byteOrderMark)
+	}
+	return bytes.TrimSuffix(bytes.TrimSuffix(l.buf, []byte("\n")), []byte("\r")), false, nil
+}

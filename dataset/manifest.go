@@ -1,0 +1,119 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// The folder of a run's output directory that Split writes, and two of its files.
+const (
+	splitsName   = "splits"
+	manifestName = "manifest.json"
+	reportName   = "policy_report.json"
+)
+
+// formatVersion changes whenever the same input and options would give other files.
+const formatVersion = 1
+
+// Manifest is manifest.json. It is written last: a splits folder that has one is complete.
+type Manifest struct {
+	FormatVersion int    `json:"format_version"`
+	InputPath     string `json:"input_path"`
+	DatasetDigest string `json:"dataset_digest"` // hex SHA-256 of the input file
+
+	Options Options `json:"options"`
+
+	Lines   int64            `json:"lines"`
+	Bad     int64            `json:"bad"`
+	Reasons map[Reason]int64 `json:"bad_by_reason"`
+	Removed map[string]int64 `json:"removed_by_rule"`
+	TooLong int64            `json:"too_long"`
+
+	Train PartInfo `json:"train"`
+	Val   PartInfo `json:"val"`
+	Test  PartInfo `json:"test"`
+
+	Reused bool `json:"-"` // this split had been made before
+}
+
+// Options is what, beside the input, decides the contents of the parts.
+type Options struct {
+	TokenizerDigest   string `json:"tokenizer_digest"`
+	TemplateDigest    string `json:"template_digest"`
+	MaxSeqLength      int    `json:"max_seq_length"`
+	QuadrupleThinking bool   `json:"quadruple_thinking"`
+	Seed              uint64 `json:"seed"`
+	PolicyVersion     string `json:"policy_version"`
+}
+
+// PartInfo describes one Arrow file.
+type PartInfo struct {
+	Samples  int64            `json:"samples"`
+	Tokens   int64            `json:"tokens"`
+	Targets  int64            `json:"targets"` // tokens that the loss counts
+	Longest  int64            `json:"longest"` // tokens of the longest sample
+	PerLabel map[string]int64 `json:"per_label"`
+	Bytes    int64            `json:"bytes"`
+	SHA256   string           `json:"sha256"`
+}
+
+func (m *Manifest) part(i int) *PartInfo { return [parts]*PartInfo{&m.Train, &m.Val, &m.Test}[i] }
+
+// ReadManifest reads the manifest of a run's output directory. Where there is none the error is fs.ErrNotExist.
+func ReadManifest(outputDir string) (*Manifest, error) {
+	path := filepath.Join(outputDir, splitsName, manifestName)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read split manifest: %w", err)
+	}
+	m := &Manifest{}
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("read split manifest %s: %w", path, err)
+	}
+	return m, nil
+}
+
+// Verify reads the Arrow files through and compares their SHA-256 with the manifest's.
+func (m *Manifest) Verify(outputDir string) error {
+	for i, name := range partNames {
+		path := filepath.Join(outputDir, splitsName, name+".arrow")
+		sum, err := digestFile(path)
+		if err != nil {
+			return fmt.Errorf("verify split: %w", err)
+		}
+		if want := m.part(i).SHA256; sum != want {
+			return fmt.Errorf("verify split: %s has SHA-256 %s, the manifest says %s", path, sum, want)
+		}
+	}
+	return nil
+}
+
+// covers says whether the folder's files are all there, at their sizes.
+func (m *Manifest) covers(outputDir string) bool {
+	for i, name := range partNames {
+		info, err := os.Stat(filepath.Join(outputDir, splitsName, name+".arrow"))
+		if err != nil || info.Size() != m.part(i).Bytes {
+			return false
+		}
+	}
+	_, err := os.Stat(filepath.Join(outputDir, splitsName, reportName))
+	return err == nil
+}
+
+func digestFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.CopyBuffer(h, f, make([]byte, 1<<20)); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,131 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Reason says why a line is bad.
+type Reason string
+
+// The reasons, as policy_report.json counts them.
+const (
+	LineTooLong        Reason = "line_too_long"
+	BlankLine          Reason = "blank_line"
+	InvalidUTF8        Reason = "invalid_utf8"
+	InvalidJSON        Reason = "invalid_json"
+	DuplicateKey       Reason = "duplicate_key"
+	UnknownField       Reason = "unknown_field"
+	WrongType          Reason = "wrong_type"
+	MissingField       Reason = "missing_field"
+	EmptyField         Reason = "empty_field"
+	UnknownLabel       Reason = "unknown_label"
+	ControlToken       Reason = "control_token"
+	MalformedQuadruple Reason = "malformed_quadruple"
+	DecisionMismatch   Reason = "decision_mismatch"
+)
+
+// line is a Record in which an absent or null field differs from an empty one.
+type line struct {
+	Instruction    *string `json:"instruction"`
+	Input          *string `json:"input"`
+	Output         *string `json:"output"`
+	FourClassLabel *string `json:"four_class_label"`
+	DomainLabel    *string `json:"domain_label"`
+	SafetyLabel    *string `json:"safety_label"`
+	ThinkingFormat *string `json:"thinking_format"`
+	System         *string `json:"system"`
+	SourceURL      *string `json:"source_url"`
+	License        *string `json:"license"`
+	NSFW           *bool   `json:"nsfw"`
+}
+
+// parseLine reads one line strictly: valid UTF-8 without lone surrogates, one JSON object, no key twice, no unknown
+// key, every value of its type. null is the same as absent. detail never quotes a record's text.
+func parseLine(data []byte) (r Record, reason Reason, detail string) {
+	if !utf8.Valid(data) {
+		return r, InvalidUTF8, ""
+	}
+	if strings.TrimSpace(string(data)) == "" {
+		return r, BlankLine, ""
+	}
+	var l line
+	if err := json.Unmarshal(data, &l, json.RejectUnknownMembers(true)); err != nil {
+		reason, detail = explain(err)
+		return r, reason, detail
+	}
+	for _, field := range [...]struct {
+		name     string
+		from     *string
+		to       *string
+		required bool
+		nonEmpty bool
+	}{
+		{"instruction", l.Instruction, &r.Instruction, true, true},
+		{"input", l.Input, &r.Input, true, false},
+		{"output", l.Output, &r.Output, true, true},
+		{"four_class_label", l.FourClassLabel, &r.FourClassLabel, true, true},
+		{"domain_label", l.DomainLabel, &r.DomainLabel, false, false},
+		{"safety_label", l.SafetyLabel, &r.SafetyLabel, false, false},
+		{"thinking_format", l.ThinkingFormat, &r.ThinkingFormat, false, false},
+		{"system", l.System, &r.System, false, false},
+		{"source_url", l.SourceURL, &r.SourceURL, false, false},
+		{"license", l.License, &r.License, false, false},
+	} {
+		switch {
+		case field.from == nil && field.required:
+			return r, MissingField, field.name
+		case field.from == nil:
+		case field.nonEmpty && strings.TrimSpace(*field.from) == "":
+			return r, EmptyField, field.name
+		default:
+			*field.to = *field.from
+		}
+	}
+	if !isLabel(r.FourClassLabel) {
+		return r, UnknownLabel, fmt.Sprintf("%.40q", r.FourClassLabel)
+	}
+	r.NSFW = l.NSFW != nil && *l.NSFW
+	return r, "", ""
+}
+
+// explain sorts an error of the JSON package into a reason and, where there is one, the key.
+func explain(err error) (Reason, string) {
+	var semantic *json.SemanticError
+	var syntactic *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntactic):
+		return DuplicateKey, key(syntactic.JSONPointer)
+	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
+		return UnknownField, key(semantic.JSONPointer)
+	case errors.As(err, &semantic):
+		return WrongType, fmt.Sprintf("%s is a JSON %s", key(semantic.JSONPointer), kindName(semantic.JSONKind))
+	case errors.As(err, &syntactic):
+		return InvalidJSON, fmt.Sprintf("at byte %d", syntactic.ByteOffset)
+	}
+	return InvalidJSON, ""
+}
+
+func kindName(kind jsontext.Kind) string {
+	switch kind {
+	case jsontext.KindBeginArray:
+		return "array"
+	case jsontext.KindBeginObject:
+		return "object"
+	case jsontext.KindTrue, jsontext.KindFalse:
+		return "boolean"
+	}
+	return kind.String()
+}
+
+func key(pointer jsontext.Pointer) string {
+	if pointer == "" {
+		return "the line"
+	}
+	return fmt.Sprintf("%.40q", pointer.LastToken())
+}

@@ -1,0 +1,54 @@
+package dataset
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"math"
+)
+
+// The parts, in the order of the thresholds, and their file names without .arrow.
+const (
+	train = iota
+	val
+	test
+	parts
+)
+
+var partNames = [parts]string{"train", "val", "test"}
+
+// Shares of the whole; the rest is test.
+const (
+	trainShare = 0.8
+	valShare   = 0.1
+)
+
+// parter assigns records to parts by HMAC-SHA-256 of the prompt (system, instruction, input), keyed by the seed.
+//
+// The part is a function of the prompt and the seed alone. So exact duplicates, and also records that answer the
+// same prompt differently, share a part, and test never repeats a prompt of train; and no record moves when others are
+// added or removed. The price is that the shares are expectations: exact quotas would have to move records.
+// The same thresholds apply inside each label, so each label is split 80/10/10 up to chance (of n
+// records of a label, n/10 ± 0.3·√n are in test), which is what stratified means here. The manifest counts each label in each part.
+type parter struct{ mac hash.Hash }
+
+func newParter(seed uint64) *parter {
+	var key [8]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	return &parter{mac: hmac.New(sha256.New, key[:])}
+}
+
+func (p *parter) part(r *Record) int {
+	p.mac.Reset()
+	writeFields(p.mac, r.System, r.Instruction, r.Input)
+	var sum [sha256.Size]byte
+	u := float64(binary.LittleEndian.Uint64(p.mac.Sum(sum[:0]))) / math.MaxUint64
+	switch {
+	case u < trainShare:
+		return train
+	case u < trainShare+valShare:
+		return val
+	}
+	return test
+}

@@ -1,0 +1,158 @@
+package dataset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"so8t/tokenizer"
+)
+
+// ignored marks a label that the loss leaves out.
+const ignored = -100
+
+// Prompt is the conversation up to the assistant's turn: system, where there is one, and the user's
+// turn, which is the instruction and, after an empty line, the input.
+func Prompt(r Record) []tokenizer.Message {
+	var turns []tokenizer.Message
+	if r.System != "" {
+		turns = append(turns, tokenizer.Message{Role: "system", Content: r.System})
+	}
+	user := r.Instruction
+	if r.Input != "" {
+		user += "\n\n" + r.Input
+	}
+	return append(turns, tokenizer.Message{Role: "user", Content: user})
+}
+
+// Assistant is the assistant's turn in the quadruple form. An output already in that form is taken as it is; one that
+// lacks only the line "decision: LABEL" is given it; any other is wrapped, with what the record's labels say as its thinking.
+func Assistant(r Record) string {
+	if _, ok := ParseQuadruple(r.Output); ok {
+		return r.Output
+	}
+	if q, ok := parseElements(r.Output); ok && !strings.HasPrefix(strings.TrimSpace(q.Safety), "decision:") {
+		return quadruple(q.Task, decisionPrefix+r.FourClassLabel+"\n"+strings.TrimLeft(q.Safety, "\r\n"), q.Policy, q.Final)
+	}
+	task, safety := "", decisionPrefix+r.FourClassLabel
+	if r.DomainLabel != "" {
+		task = "domain: " + r.DomainLabel
+	}
+	if r.SafetyLabel != "" {
+		safety += "\nsafety: " + r.SafetyLabel
+	}
+	return quadruple(task, safety, "", r.Output)
+}
+
+func quadruple(inside ...string) string {
+	var b strings.Builder
+	for i, name := range elements {
+		b.WriteString("<" + name + ">" + inside[i] + "</" + name + ">")
+	}
+	return b.String()
+}
+
+// renderer makes samples of records with one tokenizer.
+type renderer struct {
+	tok       *tokenizer.Tokenizer
+	quadruple bool
+	end       int32    // ends the assistant's turn: <|end|>
+	controls  []string // the special tokens that the template itself writes
+}
+
+// newRenderer learns from an example how the chat template marks turns.
+func newRenderer(tok *tokenizer.Tokenizer, quadruple bool) (*renderer, error) {
+	d := &renderer{tok: tok, quadruple: quadruple, end: -1}
+	example := Record{System: "s", Instruction: "u"}
+	prompt, whole, err := d.texts(example, "a")
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range tok.Encode(whole) {
+		if content, _ := tok.Token(id); tok.IsSpecial(id) && !slices.Contains(d.controls, content) {
+			d.controls = append(d.controls, content)
+		}
+	}
+	for _, id := range tok.Encode(whole)[len(tok.Encode(prompt)):] {
+		if tok.IsSpecial(id) {
+			d.end = id
+			break
+		}
+	}
+	if d.end < 0 {
+		return nil, &InputError{fmt.Errorf("chat template: no special token ends the assistant's turn in %q", whole)}
+	}
+	return d, nil
+}
+
+// texts renders the prompt as generation will see it, and the whole conversation, which begins with it.
+func (d *renderer) texts(r Record, answer string) (prompt, whole string, err error) {
+	turns := Prompt(r)
+	if prompt, err = d.tok.ApplyChatTemplate(turns, true); err != nil {
+		return "", "", &InputError{err}
+	}
+	turns = append(turns, tokenizer.Message{Role: "assistant", Content: answer})
+	if whole, err = d.tok.ApplyChatTemplate(turns, false); err != nil {
+		return "", "", &InputError{err}
+	}
+	if !strings.HasPrefix(whole, prompt) {
+		return "", "", &InputError{fmt.Errorf("chat template: a conversation does not begin with its prompt (add_generation_prompt)")}
+	}
+	return prompt, whole, nil
+}
+
+// check finds what in a record would make a wrong sample; reason is empty if nothing does.
+func (d *renderer) check(r *Record) (reason Reason, detail string) {
+	for _, field := range [...]struct{ name, text string }{
+		{"system", r.System}, {"instruction", r.Instruction}, {"input", r.Input}, {"output", r.Output},
+		{"domain_label", r.DomainLabel}, {"safety_label", r.SafetyLabel},
+	} {
+		for _, control := range d.controls {
+			if strings.Contains(field.text, control) {
+				return ControlToken, field.name + " contains " + control
+			}
+		}
+	}
+	if !d.quadruple {
+		return "", ""
+	}
+	q, ok := ParseQuadruple(Assistant(*r))
+	if !ok {
+		return MalformedQuadruple, "output has some of the tags, but not the form"
+	}
+	if q.Decision != r.FourClassLabel {
+		return DecisionMismatch, fmt.Sprintf("output decides %s, four_class_label is %s", q.Decision, r.FourClassLabel)
+	}
+	return "", ""
+}
+
+// sample is the record's token ids, and its labels: −100 on the prompt, the ids themselves on the assistant's
+// tokens and the token that ends its turn, where the sample ends too.
+//
+// The ids are those of the whole conversation encoded at once, as Hugging Face does it, and begin with the ids of
+// the prompt, as generation will see it: after <|assistant|>, whose rstrip takes the line feed, the answer is a
+// segment of its own either way.
+func (d *renderer) sample(r *Record) (ids, labels []int32, err error) {
+	answer := r.Output
+	if d.quadruple {
+		answer = Assistant(*r)
+	}
+	promptText, wholeText, err := d.texts(*r, answer)
+	if err != nil {
+		return nil, nil, err
+	}
+	prompt, ids := d.tok.Encode(promptText), d.tok.Encode(wholeText)
+	if len(ids) < len(prompt) || !slices.Equal(ids[:len(prompt)], prompt) {
+		return nil, nil, &InputError{fmt.Errorf("line %d: chat template: the tokens of the prompt are not the first tokens of the conversation", r.Line)}
+	}
+	length := slices.Index(ids[len(prompt):], d.end)
+	if length < 0 {
+		return nil, nil, &InputError{fmt.Errorf("line %d: chat template: nothing ends the assistant's turn", r.Line)}
+	}
+	ids = ids[:len(prompt)+length+1]
+	labels = slices.Clone(ids)
+	for i := range prompt {
+		labels[i] = ignored
+	}
+	return ids, labels, nil
+}

@@ -1,0 +1,164 @@
+package dataset
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"so8t/tokenizer"
+)
+
+const form = "<think-task>t</think-task><think-safety>decision: DENY\nwhy</think-safety><think-policy>p</think-policy><final>f</final>"
+
+func TestParseQuadruple(t *testing.T) {
+	if q, ok := ParseQuadruple(form); !ok || q != (Quadruple{"t", "decision: DENY\nwhy", "p", "f", "DENY"}) {
+		t.Errorf("%+v, %t", q, ok)
+	}
+	replace := func(old, new string) string { return strings.Replace(form, old, new, 1) }
+	for _, good := range []string{
+		" \n" + form + "\n",
+		replace("</think-task>", "</think-task>\n\n"),
+		replace("decision: DENY\nwhy", "decision: REFUSE"),
+		replace("DENY\n", "DENY \r\n"),
+		replace(">t<", "><"),
+		replace(">f<", ">f <b> 1 < 2\n<"),
+	} {
+		if _, ok := ParseQuadruple(good); !ok {
+			t.Errorf("%q is refused", good)
+		}
+	}
+	for _, bad := range []string{
+		"", "f", form + form, form + "x", "x" + form,
+		replace("</final>", ""),
+		replace("<think-policy>p</think-policy>", ""),
+		replace("<think-task>t</think-task>", "") + "<think-task>t</think-task>",
+		replace(">t<", "><think-task><"),
+		replace(">f<", "><think-safety>decision: DENY</think-safety>f<"),
+		replace(">f<", "> \n<"),
+		replace("decision: DENY\n", ""),
+		replace("decision: ", "decision:"),
+		replace("decision: ", "\ndecision: "),
+		replace("DENY", "deny"),
+		replace("DENY", "DENY!"),
+		replace("DENY", "DENY ALLOW"),
+		replace("think-task", "Think-task"),
+	} {
+		if q, ok := ParseQuadruple(bad); ok {
+			t.Errorf("%q is taken as %+v", bad, q)
+		}
+	}
+}
+
+func TestAssistant(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		r    Record
+		want string
+	}{
+		{"as it is", Record{Output: form, FourClassLabel: "DENY"}, form},
+		{"decision added", Record{Output: strings.Replace(form, "decision: DENY\n", "", 1), FourClassLabel: "DENY"}, form},
+		{"wrapped", Record{Output: "はい。", FourClassLabel: "ALLOW"},
+			"<think-task></think-task><think-safety>decision: ALLOW</think-safety><think-policy></think-policy><final>はい。</final>"},
+		{"wrapped with labels", Record{Output: "x", FourClassLabel: "ESCALATION", DomainLabel: "law", SafetyLabel: "care"},
+			"<think-task>domain: law</think-task><think-safety>decision: ESCALATION\nsafety: care</think-safety><think-policy></think-policy><final>x</final>"},
+	} {
+		if got := Assistant(c.r); got != c.want {
+			t.Errorf("%s:\n got %q\nwant %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestPrompt(t *testing.T) {
+	got := Prompt(Record{System: "s", Instruction: "i", Input: "x"})
+	if want := []tokenizer.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "i\n\nx"}}; !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	if got = Prompt(Record{Instruction: "i"}); !slices.Equal(got, []tokenizer.Message{{Role: "user", Content: "i"}}) {
+		t.Errorf("%v", got)
+	}
+}
+
+// The sample is what generation will see (the prompt's tokens), then what Hugging Face's encoding of the whole
+// conversation has there, up to the first token that ends the turn.
+func TestSample(t *testing.T) {
+	tok := smallTokenizer(t)
+	end, _ := tok.ID("<|end|>")
+	for _, r := range []Record{
+		{Instruction: "機密情報", Output: "答え", FourClassLabel: "ALLOW"},
+		{System: "規則", Instruction: " the quick ", Input: "\n漢字\n", Output: "\n 𠮷 です。 ", FourClassLabel: "DENY"},
+		{Instruction: "a", Output: form, FourClassLabel: "DENY"},
+		{Instruction: "a</s> b", Output: "<s> x </s>", FourClassLabel: "REFUSE"},
+	} {
+		for _, quadruple := range []bool{true, false} {
+			d, err := newRenderer(tok, quadruple)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids, labels, err := d.sample(&r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer := r.Output
+			if quadruple {
+				answer = Assistant(r)
+			}
+			prompt, _ := tok.ApplyChatTemplate(Prompt(r), true)
+			promptIDs := tok.Encode(prompt)
+			whole, _ := tok.ApplyChatTemplate(append(Prompt(r), tokenizer.Message{Role: "assistant", Content: answer}), false)
+			n := len(promptIDs)
+			if !slices.Equal(ids[:n], promptIDs) || !slices.Equal(ids, tok.Encode(whole)[:len(ids)]) {
+				t.Errorf("%+v: ids %v\nprompt %v\nwhole %v", r, ids, promptIDs, tok.Encode(whole))
+			}
+			for i, label := range labels {
+				if want := ids[i]; i >= n && label != want || i < n && label != -100 {
+					t.Errorf("%+v: label %d of prompt length %d is %d", r, i, n, label)
+				}
+			}
+			if len(labels) != len(ids) || ids[len(ids)-1] != end || slices.Index(ids[n:], end) != len(ids)-1-n {
+				t.Errorf("%+v: the answer's tokens are %v", r, ids[n:])
+			}
+			// What follows the prompt is the answer: white space in front is eaten by <|assistant|>'s rstrip.
+			// (Decoding is no inverse around other added tokens, such as <s>.)
+			if got, want := tok.Decode(ids[n:], false), strings.TrimLeft(answer, " \n")+"<|end|>"; got != want && !strings.Contains(answer, "<s>") {
+				t.Errorf("%+v: the answer is %q, want %q", r, got, want)
+			}
+			continued := append(slices.Clone(promptIDs), tok.Encode(strings.TrimLeft(answer, " \n")+"<|end|>")...)
+			if !slices.Equal(ids, continued) {
+				t.Errorf("%+v: encoded apart %v, at once %v", r, continued, ids)
+			}
+		}
+	}
+}
+
+func TestRendererRefusesTemplates(t *testing.T) {
+	for _, c := range []struct{ name, template, want string }{
+		{"no end", "{% for m in messages %}{{ m.content }}{% endfor %}", "no special token ends the assistant's turn"},
+		{"other prompt", "{% if add_generation_prompt %}x{% endif %}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}", "does not begin with its prompt"},
+		{"raises", "{{ raise_exception('never') }}", "never"},
+	} {
+		dir := t.TempDir()
+		data, err := os.ReadFile(filepath.Join("..", "tokenizer", "testdata", "fallback", "tokenizer.json"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "tokenizer.json"), data, 0o600)
+		}
+		if err == nil {
+			data, err = json.Marshal(map[string]string{"chat_template": c.template})
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		tok, err := tokenizer.Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := newRenderer(tok, true); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package dataset
+
+import (
+	"fmt"
+	"os"
+	"sort"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sample is one row of a part. InputIDs and Labels are views on the mapped file, not to be written to
+// and valid until the Samples are closed.
+type Sample struct {
+	InputIDs []int32
+	Labels   []int32 // −100 where the loss does not look
+	Label    string  // four_class_label
+	Domain   string
+
+	SourceLine int64  // in the input file, from 1
+	Digest     string // hex SHA-256 of the record
+}
+
+// Samples is an Arrow file of samples, mapped into memory. It is safe for concurrent reading.
+type Samples struct {
+	mapping  []byte
+	batches  []batch
+	first    []int // of each batch
+	length   int
+	metadata map[string]string
+}
+
+// Open maps a file that Split wrote. Everything that At relies on is checked here; a damaged file is an
+// error. Its values are not verified: that is Manifest.Verify.
+func Open(path string) (*Samples, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open samples: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open samples: %w", err)
+	}
+	if info.Size() == 0 {
+		return nil, fmt.Errorf("open samples %s: the file is empty", path)
+	}
+	mapping, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("open samples %s: map: %w", path, err)
+	}
+	s, err := read(mapping)
+	if err != nil {
+		unix.Munmap(mapping)
+		return nil, fmt.Errorf("open samples %s: %w", path, err)
+	}
+	s.mapping = mapping
+	return s, nil
+}
+
+// Len is the number of samples.
+func (s *Samples) Len() int { return s.length }
+
+// Metadata is the schema's: tokenizer_digest, template_digest, seed, policy_version …
+func (s *Samples) Metadata() map[string]string { return s.metadata }
+
+// At is sample i of Len, in the order of the input file.
+func (s *Samples) At(i int) Sample {
+	n := sort.SearchInts(s.first, i+1) - 1
+	b, row := &s.batches[n], i-s.first[n]
+	return Sample{
+		InputIDs:   b.ids.at(row),
+		Labels:     b.labels.at(row),
+		Label:      b.label.at(row),
+		Domain:     b.domain.at(row),
+		SourceLine: b.line[row],
+		Digest:     b.digest.at(row),
+	}
+}
+
+// Close unmaps the file; views from At must not be used any more.
+func (s *Samples) Close() error {
+	mapping := s.mapping
+	*s = Samples{}
+	if mapping == nil {
+		return nil
+	}
+	return unix.Munmap(mapping)
+}

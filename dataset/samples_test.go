@@ -1,0 +1,254 @@
+package dataset
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/ipc"
+)
+
+// writePart writes rows of known values in batches and returns the file.
+func writePart(t testing.TB, rows, flushEvery int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "part.arrow")
+	w, err := newPartWriter(path, schemaOf(Options{Seed: 3}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range rows {
+		ids, labels := rowValues(i)
+		err := w.add(&Record{FourClassLabel: Labels[i%4], DomainLabel: strings.Repeat("域", i%5), Line: int64(i + 1)}, ids, labels)
+		if err == nil && i%flushEvery == flushEvery-1 {
+			err = w.flush()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.finish(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func rowValues(i int) (ids, labels []int32) {
+	for j := range i%7 + 1 {
+		ids = append(ids, int32(100*i+j))
+		labels = append(labels, int32(j-100))
+	}
+	return ids, labels
+}
+
+func TestSamples(t *testing.T) {
+	for _, rows := range []int{0, 1, 20, 33} {
+		s, err := Open(writePart(t, rows, 8))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Len() != rows || s.Metadata()["seed"] != "3" {
+			t.Errorf("%d samples, metadata %v", s.Len(), s.Metadata())
+		}
+		for i := range rows {
+			ids, labels := rowValues(i)
+			got := s.At(i)
+			if !slices.Equal(got.InputIDs, ids) || !slices.Equal(got.Labels, labels) || got.Label != Labels[i%4] ||
+				got.Domain != strings.Repeat("域", i%5) || got.SourceLine != int64(i+1) || len(got.Digest) != 64 {
+				t.Errorf("row %d: %+v", i, got)
+			}
+			start, at := uintptr(unsafe.Pointer(&s.mapping[0])), uintptr(unsafe.Pointer(&got.InputIDs[0]))
+			if at < start || at >= start+uintptr(len(s.mapping)) {
+				t.Errorf("row %d is a copy", i)
+			}
+		}
+		if err := errors.Join(s.Close(), s.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestOpenRefusesOtherColumns(t *testing.T) {
+	for want, change := range map[string]func([]arrow.Field){
+		`column 3 is "domain" utf8`:        func(f []arrow.Field) { f[3].Name = "domain" },
+		`column 4 is "source_line" int32`:  func(f []arrow.Field) { f[4].Type = arrow.PrimitiveTypes.Int32 },
+		`column 4 is "source_line" uint64`: func(f []arrow.Field) { f[4].Type = arrow.PrimitiveTypes.Uint64 },
+		`column 5 is "digest" type`:        func(f []arrow.Field) { f[5].Type = arrow.BinaryTypes.Binary },
+		`column 2 is "four_class_label" dictionary`: func(f []arrow.Field) {
+			f[2].Type = &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
+		},
+		"column 1 is no list of int32": func(f []arrow.Field) { f[1].Type = arrow.ListOf(arrow.PrimitiveTypes.Int64) },
+	} {
+		fields := slices.Clone(columns)
+		change(fields)
+		path := filepath.Join(t.TempDir(), "x.arrow")
+		w, err := newPartWriter(path, arrow.NewSchema(fields, nil))
+		if err == nil {
+			_, err = w.finish()
+		}
+		if err := errors.Join(err, w.close()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}
+
+// Arrow's own reader must find the same in the file.
+func TestFilesAreArrow(t *testing.T) {
+	data, err := os.ReadFile(writePart(t, 20, 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := ipc.NewFileReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	row := 0
+	for n := range r.NumRecords() {
+		b, err := r.Record(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lists := b.Column(0).(*array.List)
+		values := lists.ListValues().(*array.Int32).Int32Values()
+		for i := range int(b.NumRows()) {
+			from, to := lists.ValueOffsets(i)
+			if ids, _ := rowValues(row); !slices.Equal(values[from:to], ids) {
+				t.Errorf("row %d: %v", row, values[from:to])
+			}
+			if got := b.Column(4).(*array.Int64).Value(i); got != int64(row+1) {
+				t.Errorf("row %d: source_line %d", row, got)
+			}
+			row++
+		}
+	}
+	if row != 20 {
+		t.Errorf("%d rows", row)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	good, err := os.ReadFile(writePart(t, 20, 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"empty":     {},
+		"text":      []byte(strings.Repeat("hello ", 100)),
+		"cut":       good[:len(good)-9],
+		"magic":     []byte("ARROW1\x00\x00ARROW1"),
+		"no middle": slices.Concat(good[:8], good[len(good)-400:]),
+	} {
+		path := filepath.Join(t.TempDir(), "x.arrow")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A damaged file is an error, or still safe to read through: no byte of it may crash the process.
+func TestDamagedFiles(t *testing.T) {
+	good, err := os.ReadFile(writePart(t, 20, 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for at := 0; at+4 <= len(good); at += 4 { // counts and offsets of every kind, far too large and negative
+		for _, number := range []uint32{0, 0x7FFFFFFF, 0xFFFFFFF0, uint32(len(good))} {
+			data := slices.Clone(good)
+			binary.LittleEndian.PutUint32(data[at:], number)
+			if !readThrough(data) {
+				refused++
+			}
+		}
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 20000 {
+		data := slices.Clone(good)
+		for range 1 + r.IntN(3) {
+			data[r.IntN(len(data))] = byte(r.IntN(256))
+		}
+		if !readThrough(data) {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("no damage was noticed")
+	}
+}
+
+// readThrough says whether a file image is accepted, and touches every value if it is.
+func readThrough(data []byte) bool {
+	s, err := read(data)
+	if err != nil {
+		return false
+	}
+	for i := range s.Len() {
+		sample := s.At(i)
+		var sum int32
+		for j := range sample.InputIDs {
+			sum += sample.InputIDs[j] + sample.Labels[j]
+		}
+		sinkhole = sum
+	}
+	return true
+}
+
+var sinkhole int32
+
+func FuzzArrow(f *testing.F) {
+	for _, rows := range []int{0, 3, 20} {
+		data, err := os.ReadFile(writePart(f, rows, 8))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		aligned := make([]int64, len(data)/8+1) // as a mapping is
+		image := unsafe.Slice((*byte)(unsafe.Pointer(&aligned[0])), len(data))
+		copy(image, data)
+		readThrough(image)
+	})
+}
+
+func TestVerifyFindsDamage(t *testing.T) {
+	o := options(t, records(t, 0, 100))
+	m := mustSplit(t, o)
+	path := filepath.Join(o.OutputDir, "splits", "val.arrow")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadManifest(o.OutputDir)
+	if err != nil || read.Train.SHA256 != m.Train.SHA256 {
+		t.Fatalf("manifest %+v, %v", read, err)
+	}
+	if err := read.Verify(o.OutputDir); err == nil || !strings.Contains(err.Error(), "val.arrow") {
+		t.Errorf("error %v", err)
+	}
+}

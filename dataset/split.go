@@ -1,0 +1,263 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"so8t/tokenizer"
+)
+
+// SplitOptions is what Split needs to know.
+type SplitOptions struct {
+	InputPath         string // JSONL file, or a glob of which the newest match is taken
+	OutputDir         string // the run's; the files go to OutputDir/splits
+	Tokenizer         *tokenizer.Tokenizer
+	MaxSeqLength      int // tokens; longer samples are dropped and counted
+	QuadrupleThinking bool
+	MaxBadFraction    float64
+	Seed              uint64
+
+	// Progress, where set, is called now and then with the bytes read and the size of the input.
+	Progress func(read, size int64)
+}
+
+// InputError is a fault of the dataset or of the model's chat template: trying again cannot help.
+type InputError struct{ Err error }
+
+func (e *InputError) Error() string { return e.Err.Error() }
+func (e *InputError) Unwrap() error { return e.Err }
+
+const progressLines = 256 // lines between looks at the context and calls of Progress
+
+// Split writes OutputDir/splits: train.arrow, val.arrow, test.arrow, policy_report.json and manifest.json.
+//
+// The folder appears whole or not at all. A split of the same input with the same options that is already there is
+// recognised by the input's digest and returned as it is. If too many lines are bad nothing is split, and only
+// policy_report.json is left, for its reader to find them.
+func Split(ctx context.Context, o SplitOptions) (*Manifest, error) {
+	m, err := split(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("split dataset: %w", err)
+	}
+	return m, nil
+}
+
+func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
+	if o.Tokenizer == nil || o.MaxSeqLength < 1 || !(o.MaxBadFraction >= 0 && o.MaxBadFraction <= 1) {
+		return nil, fmt.Errorf("options: tokenizer %t, MaxSeqLength %d, MaxBadFraction %v", o.Tokenizer != nil, o.MaxSeqLength, o.MaxBadFraction)
+	}
+	path, info, err := newestMatch(o.InputPath)
+	if err != nil {
+		return nil, err
+	}
+	s := &splitter{SplitOptions: o, path: path, size: info.Size(), rules: policyRules, options: Options{
+		TokenizerDigest: o.Tokenizer.Digest(), TemplateDigest: o.Tokenizer.TemplateDigest(), MaxSeqLength: o.MaxSeqLength,
+		QuadrupleThinking: o.QuadrupleThinking, Seed: o.Seed, PolicyVersion: policyVersion,
+	}}
+	if m, err := s.finished(); m != nil || err != nil {
+		return m, err
+	}
+	if s.renderer, err = newRenderer(o.Tokenizer, o.QuadrupleThinking); err != nil {
+		return nil, err
+	}
+	return s.run(ctx)
+}
+
+// splitter is one split under way.
+type splitter struct {
+	SplitOptions
+	path     string // the input file
+	size     int64
+	options  Options
+	rules    []policyRule
+	renderer *renderer
+	report   *Report
+	writers  [parts]*partWriter
+}
+
+// finished returns the manifest of an equal split that is already there, else nil.
+func (s *splitter) finished() (*Manifest, error) {
+	m, err := ReadManifest(s.OutputDir)
+	if err != nil || m.FormatVersion != formatVersion || m.Options != s.options || !m.covers(s.OutputDir) {
+		return nil, nil // absent, damaged or of other options: split anew
+	}
+	digest, err := digestFile(s.path)
+	if err != nil {
+		return nil, err
+	}
+	lines := max(m.Lines, 1)
+	if m.DatasetDigest != digest || float64(m.Bad)/float64(lines) > s.MaxBadFraction {
+		return nil, nil
+	}
+	m.Reused = true
+	return m, nil
+}
+
+func (s *splitter) run(ctx context.Context) (m *Manifest, err error) {
+	temp, err := makeTemp(s.OutputDir)
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(temp) // after the rename there is nothing there
+	defer func() {
+		for _, w := range s.writers {
+			if w != nil {
+				err = errors.Join(err, w.close())
+			}
+		}
+	}()
+	schema := schemaOf(s.options)
+	for i, name := range partNames {
+		if s.writers[i], err = newPartWriter(filepath.Join(temp, name+".arrow"), schema); err != nil {
+			return nil, err
+		}
+	}
+	s.report = newReport(s.path, s.MaxSeqLength)
+	digest, err := s.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.report.verdict(s.MaxBadFraction); err != nil {
+		return nil, errors.Join(err, s.leaveReport())
+	}
+	return s.commit(temp, digest)
+}
+
+// read streams the input into the parts, and returns the digest of the bytes it read.
+func (s *splitter) read(ctx context.Context) (digest string, err error) {
+	file, err := os.Open(s.path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash, read := sha256.New(), int64(0)
+	lines := newLineReader(io.TeeReader(file, writerFunc(func(p []byte) {
+		hash.Write(p)
+		read += int64(len(p))
+	})), maxLineBytes)
+	parter := newParter(s.Seed)
+	for {
+		text, tooLong, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", s.path, err)
+		}
+		s.report.Lines = lines.count
+		if lines.count%progressLines == 0 {
+			if err := ctx.Err(); err != nil {
+				return "", context.Cause(ctx)
+			}
+			if s.Progress != nil {
+				s.Progress(read, s.size)
+			}
+		}
+		if tooLong {
+			s.report.bad(lines.count, LineTooLong, fmt.Sprintf("more than %d bytes", maxLineBytes))
+			continue
+		}
+		if err := s.line(lines.count, text, parter); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// line takes one line to where it belongs: a part, or a count of the report.
+func (s *splitter) line(number int64, text []byte, parter *parter) error {
+	r, reason, detail := parseLine(text)
+	if reason != "" {
+		s.report.bad(number, reason, detail)
+		return nil
+	}
+	r.Line = number
+	for _, rule := range s.rules {
+		if !rule.Keep(&r) {
+			s.report.removed(number, rule.Name())
+			return nil
+		}
+	}
+	if reason, detail := s.renderer.check(&r); reason != "" {
+		s.report.bad(number, reason, detail)
+		return nil
+	}
+	ids, labels, err := s.renderer.sample(&r)
+	if err != nil {
+		return err
+	}
+	if len(ids) > s.MaxSeqLength {
+		s.report.tooLong(number, len(ids))
+		return nil
+	}
+	return s.writers[parter.part(&r)].add(&r, ids, labels)
+}
+
+// commit completes the files, writes the manifest last and gives the folder its name.
+func (s *splitter) commit(temp, digest string) (*Manifest, error) {
+	m := &Manifest{FormatVersion: formatVersion, InputPath: s.path, DatasetDigest: digest, Options: s.options, Lines: s.report.Lines,
+		Bad: s.report.Bad, Reasons: s.report.BadByReason, Removed: s.report.Removed, TooLong: s.report.TooLong}
+	for i, w := range s.writers {
+		info, err := w.finish()
+		if err != nil {
+			return nil, err
+		}
+		*m.part(i) = info
+	}
+	if m.Train.Samples == 0 || m.Test.Samples == 0 {
+		return nil, &InputError{fmt.Errorf("%s: %d lines give %d training and %d test samples (%d bad lines, %d too long); both are needed",
+			s.path, m.Lines, m.Train.Samples, m.Test.Samples, m.Bad, m.TooLong)}
+	}
+	if err := writeJSON(filepath.Join(temp, reportName), s.report); err != nil {
+		return nil, err
+	}
+	if err := writeJSON(filepath.Join(temp, manifestName), m); err != nil {
+		return nil, err
+	}
+	return m, replaceDir(temp, filepath.Join(s.OutputDir, splitsName))
+}
+
+// leaveReport writes policy_report.json of a refused input, unless a finished split stands there.
+func (s *splitter) leaveReport() error {
+	dir := filepath.Join(s.OutputDir, splitsName)
+	if _, err := os.Stat(filepath.Join(dir, manifestName)); err == nil {
+		return nil
+	}
+	temp, err := makeTemp(s.OutputDir)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	if err := writeJSON(filepath.Join(temp, reportName), s.report); err != nil {
+		return err
+	}
+	return replaceDir(temp, dir)
+}
+
+func writeJSON(path string, value any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(value); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b.Bytes())
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
