@@ -1,0 +1,55 @@
+// Package checkpoint keeps a training run's state on disk so that no crash, at
+// any instant, loses more than what came after the last save.
+//
+// # Concepts
+//
+// A checkpoint is a folder, checkpoint_epoch_{E}_step_{S}, that appears whole
+// or not at all. It holds state.safetensors (every tensor of the run's state),
+// metrics.json (what the trainer wants to remember) and manifest.json, written
+// last: format version, identity, position, reason, time, and size and SHA-256
+// of the other two. The manifest ends with the SHA-256 of its own text.
+//
+// A Store is the folder of one run's checkpoints. Save writes into a hidden
+// folder beside the others, syncs each file and the folder, renames it and syncs the
+// parent. Latest reads the newest checkpoint, checks every byte against the
+// manifest, and falls back to the next older one if anything differs; what it
+// rejected is logged and returned, never silent. "Newest" goes by optimizer step.
+//
+// A second save at the same position replaces the first if it differs, and does
+// nothing if it does not. In between, the first is under a hidden name, from
+// which OpenStore brings it back after a crash.
+//
+// Rotation keeps at most MaxCheckpoints. It first reads back what is newest
+// and deletes only what is older than the newest one that verifies. A deleted
+// checkpoint gets a hidden name first, so that half of one is never taken.
+//
+// An Identity says which run a checkpoint belongs to: workflow, configuration,
+// base model, dataset. Latest refuses those of another run (IdentityError).
+//
+// A Lease says who may write. It is the file lease.json, locked as long as its holder
+// lives. A later attempt of the same owner takes it over even
+// from a living holder; that late holder learns it at its next commit, which
+// fails with ErrLeaseLost and changes nothing. Another owner is
+// refused by name while the holder lives (HeldError). Check and rename happen
+// under one lock that takeovers need too, so no commit slips in between.
+//
+// # Caveats
+//
+// A Lease is held as long as the process lives and the Lease is reachable:
+// keep it until Release.
+//
+// Locks are flock(2). On a file system that does not share them between hosts,
+// a holder on another host looks dead and can be replaced by anybody; it is
+// still fenced off at its next commit.
+//
+// Attempts are compared as numbers. An owner whose attempts begin anew (say,
+// for each epoch) is not refused: it takes a dead holder's lease whatever its number.
+//
+// SaveBehind keeps the states it was given until they are written: up to two at
+// a time. A State must not be changed once it was handed over.
+//
+// A store without a lease neither cleans up after crashed saves nor guards
+// against a second writer; it is meant for looking, and for tests.
+//
+// Leftovers of crashes (hidden folders) are removed when the store is next opened with a lease.
+package checkpoint

@@ -1,0 +1,96 @@
+package phi3
+
+import "so8t/native"
+
+// Train runs packed sequences forward and backward, adds to the adapters' gradients and returns the loss of
+// each target. targets is the number of targets in the whole optimizer step, over which the loss is a mean.
+func (m *Model) Train(sequences []Sequence, targets int, dropout Dropout) ([]float32, error) {
+	r, err := m.pack(sequences)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.picked) == 0 {
+		return nil, nil
+	}
+	if err := m.upload(r); err != nil {
+		return nil, err
+	}
+	p := &pass{rows: m.batch.rows, dropout: dropout, adapter: true}
+	m.runLayers(p)
+	m.headBackward(1 / float64(targets))
+	for i := len(m.Layers) - 1; i >= 0; i-- {
+		s := m.activationsOf(i)
+		if m.recompute && i < len(m.Layers)-1 { // the last layer's are still there
+			m.layerForward(p, i, s)
+			if a := m.Layers[i].Down.LoRA; a != nil {
+				m.loraDown(p, i, &m.Layers[i].Down, s.hidden, s.zDown)
+			}
+		}
+		m.layerBackward(p, i, s)
+	}
+	return m.losses()
+}
+
+// headBackward computes losses and the gradient of the last layer's output, for the picked rows only.
+func (m *Model) headBackward(scale float64) {
+	s, c, d := &m.scratch, m.Config, m.device
+	n := m.batch.pickedRows
+	m.pick()
+	_ = m.chunks(func(first, rows int) error {
+		m.lmHead(first, rows, s.logits)
+		d.CrossEntropyBackward(&native.CrossEntropy{Rows: int64(rows), Columns: int64(c.VocabSize), Logits: s.logits,
+			Target: m.batch.target.Column(first), Loss: s.loss.Column(first), Scale: scale})
+		d.LinearBackward(&native.LinearBackward{Rows: int64(rows), In: int64(c.HiddenSize), Out: int64(c.VocabSize), DY: s.logits, W: m.head, DX: s.dpicked.Row(first)})
+		return nil
+	})
+	d.RMSNormBackward(&native.RMSNormBackward{Rows: int64(n), Columns: int64(c.HiddenSize), X: s.picked, Weight: m.norm, RStd: s.pickedR, DY: s.dpicked, DX: s.dpicked})
+	d.ScatterRows(&native.ScatterRows{Rows: int64(n), Columns: int64(c.HiddenSize), YRows: int64(m.batch.rows), Index: m.batch.picked, X: s.dpicked, Y: s.dx})
+}
+
+// layerBackward turns scratch.dx, the gradient of the layer's output, into that of its input. The base is
+// frozen, so the first layer's input needs none.
+func (m *Model) layerBackward(p *pass, i int, a *activations) {
+	l, s, c, d := &m.Layers[i], &m.scratch, m.Config, m.device
+	rows := int64(p.rows)
+
+	m.backward(p, i, &l.Down, a.hidden, a.zDown, s.dx, s.dhidden)
+	d.SwiGLUBackward(&native.SwiGLUBackward{Rows: rows, Columns: int64(c.IntermediateSize), GateUp: a.gateUp, DY: s.dhidden, DGateUp: a.gateUp})
+	m.backward(p, i, &l.GateUp, a.norm2, a.zGateUp, a.gateUp, s.dnorm)
+	m.rmsnormBackward(rows, a.mid, l.norm2, a.rstd2, s.dnorm)
+
+	rotated := a.attention
+	if l.Gate != nil {
+		rotated = a.rotated
+	}
+	m.backward(p, i, &l.O, rotated, a.zO, s.dx, s.dattention)
+	if g := l.Gate; g != nil {
+		d.RotateBackward(&native.RotateBackward{Rows: rows, Blocks: m.blocks(), X: a.attention, Rotation: g.Rotation, DY: s.dattention, DX: s.dattention, DRotation: g.RotationGrad})
+	}
+	q, k, v := m.splitQKV(a.qkv)
+	dq, dk, dv := m.splitQKV(s.dqkv)
+	d.AttentionBackward(&native.AttentionBackward{Rows: rows, Sequences: int64(m.batch.sequences), Heads: int64(c.NumAttentionHeads), KVHeads: int64(c.NumKeyValueHeads),
+		HeadDim: int64(c.HeadDim()), Window: int64(c.SlidingWindow), Scale: m.scale(), Q: q, K: k, V: v, CuSeqlens: m.batch.cuSeqlens,
+		Out: a.attention, LSE: a.lse.WithStride(p.rows), DOut: s.dattention, DQ: dq, DK: dk, DV: dv})
+	d.RopeBackward(m.ropeOf(p.rows, s.dqkv))
+	if i == 0 {
+		m.backward(p, i, &l.QKV, a.norm1, a.zQKV, s.dqkv, native.Tensor{})
+		return
+	}
+	m.backward(p, i, &l.QKV, a.norm1, a.zQKV, s.dqkv, s.dnorm)
+	m.rmsnormBackward(rows, a.input, l.norm1, a.rstd1, s.dnorm)
+}
+
+// rmsnormBackward adds the norm's path to the residual stream's gradient in scratch.dx.
+func (m *Model) rmsnormBackward(rows int64, x, weight, rstd, dy native.Tensor) {
+	m.device.RMSNormBackward(&native.RMSNormBackward{Rows: rows, Columns: int64(m.Config.HiddenSize), X: x, Weight: weight, RStd: rstd, DY: dy, Residual: m.scratch.dx, DX: m.scratch.dx})
+}
+
+// FinishGradients turns the accumulated gradients of the rotations into those of θ; once an optimizer step.
+func (m *Model) FinishGradients() error {
+	for i := range m.Layers {
+		if g := m.Layers[i].Gate; g != nil {
+			m.device.CayleyBackward(&native.CayleyBackward{Blocks: m.blocks(), Theta: g.Theta, Rotation: g.Rotation, DRotation: g.RotationGrad, DTheta: g.ThetaGrad})
+		}
+	}
+	return m.device.Err()
+}

@@ -1,0 +1,102 @@
+package phi3
+
+import (
+	"fmt"
+
+	"so8t/native"
+)
+
+// Ignore marks a label without a target, as in transformers.
+const Ignore = -100
+
+// Sequence is one sample's part of a packed row.
+type Sequence struct {
+	IDs    []int32
+	Labels []int32 // as IDs, Ignore where masked; the shift to the next token happens here. nil: no targets
+	Sample int32   // names the sample in dropout's draws, wherever packing puts it
+}
+
+// batch holds a packed row's integers on the device and what the host needs of them.
+type batch struct {
+	buffer     native.Buffer
+	ids        native.Tensor // int32 [T]
+	rope       native.Tensor // int32 [T] row of the rope table
+	position   native.Tensor // int32 [T]
+	sample     native.Tensor // int32 [T]
+	slot       native.Tensor // int32 [T] of the cache
+	cuSeqlens  native.Tensor // int32 [sequences+1]
+	picked     native.Tensor // int32 [T] rows whose logits are wanted
+	target     native.Tensor // int32 [T] their targets
+	rows       int
+	sequences  int
+	pickedRows int
+}
+
+func (b *batch) allocate(d *native.Device, t int) error {
+	return allocate(d, "batch", func(a *arena) {
+		for _, x := range []*native.Tensor{&b.ids, &b.rope, &b.position, &b.sample, &b.slot, &b.picked, &b.target} {
+			*x = a.tensor(native.Int32, 1, t)
+		}
+		b.cuSeqlens = a.tensor(native.Int32, 1, t+1)
+		b.buffer = a.buffer
+	})
+}
+
+// row is one pass's integers on the host.
+type row struct {
+	ids, rope, position, sample, slot, cuSeqlens, picked, target []int32
+}
+
+// append adds a whole sequence from position 0, with the targets of its labels.
+func (r *row) append(m *Model, s Sequence, slot int32) {
+	base := m.rope.base(len(s.IDs))
+	if len(r.cuSeqlens) == 0 {
+		r.cuSeqlens = append(r.cuSeqlens, 0)
+	}
+	for i, id := range s.IDs {
+		if i+1 < len(s.Labels) && s.Labels[i+1] >= 0 {
+			r.picked = append(r.picked, int32(len(r.ids)))
+			r.target = append(r.target, s.Labels[i+1])
+		}
+		r.ids = append(r.ids, id)
+		r.rope = append(r.rope, int32(base+i))
+		r.position = append(r.position, int32(i))
+		r.sample = append(r.sample, s.Sample)
+		r.slot = append(r.slot, slot)
+	}
+	r.cuSeqlens = append(r.cuSeqlens, int32(len(r.ids)))
+}
+
+// pickLast asks for the logits of the row added last.
+func (r *row) pickLast() { r.picked = append(r.picked, int32(len(r.ids)-1)) }
+
+// upload hands a row to the device.
+func (m *Model) upload(r *row) error {
+	if len(r.ids) == 0 || len(r.ids) > m.options.MaxTokens {
+		return fmt.Errorf("a pass of %d tokens; the model was prepared for 1 to %d", len(r.ids), m.options.MaxTokens)
+	}
+	for _, id := range r.ids {
+		if id < 0 || int(id) >= m.Config.VocabSize {
+			return fmt.Errorf("token %d is outside the model's vocabulary of %d", id, m.Config.VocabSize)
+		}
+	}
+	for _, id := range r.target {
+		if int(id) >= m.Config.VocabSize {
+			return fmt.Errorf("label %d is outside the model's vocabulary of %d", id, m.Config.VocabSize)
+		}
+	}
+	b := &m.batch
+	b.rows, b.sequences, b.pickedRows = len(r.ids), max(0, len(r.cuSeqlens)-1), len(r.picked)
+	for _, x := range []struct {
+		to   native.Tensor
+		from []int32
+	}{{b.ids, r.ids}, {b.rope, r.rope}, {b.position, r.position}, {b.sample, r.sample}, {b.slot, r.slot}, {b.cuSeqlens, r.cuSeqlens}, {b.picked, r.picked}, {b.target, r.target}} {
+		if len(x.from) == 0 {
+			continue
+		}
+		if err := native.Upload(m.device, x.to, x.from); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package phi3
+
+import (
+	"fmt"
+	"math"
+
+	"so8t/native"
+)
+
+// runLayers embeds the uploaded row and runs every layer; the residual stream ends in scratch.output.
+func (m *Model) runLayers(p *pass) {
+	m.device.GatherRows(&native.GatherRows{Rows: int64(p.rows), Columns: int64(m.Config.HiddenSize), XRows: int64(m.Config.VocabSize),
+		Index: m.batch.ids, X: m.embed, Y: m.inputs[0]})
+	for i := range m.Layers {
+		s := m.activationsOf(i)
+		m.layerForward(p, i, s)
+		m.forward(p, i, &m.Layers[i].Down, s.hidden, m.outputOf(i), s.mid, s.zDown)
+	}
+}
+
+// layerForward computes a layer up to the input of down_proj, which is what its backward pass needs.
+func (m *Model) layerForward(p *pass, i int, s *activations) {
+	l, d, c := &m.Layers[i], m.device, m.Config
+	none := native.Tensor{}
+	m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
+	m.forward(p, i, &l.QKV, s.norm1, s.qkv, none, s.zQKV)
+	d.RopeForward(m.ropeOf(p.rows, s.qkv))
+	m.attend(p, i, s)
+	rotated := s.attention
+	if l.Gate != nil && p.adapter {
+		rotated = s.rotated
+		d.RotateForward(&native.RotateForward{Rows: int64(p.rows), Blocks: m.blocks(), X: s.attention, Rotation: l.Gate.Rotation, Y: rotated})
+	}
+	m.forward(p, i, &l.O, rotated, s.mid, s.input, s.zO)
+	m.rmsnorm(p.rows, s.mid, l.norm2, s.norm2, s.rstd2)
+	m.forward(p, i, &l.GateUp, s.norm2, s.gateUp, none, s.zGateUp)
+	d.SwiGLUForward(&native.SwiGLUForward{Rows: int64(p.rows), Columns: int64(c.IntermediateSize), GateUp: s.gateUp, Y: s.hidden})
+}
+
+func (m *Model) rmsnorm(rows int, x, weight, y, rstd native.Tensor) {
+	m.device.RMSNormForward(&native.RMSNormForward{Rows: int64(rows), Columns: int64(m.Config.HiddenSize), X: x, Weight: weight, Y: y, RStd: rstd, Epsilon: m.Config.RMSNormEps})
+}
+
+// ropeOf turns q and k, which lie side by side in the fused qkv.
+func (m *Model) ropeOf(rows int, qkv native.Tensor) *native.Rope {
+	c := m.Config
+	return &native.Rope{Rows: int64(rows), Heads: int64(c.NumAttentionHeads + c.NumKeyValueHeads), HeadDim: int64(c.HeadDim()), RotaryDim: int64(c.RotaryDim()),
+		TableRows: int64(m.rope.rows()), X: qkv, Cos: m.rope.cos, Sin: m.rope.sin, Index: m.batch.rope}
+}
+
+// splitQKV views the fused rows as queries, keys and values.
+func (m *Model) splitQKV(qkv native.Tensor) (q, k, v native.Tensor) {
+	c := m.Config
+	return qkv, qkv.Column(c.HiddenSize), qkv.Column(c.HiddenSize + c.KVSize())
+}
+
+func (m *Model) scale() float64 { return 1 / math.Sqrt(float64(m.Config.HeadDim())) }
+
+func (m *Model) attend(p *pass, i int, s *activations) {
+	c := m.Config
+	q, k, v := m.splitQKV(s.qkv)
+	if p.cache != nil {
+		p.cache.store(m, p.rows, i, k, v)
+		if !p.fill {
+			p.cache.attend(m, p.rows, i, q, s.attention)
+			return
+		}
+	}
+	m.device.AttentionForward(&native.AttentionForward{Rows: int64(p.rows), Sequences: int64(m.batch.sequences), Heads: int64(c.NumAttentionHeads),
+		KVHeads: int64(c.NumKeyValueHeads), HeadDim: int64(c.HeadDim()), Window: int64(c.SlidingWindow), Scale: m.scale(),
+		Q: q, K: k, V: v, CuSeqlens: m.batch.cuSeqlens, Out: s.attention, LSE: s.lse.WithStride(p.rows)})
+}
+
+// pick gathers the rows whose logits are wanted and normalises them: prompts need no lm_head.
+func (m *Model) pick() {
+	s, n := &m.scratch, m.batch.pickedRows
+	m.device.GatherRows(&native.GatherRows{Rows: int64(n), Columns: int64(m.Config.HiddenSize), XRows: int64(m.batch.rows), Index: m.batch.picked, X: s.output, Y: s.picked})
+	m.rmsnorm(n, s.picked, m.norm, s.pickedN, s.pickedR)
+}
+
+// chunks calls f for rows [first, first+n) of the picked ones, as many at once as the logits have room for.
+func (m *Model) chunks(f func(first, n int) error) error {
+	for first := 0; first < m.batch.pickedRows; first += m.scratch.logitRows {
+		if err := f(first, min(m.scratch.logitRows, m.batch.pickedRows-first)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Model) lmHead(first, n int, logits native.Tensor) {
+	c := m.Config
+	m.device.LinearForward(&native.LinearForward{Rows: int64(n), In: int64(c.HiddenSize), Out: int64(c.VocabSize), X: m.scratch.pickedN.Row(first), W: m.head, Y: logits})
+}
+
+// row packs whole sequences.
+func (m *Model) pack(sequences []Sequence) (*row, error) {
+	r := &row{}
+	for _, s := range sequences {
+		if err := m.checkLength(len(s.IDs)); err != nil {
+			return nil, err
+		}
+		if s.Labels != nil && len(s.Labels) != len(s.IDs) {
+			return nil, fmt.Errorf("a sequence of %d tokens has %d labels", len(s.IDs), len(s.Labels))
+		}
+		r.append(m, s, 0)
+	}
+	return r, nil
+}
+
+func (m *Model) checkLength(n int) error {
+	if n < 1 || n > m.options.MaxLength {
+		return fmt.Errorf("a sequence of %d tokens; the model was loaded for 1 to %d", n, m.options.MaxLength)
+	}
+	return nil
+}
+
+// Loss runs packed sequences without gradients and returns the loss of each target, in order. adapter says
+// whether LoRA and gates take part.
+func (m *Model) Loss(sequences []Sequence, adapter bool) ([]float32, error) {
+	r, err := m.pack(sequences)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.upload(r); err != nil {
+		return nil, err
+	}
+	m.runLayers(&pass{rows: m.batch.rows, adapter: adapter})
+	m.pick()
+	s := &m.scratch
+	if err := m.chunks(func(first, n int) error {
+		m.lmHead(first, n, s.logits)
+		m.device.CrossEntropyForward(&native.CrossEntropy{Rows: int64(n), Columns: int64(m.Config.VocabSize), Logits: s.logits,
+			Target: m.batch.target.Column(first), Loss: s.loss.Column(first)})
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return m.losses()
+}
+
+func (m *Model) losses() ([]float32, error) {
+	loss := make([]float32, m.batch.pickedRows)
+	if len(loss) == 0 {
+		return nil, m.device.Err()
+	}
+	return loss, native.Download(m.device, loss, m.scratch.loss)
+}
+
+// Logits returns float32 logits [tokens][V] of packed sequences, all rows.
+func (m *Model) Logits(sequences []Sequence, adapter bool) ([][]float32, error) {
+	r, err := m.pack(sequences)
+	if err != nil {
+		return nil, err
+	}
+	r.picked, r.target = nil, nil
+	for i := range r.ids {
+		r.picked = append(r.picked, int32(i))
+	}
+	if err := m.upload(r); err != nil {
+		return nil, err
+	}
+	m.runLayers(&pass{rows: m.batch.rows, adapter: adapter})
+	return m.PickedLogits()
+}
+
+// PickedLogits computes and fetches float32 logits of the picked rows of the last pass.
+func (m *Model) PickedLogits() ([][]float32, error) {
+	m.pick()
+	var out [][]float32
+	err := m.chunks(func(first, n int) error {
+		m.lmHead(first, n, m.scratch.logits32)
+		flat := make([]float32, n*m.Config.VocabSize)
+		if err := native.Download(m.device, flat, m.scratch.logits32); err != nil {
+			return err
+		}
+		for i := range n {
+			out = append(out, flat[i*m.Config.VocabSize:(i+1)*m.Config.VocabSize])
+		}
+		return nil
+	})
+	return out, err
+}
+
+// PickedArgmax returns the likeliest next token of the picked rows of the last pass.
+func (m *Model) PickedArgmax() ([]int32, error) {
+	m.pick()
+	s := &m.scratch
+	var out []int32
+	err := m.chunks(func(first, n int) error {
+		m.lmHead(first, n, s.logits32)
+		m.device.Argmax(&native.Argmax{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: s.logits32, Index: s.argmax})
+		ids := make([]int32, n)
+		out = append(out, ids...)
+		return native.Download(m.device, out[first:], s.argmax)
+	})
+	return out, err
+}

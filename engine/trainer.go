@@ -1,0 +1,316 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"so8t/dataset"
+	"so8t/engine/checkpoint"
+	"so8t/engine/phi3"
+	"so8t/engine/safetensors"
+	"so8t/native"
+)
+
+// TrainerOptions has the names of transformers' TrainingArguments.
+type TrainerOptions struct {
+	SamplesPerStep int // per_device_train_batch_size × gradient_accumulation_steps
+	RowTokens      int // the most tokens that a packed row holds; 0: as many as the model takes. Part of the result's bits
+	Epochs         int
+	LearningRate   float64
+	WeightDecay    float64 // of LoRA; θ has none
+	WarmupRatio    float64
+	WarmupSteps    int    // where positive, instead of the ratio
+	Scheduler      string // one of Schedulers
+	MaxGradNorm    float64
+	Beta1, Beta2   float64
+	Epsilon        float64
+	Optim          string // one of Optims
+	Seed           uint64
+}
+
+// Point is one optimizer step of the run's curve.
+type Point struct {
+	Step         int     `json:"step"` // from 1
+	Epoch        float64 `json:"epoch"`
+	Loss         float64 `json:"loss"`
+	GradNorm     float64 `json:"grad_norm"` // before clipping
+	LearningRate float64 `json:"learning_rate"`
+}
+
+// EvalPoint is one validation during the run.
+type EvalPoint struct {
+	Step int     `json:"step"`
+	Loss float64 `json:"eval_loss"`
+}
+
+// Curve is a run's metrics so far; it travels in every checkpoint.
+type Curve struct {
+	Train []Point     `json:"train"`
+	Eval  []EvalPoint `json:"eval,omitempty"`
+}
+
+// StepResult is what one optimizer step did.
+type StepResult struct {
+	Position     checkpoint.Position // after the step
+	Loss         float64             // mean over the step's targets
+	GradNorm     float64             // before clipping
+	LearningRate float64
+	Tokens       int
+	Targets      int
+	Samples      int
+	Rows         int // packed rows that the samples took
+	Duration     time.Duration
+}
+
+// ErrDiverged says that the loss or its gradient is no longer a number; going on would only waste the night.
+var ErrDiverged = errors.New("training diverged")
+
+// Samples is what a Trainer reads: dataset.Samples, or anything of that form.
+type Samples interface {
+	Len() int
+	At(i int) dataset.Sample
+}
+
+// Trainer runs optimizer steps over a data set.
+type Trainer struct {
+	model     *Model
+	options   TrainerOptions
+	schedule  Schedule
+	samples   Samples
+	optimizer *optimizer
+	position  checkpoint.Position
+	order     []int // of the current epoch
+	orderOf   int   // the epoch that order belongs to, −1 at first
+	curve     Curve
+}
+
+// NewTrainer prepares training of m's adapters on samples, from the first step.
+func NewTrainer(m *Model, samples Samples, o TrainerOptions) (*Trainer, error) {
+	if o.RowTokens == 0 {
+		o.RowTokens = m.options.MaxTokens
+	}
+	t := &Trainer{model: m, options: o, samples: samples, orderOf: -1}
+	if err := t.check(); err != nil {
+		return nil, fmt.Errorf("trainer: %w", err)
+	}
+	t.schedule = Schedule{Name: o.Scheduler, Base: o.LearningRate, WarmupSteps: o.WarmupSteps, TotalSteps: t.TotalSteps()}
+	if o.WarmupSteps == 0 {
+		t.schedule.WarmupSteps = int(math.Ceil(o.WarmupRatio * float64(t.TotalSteps())))
+	}
+	if _, err := t.schedule.Rate(0); err != nil {
+		return nil, err
+	}
+	err := m.run(context.Background(), func() (err error) {
+		t.optimizer, err = newOptimizer(m.device, m.params, o)
+		return err
+	})
+	return t, err
+}
+
+func (t *Trainer) check() error {
+	o := t.options
+	switch {
+	case !t.model.options.Training:
+		return errors.New("the model was opened without room for training")
+	case t.model.params.n == 0:
+		return errors.New("nothing to train: neither LoRA targets nor gates")
+	case t.samples.Len() == 0:
+		return errors.New("no training samples")
+	case o.RowTokens > t.model.options.MaxTokens:
+		return fmt.Errorf("rows of %d tokens, the model was opened for %d", o.RowTokens, t.model.options.MaxTokens)
+	case o.SamplesPerStep < 1 || o.Epochs < 1:
+		return fmt.Errorf("samples per step %d and epochs %d must be positive", o.SamplesPerStep, o.Epochs)
+	}
+	for i := range t.samples.Len() {
+		if n := len(t.samples.At(i).InputIDs); n > min(t.model.options.MaxLength, o.RowTokens) {
+			return fmt.Errorf("sample %d has %d tokens, more than %d", i, n, min(t.model.options.MaxLength, o.RowTokens))
+		}
+	}
+	return nil
+}
+
+// StepsPerEpoch counts optimizer steps; the last one of an epoch may have fewer samples.
+func (t *Trainer) StepsPerEpoch() int {
+	return (t.samples.Len() + t.options.SamplesPerStep - 1) / t.options.SamplesPerStep
+}
+
+// TotalSteps is the number of optimizer steps of the whole run.
+func (t *Trainer) TotalSteps() int { return t.StepsPerEpoch() * t.options.Epochs }
+
+// Position is how far the run has come.
+func (t *Trainer) Position() checkpoint.Position { return t.position }
+
+// Done reports whether every step was taken.
+func (t *Trainer) Done() bool { return t.position.Step >= t.TotalSteps() }
+
+// Curve is the metrics so far.
+func (t *Trainer) Curve() Curve { return t.curve }
+
+// AddEval records a validation loss at the current step.
+func (t *Trainer) AddEval(loss float64) {
+	t.curve.Eval = append(t.curve.Eval, EvalPoint{t.position.Step, loss})
+}
+
+// Step takes one optimizer step.
+func (t *Trainer) Step(ctx context.Context) (StepResult, error) {
+	if t.Done() {
+		return StepResult{}, fmt.Errorf("step %d: the run has only %d", t.position.Step+1, t.TotalSteps())
+	}
+	var r StepResult
+	err := t.model.run(ctx, func() (err error) {
+		r, err = t.step(ctx)
+		return err
+	})
+	if err != nil {
+		return r, fmt.Errorf("optimizer step %d: %w", t.position.Step+1, err)
+	}
+	return r, nil
+}
+
+// step works out one optimizer step; cut short between two rows it leaves the run where it was.
+func (t *Trainer) step(ctx context.Context) (StepResult, error) {
+	start := time.Now()
+	m, next := t.model, t.position.Step+1
+	sequences := t.stepSamples()
+	r := StepResult{Samples: len(sequences)}
+	lengths := make([]int, len(sequences))
+	for i, s := range sequences {
+		lengths[i] = len(s.IDs)
+		r.Tokens += len(s.IDs)
+		for _, l := range s.Labels[1:] {
+			if l >= 0 {
+				r.Targets++
+			}
+		}
+	}
+	m.params.zeroGradients(m.device)
+	sum := 0.0
+	dropout := phi3.Dropout{P: m.options.LoRA.Dropout, Seed: t.options.Seed, Step: uint64(next)}
+	for _, row := range dataset.Pack(lengths, t.options.RowTokens) {
+		if err := ctx.Err(); err != nil {
+			return r, err
+		}
+		packed := make([]phi3.Sequence, len(row))
+		for i, j := range row {
+			packed[i] = sequences[j]
+		}
+		losses, err := m.phi.Train(packed, r.Targets, dropout)
+		if err != nil {
+			return r, err
+		}
+		for _, l := range losses {
+			sum += float64(l)
+		}
+		r.Rows++
+	}
+	if err := m.phi.FinishGradients(); err != nil {
+		return r, err
+	}
+	if r.Targets > 0 {
+		r.Loss = sum / float64(r.Targets)
+	}
+	var err error
+	if r.LearningRate, err = t.schedule.Rate(t.position.Step); err != nil {
+		return r, err
+	}
+	if math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
+		return r, fmt.Errorf("%w: loss %v", ErrDiverged, r.Loss)
+	}
+	if r.GradNorm, err = t.optimizer.step(next, r.LearningRate); err != nil {
+		return r, err
+	}
+	if math.IsNaN(r.GradNorm) || math.IsInf(r.GradNorm, 0) {
+		return r, fmt.Errorf("%w: gradient norm %v", ErrDiverged, r.GradNorm)
+	}
+	if err := m.params.derive(m.phi); err != nil {
+		return r, err
+	}
+	t.advance()
+	r.Position, r.Duration = t.position, time.Since(start)
+	t.curve.Train = append(t.curve.Train, Point{Step: next, Epoch: float64(next) / float64(t.StepsPerEpoch()), Loss: r.Loss, GradNorm: r.GradNorm, LearningRate: r.LearningRate})
+	return r, nil
+}
+
+// stepSamples are the samples of the step at the current position.
+func (t *Trainer) stepSamples() []phi3.Sequence {
+	if t.orderOf != t.position.Epoch {
+		t.order, t.orderOf = epochOrder(t.options.Seed, t.position.Epoch, t.samples.Len()), t.position.Epoch
+	}
+	first := t.position.StepInEpoch * t.options.SamplesPerStep
+	indices := t.order[first:min(first+t.options.SamplesPerStep, len(t.order))]
+	sequences := make([]phi3.Sequence, len(indices))
+	for i, j := range indices {
+		s := t.samples.At(j)
+		sequences[i] = phi3.Sequence{IDs: s.InputIDs, Labels: s.Labels, Sample: int32(i)}
+	}
+	return sequences
+}
+
+// advance moves one step on. Epoch and StepInEpoch count what is finished: after an epoch's last step the
+// position is the next epoch's beginning.
+func (t *Trainer) advance() {
+	t.position.Step++
+	t.position.StepInEpoch++
+	if t.position.StepInEpoch == t.StepsPerEpoch() {
+		t.position.Epoch++
+		t.position.StepInEpoch = 0
+	}
+}
+
+// Snapshot copies the run's state off the device: all that a checkpoint holds but the identity, which the
+// caller knows.
+func (t *Trainer) Snapshot(ctx context.Context) (*checkpoint.State, error) {
+	s := &checkpoint.State{Position: t.position}
+	err := t.model.run(ctx, func() error {
+		for _, x := range t.optimizer.tensors() {
+			data := make([]byte, x.bytes())
+			if err := native.Download(t.model.device, data, x.tensor); err != nil {
+				return err
+			}
+			s.Tensors = append(s.Tensors, safetensors.Named{Name: x.name, Tensor: safetensors.Tensor{DType: x.dtype(), Shape: []int64{int64(x.n)}, Data: data}})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	s.Metrics, err = json.Marshal(t.curve)
+	return s, err
+}
+
+// Restore continues from a checkpoint's state.
+func (t *Trainer) Restore(ctx context.Context, s *checkpoint.State) error {
+	p, per := s.Position, t.StepsPerEpoch()
+	if p.Step < 0 || p.Step > t.TotalSteps() || p.Epoch != p.Step/per || p.StepInEpoch != p.Step%per {
+		return fmt.Errorf("restore: position %+v does not fit a run of %d epochs of %d steps", p, t.options.Epochs, per)
+	}
+	byName := map[string]safetensors.Tensor{}
+	for _, x := range s.Tensors {
+		byName[x.Name] = x.Tensor
+	}
+	var curve Curve
+	if err := json.Unmarshal(s.Metrics, &curve); err != nil {
+		return fmt.Errorf("restore: metrics: %w", err)
+	}
+	err := t.model.run(ctx, func() error {
+		for _, x := range t.optimizer.tensors() {
+			from, ok := byName[x.name]
+			if !ok || from.DType != x.dtype() || len(from.Data) != x.bytes() {
+				return fmt.Errorf("restore: tensor %q is missing or not %s [%d]", x.name, x.dtype(), x.n)
+			}
+			if err := native.Upload(t.model.device, x.tensor, from.Data); err != nil {
+				return err
+			}
+		}
+		return t.model.params.derive(t.model.phi)
+	})
+	if err != nil {
+		return err
+	}
+	t.position, t.curve = p, curve
+	return nil
+}
