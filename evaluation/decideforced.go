@@ -1,0 +1,33 @@
+package evaluation
+
+import (
+	"context"
+	"fmt"
+
+	"so8t/engine"
+)
+
+// DecideForced scores the labels of the first n samples behind the samples' own think-tasks. Nothing is
+// generated: it is for comparing two forms of one model, not for judging it.
+func DecideForced(ctx context.Context, m Model, t Tokenizer, samples Samples, n int) ([]Decision, error) {
+	o, err := Options{}.withDefaults(t)
+	if err != nil {
+		return nil, err
+	}
+	d, err := newDecider(t)
+	if err != nil {
+		return nil, err
+	}
+	questions := d.questions(samples, 0, &Evaluation{})
+	questions = questions[:min(n, len(questions))]
+	decisions, places, prompts := make([]Decision, len(questions)), make([]place, len(questions)), make([][]int32, len(questions))
+	for i, q := range questions {
+		gold := engine.Generation{Tokens: q.sample.InputIDs[len(q.prompt):], Finished: true}
+		prompts[i] = q.prompt
+		decisions[i], places[i] = d.read(q, gold, o)
+	}
+	if err := d.score(ctx, m, prompts, places, decisions); err != nil {
+		return nil, fmt.Errorf("score labels: %w", err)
+	}
+	return decisions, nil
+}

@@ -1,0 +1,92 @@
+package evaluation
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Decision is what one model did with one sample of the test part.
+type Decision struct {
+	SourceLine int64  `json:"source_line"`
+	Digest     string `json:"digest"` // of the record: what pairs two models' decisions
+	Domain     string `json:"domain,omitempty"`
+	Prompt     string `json:"prompt"`
+
+	Gold           string     `json:"gold"`
+	Decided        string     `json:"decided"`                      // the likeliest of the four labels
+	Probabilities  [4]float64 `json:"probabilities"`                // in the order of Labels, sum 1
+	Confidence     float64    `json:"confidence"`                   // the largest of them
+	Generated      string     `json:"generated_decision,omitempty"` // as written in the answer; empty if none is
+	Answer         string     `json:"answer"`                       // whole, without the end-of-sequence token
+	Finished       bool       `json:"finished"`                     // it ended by itself, within max_new_tokens
+	WellFormed     bool       `json:"well_formed"`                  // the quadruple form, nothing around it
+	LeakedThinking bool       `json:"leaked_thinking"`              // thinking inside <final>
+	OwnThinkTask   bool       `json:"own_think_task"`               // decided after the model's own think-task
+
+	GeneratedTokens int     `json:"generated_tokens"`
+	LatencySeconds  float64 `json:"latency_seconds"`
+}
+
+// Skipped is a sample that no model could be asked: listed, never silently left out.
+type Skipped struct {
+	SourceLine int64  `json:"source_line"`
+	Digest     string `json:"digest"`
+	Reason     string `json:"reason"`
+}
+
+// Totals are sums over a whole evaluation.
+type Totals struct {
+	LossSum           float64 `json:"loss_sum"` // nats over LabelledTokens
+	LabelledTokens    int     `json:"labelled_tokens"`
+	GenerationSeconds float64 `json:"generation_seconds"`
+}
+
+// Evaluation is one model over the test part: the figures, and every decision, so that
+// figures and comparison can be computed again without the model.
+type Evaluation struct {
+	Model         string     `json:"model"` // base or retrained
+	SamplesDigest string     `json:"samples_digest"`
+	StartedAt     time.Time  `json:"started_at"`
+	FinishedAt    time.Time  `json:"finished_at"`
+	Options       Options    `json:"options"`
+	Figures                  // flat: accuracy, macro_f1, …
+	Totals        Totals     `json:"totals"`
+	Skipped       []Skipped  `json:"skipped,omitempty"`
+	Labels        [4]string  `json:"labels"`
+	Decisions     []Decision `json:"decisions"` // in the order of the test part
+}
+
+// samplesDigest identifies the samples asked, their gold labels and their order.
+func samplesDigest(decisions []Decision) string {
+	h := sha256.New()
+	for _, d := range decisions {
+		fmt.Fprintf(h, "%s %s\n", d.Digest, d.Gold)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Save writes the evaluation as JSON, whole or not at all.
+func (e *Evaluation) Save(path string) error {
+	return writeAtomic(path, func(w io.Writer) error { return encodeJSON(w, e) })
+}
+
+// Load reads what Save wrote.
+func Load(path string) (*Evaluation, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("load evaluation: %w", err)
+	}
+	var e Evaluation
+	if err := json.Unmarshal(data, &e); err != nil {
+		return nil, fmt.Errorf("load evaluation %s: %w", path, err)
+	}
+	if digest := samplesDigest(e.Decisions); digest != e.SamplesDigest {
+		return nil, fmt.Errorf("load evaluation %s: its decisions hash to %.12s, its samples_digest says %.12s", path, digest, e.SamplesDigest)
+	}
+	return &e, nil
+}

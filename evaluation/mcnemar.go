@@ -1,0 +1,106 @@
+package evaluation
+
+import (
+	"fmt"
+	"math"
+)
+
+// McNemar is the exact test of whether two models differ in accuracy on the same
+// samples. Only the discordant samples speak: under the null hypothesis each of the
+// b + c falls to either side with probability 1/2.
+type McNemar struct {
+	BothCorrect          int     `json:"both_correct"`
+	OnlyBaseCorrect      int     `json:"only_base_correct"`      // b
+	OnlyRetrainedCorrect int     `json:"only_retrained_correct"` // c
+	BothWrong            int     `json:"both_wrong"`
+	PValue               PValue  `json:"p_value"`
+	PValueText           string  `json:"p_value_text"`
+	Log10PValue          float64 `json:"log10_p_value"` // where p itself is below what a float64 holds
+}
+
+func mcNemarOf(pairs []pair) McNemar {
+	var m McNemar
+	for _, p := range pairs {
+		switch base, retrained := p.base == p.gold, p.retrained == p.gold; {
+		case base && retrained:
+			m.BothCorrect++
+		case base:
+			m.OnlyBaseCorrect++
+		case retrained:
+			m.OnlyRetrainedCorrect++
+		default:
+			m.BothWrong++
+		}
+	}
+	logP := exactMcNemar(m.OnlyBaseCorrect, m.OnlyRetrainedCorrect)
+	m.PValue = pValueFromLog(logP)
+	m.PValueText = formatLogP(logP)
+	m.Log10PValue = logP/math.Ln10 + 0 // + 0: JSON would write −0
+	return m
+}
+
+// exactMcNemar returns ln p of the two-sided exact test,
+// p = min(1, 2 · P(X ≤ min(b, c))), X ~ Binomial(b + c, 1/2).
+// It sums in logarithms: with 2,000 discordant samples p is far below the smallest float64.
+func exactMcNemar(b, c int) (logP float64) {
+	n, k := b+c, min(b, c)
+	if n == 0 {
+		return 0
+	}
+	top := logChoose(n, k) // the largest term: k ≤ n/2
+	sum := 0.0
+	for i := k; i >= 0; i-- {
+		term := math.Exp(logChoose(n, i) - top)
+		sum += term
+		if term < sum*1e-18 {
+			break
+		}
+	}
+	return math.Min(0, math.Ln2+top+math.Log(sum)-float64(n)*math.Ln2)
+}
+
+func logChoose(n, k int) float64 {
+	a, _ := math.Lgamma(float64(n + 1))
+	b, _ := math.Lgamma(float64(k + 1))
+	c, _ := math.Lgamma(float64(n - k + 1))
+	return a - b - c
+}
+
+// PValue is a probability that is never written as 0: a p below the smallest
+// normal float64 is held at that number, and the logarithm beside it tells the rest.
+type PValue float64
+
+const smallestPValue = 0x1p-1022
+
+func pValueFromLog(logP float64) PValue {
+	return PValue(math.Max(math.Exp(logP), smallestPValue))
+}
+
+// String gives two significant digits: 0.034, 1.2e-05, 1.
+func (p PValue) String() string {
+	if p < 8*smallestPValue { // held at the bound, perhaps times a small number
+		return "<1e-306"
+	}
+	return formatLogP(math.Log(float64(p)))
+}
+
+// formatLogP writes e^logP as a p-value, whatever its size.
+func formatLogP(logP float64) string {
+	log10 := logP / math.Ln10
+	switch {
+	case log10 >= 0:
+		return "1"
+	case log10 > -3:
+		text := fmt.Sprintf("%.2g", math.Exp(logP))
+		if text == "1" {
+			return "1.0" // rounded, not certain
+		}
+		return text
+	}
+	exponent := math.Floor(log10)
+	mantissa := fmt.Sprintf("%.1f", math.Pow(10, log10-exponent))
+	if mantissa == "10.0" {
+		mantissa, exponent = "1.0", exponent+1
+	}
+	return fmt.Sprintf("%se-%02d", mantissa, int(-exponent))
+}

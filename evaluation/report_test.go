@@ -1,0 +1,230 @@
+package evaluation
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+)
+
+func lossCurve() (train, validation []Point) {
+	for step := 1; step <= 120; step++ {
+		train = append(train, Point{step, 0.15 + 2.4*math.Exp(-float64(step)/22) + 0.12*math.Sin(float64(step*step))})
+		if step%20 == 0 {
+			validation = append(validation, Point{step, 0.2 + 2.4*math.Exp(-float64(step)/22)})
+		}
+	}
+	return train, validation
+}
+
+func reportData() ReportData {
+	train, validation := lossCurve()
+	return ReportData{
+		BaseModel: "models/Borea-Phi-3.5-mini-Instruct-Jp", BaseDigest: strings.Repeat("9c", 32),
+		Dataset: "data/processed/four_class/four_class_2026-01-30.jsonl", DatasetDigest: strings.Repeat("3f", 32),
+		Config: "configs/retrain_borea_phi35_so8t_config.yaml", ConfigDigest: strings.Repeat("b1", 32),
+		WorkflowID: "borea-2026-01-31", StartedAt: time.Date(2026, 1, 31, 1, 0, 0, 0, time.UTC), FinishedAt: time.Date(2026, 1, 31, 2, 12, 0, 0, time.UTC),
+		TrainLoss: train, ValidationLoss: validation,
+		Details: []Detail{{"Training", "3 epochs, 120 optimizer steps"}},
+	}
+}
+
+// writeReport writes a report into a temporary folder, or into $REPORT_DIR to be looked at.
+func writeReport(t *testing.T, r *Result, d ReportData) (dir, page string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "ab_test")
+	if keep := os.Getenv("REPORT_DIR"); keep != "" {
+		dir = filepath.Join(keep, t.Name())
+	}
+	if err := WriteReport(dir, r, d); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, ReportName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, string(data)
+}
+
+// checkHTML fails on tags that do not close in order, and on ids given twice.
+func checkHTML(t *testing.T, page string) {
+	t.Helper()
+	z := html.NewTokenizer(strings.NewReader(page))
+	var open []string
+	ids := map[string]bool{}
+	void := []string{"meta", "br"}
+	for {
+		switch kind := z.Next(); kind {
+		case html.ErrorToken:
+			if !errors.Is(z.Err(), io.EOF) {
+				t.Fatal(z.Err())
+			}
+			if len(open) != 0 {
+				t.Errorf("never closed: %v", open)
+			}
+			return
+		case html.StartTagToken:
+			token := z.Token()
+			if !slices.Contains(void, token.Data) {
+				open = append(open, token.Data)
+			}
+			for _, a := range token.Attr {
+				if a.Key == "id" {
+					if ids[a.Val] {
+						t.Errorf("id %s twice", a.Val)
+					}
+					ids[a.Val] = true
+				}
+				if a.Key == "src" || a.Key == "href" || strings.HasPrefix(a.Key, "on") {
+					t.Errorf("<%s %s=%q>: the page must need nothing and run nothing", token.Data, a.Key, a.Val)
+				}
+			}
+			if token.Data == "script" || token.Data == "link" || token.Data == "img" || token.Data == "iframe" {
+				t.Errorf("<%s> in the page", token.Data)
+			}
+		case html.EndTagToken:
+			name := z.Token().Data
+			if len(open) == 0 || open[len(open)-1] != name {
+				t.Fatalf("</%s> closes %v", name, open)
+			}
+			open = open[:len(open)-1]
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	r := compared(t, evaluationOf(t, "base", 200, true, byChance), evaluationOf(t, "retrained", 200, true, mostlyRight), CompareOptions{Seed: 1})
+	dir, page := writeReport(t, r, reportData())
+	checkHTML(t, page)
+	for _, want := range []string{
+		`class="verdict promote"`, "Promote the retrained model", "96.0 %", `lang="ja"`, "顧客名簿", `<dt lang="en">safety</dt>`,
+		`id="key-numbers"`, `id="confusion"`, `id="classes"`, `id="curves"`, `id="loss"`, `id="figures"`, `id="tests"`, `id="examples"`, `id="run"`,
+		r.McNemar.PValueText, strings.Repeat("3f", 32), strings.Repeat("b1", 32), "Borea-Phi-3.5-mini-Instruct-Jp", "1h12m0s", "3 epochs, 120 optimizer steps",
+		"Noto Sans CJK JP", "ESCALATION",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	for _, not := range []string{"ZgotmplZ", "<no value>", "NaN", "%!", "http://localhost", "url("} {
+		if strings.Contains(page, not) {
+			t.Errorf("the report holds %q", not)
+		}
+	}
+	if urls := regexp.MustCompile(`https?://[^"' )]*`).FindAllString(page, -1); slices.ContainsFunc(urls, func(u string) bool { return !strings.HasPrefix(u, "http://www.w3.org/") }) {
+		t.Errorf("addresses in the page: %v", urls)
+	}
+	for _, name := range []string{"figures", "reliability", "confusion_base", "confusion_retrained", "loss"} {
+		data, err := os.ReadFile(filepath.Join(dir, name+".svg"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		checkSVG(t, name, data)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ResultsName)); err != nil {
+		t.Error(err)
+	}
+}
+
+func checkSVG(t *testing.T, name string, data []byte) {
+	t.Helper()
+	d := xml.NewDecoder(bytes.NewReader(data))
+	for {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Errorf("%s.svg: %v", name, err)
+			return
+		}
+	}
+	if bytes.Contains(data, []byte("NaN")) || !bytes.Contains(data, []byte(`aria-label="`)) || !bytes.Contains(data, []byte("Noto Sans JP")) {
+		t.Errorf("%s.svg: NaN, or no label, or no Japanese font: %.300s", name, data)
+	}
+}
+
+// What a model or a dataset wrote must never become part of the page.
+func TestReportEscapes(t *testing.T) {
+	const attack = `</p><script>alert("盗む")</script><img src=x onerror=alert(1)>`
+	base := evaluationOf(t, "base", 40, true, byChance)
+	retrained := evaluationOf(t, "retrained", 40, true, mostlyRight)
+	for _, e := range []*Evaluation{base, retrained} {
+		for i := range e.Decisions {
+			e.Decisions[i].Answer += attack
+			e.Decisions[i].Prompt += attack
+		}
+	}
+	d := reportData()
+	d.BaseModel, d.WorkflowID = attack, attack
+	d.Details = []Detail{{attack, attack}}
+	_, page := writeReport(t, compared(t, base, retrained, CompareOptions{}), d)
+	checkHTML(t, page)
+	if !strings.Contains(page, "&lt;script&gt;alert(&#34;盗む&#34;)") {
+		t.Error("the escaped text is not there to be read")
+	}
+}
+
+// A report must come out of anything that Compare accepts, and of nothing known about the run.
+func TestReportAtTheEdges(t *testing.T) {
+	always := func(label int) func(int, int) int { return func(int, int) int { return label } }
+	right := func(_, gold int) int { return gold }
+	for name, decide := range map[string][2]func(int, int) int{
+		"worse":        {mostlyRight, byChance},
+		"equal":        {mostlyRight, mostlyRight},
+		"perfect":      {right, right},
+		"one decision": {always(allow), always(refuse)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, n := range []int{1, 90} {
+				r := compared(t, evaluationOf(t, "base", n, true, decide[0]), evaluationOf(t, "retrained", n, false, decide[1]), CompareOptions{Resamples: 200})
+				_, page := writeReport(t, r, ReportData{TrainLoss: []Point{{1, math.NaN()}}})
+				checkHTML(t, page)
+				if strings.Contains(page, "NaN") || !strings.Contains(page, "Do not promote the retrained model") || strings.Contains(page, `id="loss"`) {
+					t.Error("NaN, or no verdict, or a loss curve of nothing")
+				}
+			}
+		})
+	}
+}
+
+func TestReportCutsLongAnswers(t *testing.T) {
+	base := evaluationOf(t, "base", 40, true, byChance)
+	for i := range base.Decisions {
+		base.Decisions[i].Answer = strings.Repeat("長", 5000)
+	}
+	_, page := writeReport(t, compared(t, base, evaluationOf(t, "retrained", 40, true, mostlyRight), CompareOptions{}), ReportData{})
+	if n := strings.Count(page, "長"); n > 2*examplesEach*excerptRunes || n < excerptRunes {
+		t.Errorf("%d characters of the long answers stand in the report", n)
+	}
+}
+
+func TestWriteAtomicLeavesTheOldFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.json")
+	if err := writeAtomic(path, put([]byte("old"))); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("disk full")
+	if err := writeAtomic(path, func(w io.Writer) error { w.Write([]byte("half")); return broken }); !errors.Is(err, broken) || !strings.Contains(err.Error(), path) {
+		t.Errorf("a failed write gave %v", err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || string(data) != "old" {
+		t.Errorf("after a failed write: %q, %v", data, err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v %v", entries, err)
+	}
+}
