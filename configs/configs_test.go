@@ -1,0 +1,188 @@
+package configs
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const least = `output_dir: out
+data: {input_path: d.jsonl}
+model: {base_model_path: base}
+`
+
+// The published run's file, to the letter, is the contract.
+func TestPublishedRunLoads(t *testing.T) {
+	c, err := Load("retrain_borea_phi35_so8t_config.yaml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Training.LearningRate != 2e-4 || c.Training.LoraR != 64 || c.SamplesPerStep() != 16 || c.KeepCheckpoints() != 5 ||
+		c.Float32() || !c.SO8T.Enabled || c.SO8T.Layers != nil || c.Data.InputPath != "data/processed/four_class/four_class_*.jsonl" {
+		t.Fatalf("wrong values: %+v", c)
+	}
+}
+
+func TestDemoLoads(t *testing.T) {
+	if _, err := Load("demo.yaml", nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFaultsNameFileLineAndKey(t *testing.T) {
+	for _, tc := range []struct{ name, text, want string }{
+		{"unknown key", least + "training:\n  learning_rat: 1.0e-4\n", "c.yaml:5: training.learning_rat: unknown key; did you mean learning_rate?"},
+		{"longer key", least + "training:\n  lora_rank: 8\n", "c.yaml:5: training.lora_rank: unknown key; did you mean lora_r?"},
+		{"far from any key", least + "training:\n  banana: 8\n", "c.yaml:5: training.banana: unknown key; known here: num_train_epochs, "},
+		{"unknown section", least + "trainings: {}\n", "c.yaml:4: trainings: unknown key; did you mean training?"},
+		{"policy is refused", least + "policy:\n  pii: drop\n", "c.yaml:4: policy: not implemented"},
+		{"duplicate", least + "training:\n  seed: 1\n  seed: 2\n", "c.yaml:6: training.seed: set twice; first on line 5"},
+		{"text for a number", least + "training:\n  lora_r: many\n", `c.yaml:5: training.lora_r: want a whole number, got "many"`},
+		{"quoted number", least + "training:\n  lora_r: \"64\"\n", `c.yaml:5: training.lora_r: want a whole number`},
+		{"octal", least + "training:\n  lora_r: 010\n", `c.yaml:5: training.lora_r: want a whole number in plain decimal digits, got "010"`},
+		{"octal float", least + "training:\n  weight_decay: 010\n", `c.yaml:5: training.weight_decay: want a number, got "010"`},
+		{"hexadecimal", least + "training:\n  lora_r: 0x10\n", "plain decimal digits"},
+		{"fraction for an integer", least + "training:\n  lora_r: 8.0\n", "c.yaml:5: training.lora_r: want a whole number"},
+		{"infinity", least + "training:\n  learning_rate: .inf\n", "c.yaml:5: training.learning_rate: want a number"},
+		{"yes is no boolean", least + "training:\n  fp16: yes\n", `c.yaml:5: training.fp16: want true or false, got "yes"`},
+		{"number for text", "output_dir: 7\n", "c.yaml:1: output_dir: want text"},
+		{"nothing for text", "output_dir:\n", "c.yaml:1: output_dir: want text, got nothing"},
+		{"list for a section", least + "training: [1]\n", "c.yaml:4: training: want a section of keys, got a list"},
+		{"second document", least + "---\noutput_dir: b\n", "c.yaml:4: a second document"},
+		{"alias", "output_dir: &a out\n", "anchors and aliases"},
+		{"both halves", least + "training:\n  fp16: true\n  bf16: true\n", "c.yaml:6: training.bf16: fp16 and bf16 cannot both be true"},
+		{"out of range", least + "training:\n  learning_rate: 0\n", "c.yaml:5: training.learning_rate: must be above 0, is 0"},
+		{"unknown projection", least + "training:\n  lora_target_modules: [q_proj, qkv_proj]\n", "c.yaml:5: training.lora_target_modules[1]: must be one of"},
+		{"unknown optimizer", least + "training:\n  optim: sgd\n", "c.yaml:5: training.optim: must be one of"},
+		{"missing output", "data: {input_path: d}\nmodel: {base_model_path: b}\n", "c.yaml: output_dir: is required"},
+		{"empty file", "", "c.yaml: output_dir: is required"},
+		{"no layer", least + "so8t:\n  layers: []\n", "c.yaml:5: so8t.layers: names no layer"},
+		{"syntax", "output_dir: [\n", "c.yaml:"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := Parse("c.yaml", []byte(tc.text), nil)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("got %v\nwant …%s…", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestSet(t *testing.T) {
+	c, err := Parse("c.yaml", []byte(least), map[string]any{
+		"training.num_train_epochs": float64(1), // JSON has no other number
+		"training.learning_rate":    1e-3,
+		"so8t.layers":               []any{float64(0), float64(3)},
+		"output_dir":                "elsewhere",
+		"training.bf16":             true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Training.NumTrainEpochs != 1 || c.Training.LearningRate != 1e-3 || !reflect.DeepEqual(c.SO8T.Layers, []int{0, 3}) || c.OutputDir != "elsewhere" || !c.Training.BF16 {
+		t.Fatalf("not applied: %+v", c)
+	}
+	for _, tc := range []struct {
+		key   string
+		value any
+		want  string
+	}{
+		{"training.lora_rank", 8, "set: training.lora_rank: unknown key"},
+		{"training.lora_r", "8", `set: training.lora_r: want a whole number, got "8"`},
+		{"training.lora_r", 0, "set: training.lora_r: must be at least 1, is 0"},
+		{"training.lora_r", 8.5, "set: training.lora_r: want a whole number"},
+		{"output_dir.x", "y", "set: output_dir.x: output_dir is no section"},
+		{"training", 3, "set: training: want a section of keys"},
+	} {
+		_, err := Parse("c.yaml", []byte(least), map[string]any{tc.key: tc.value})
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("set %s=%v: got %v, want …%s…", tc.key, tc.value, err, tc.want)
+		}
+	}
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	_, err := Parse("c.yaml", []byte(least+"training:\n  seed: -1\n  lora_r: 0\n"), nil)
+	if err == nil || strings.Count(err.Error(), "\n") != 1 {
+		t.Fatalf("want two lines, got %v", err)
+	}
+}
+
+// Every field has a key and a kind the decoder reads, so that none is silently dead.
+func TestEveryKey(t *testing.T) {
+	var walk func(v reflect.Type, at string)
+	walk = func(v reflect.Type, at string) {
+		for i := range v.NumField() {
+			f := v.Field(i)
+			key := f.Tag.Get("json")
+			if key == "" {
+				t.Errorf("%s.%s has no yaml key", at, f.Name)
+			}
+			switch f.Type.Kind() {
+			case reflect.Struct:
+				walk(f.Type, at+"."+key)
+			case reflect.String, reflect.Bool, reflect.Int, reflect.Float64, reflect.Slice:
+			default:
+				t.Errorf("%s.%s: the decoder reads no %s", at, key, f.Type)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+}
+
+func TestDigestFollowsResultsOnly(t *testing.T) {
+	parse := func(set map[string]any) *Config {
+		c, err := Parse("c.yaml", []byte(least), set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	base := parse(nil)
+	for key, v := range map[string]any{"threads": 3, "output_dir": "b", "training.logging_steps": 1, "checkpoint.interval_seconds": 9} {
+		if parse(map[string]any{key: v}).Digest() != base.Digest() {
+			t.Errorf("%s changes no result, but the digest", key)
+		}
+	}
+	for key, v := range map[string]any{"training.seed": 1, "training.lora_r": 8, "training.bf16": true, "so8t.layers": []int{0}, "data.max_seq_length": 99} {
+		if parse(map[string]any{key: v}).TrainingDigest() == base.TrainingDigest() {
+			t.Errorf("%s changes the weights, but not the training digest", key)
+		}
+	}
+	gate := parse(map[string]any{"promotion.alpha": 0.01})
+	if gate.TrainingDigest() != base.TrainingDigest() || gate.Digest() == base.Digest() {
+		t.Error("the gate must change the digest and leave the training digest")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	seed, err := os.ReadFile("retrain_borea_phi35_so8t_config.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(seed))
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := Parse("c.yaml", []byte(text), nil)
+		if (c == nil) == (err == nil) {
+			t.Fatalf("config %v with error %v", c, err)
+		}
+	})
+}
+
+func TestParseSet(t *testing.T) {
+	for text, want := range map[string]any{
+		"training.seed=1": 1, "training.learning_rate=1e-3": 1e-3, "training.bf16=true": true, "output_dir=a=b": "a=b",
+		"so8t.layers=[0, 1]": []any{0, 1}, "output_dir=2025-11-08": "2025-11-08",
+	} {
+		_, got, err := ParseSet(text)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %#v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"training.seed", "=1", "training.seed=010", "a=[1"} {
+		if _, v, err := ParseSet(text); err == nil {
+			t.Errorf("%s: accepted as %#v", text, v)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package configs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Error is a fault of a configuration: where, which key, what.
+type Error struct {
+	Where string // "file:line", or "set" for an override
+	Key   string // dotted, empty where the whole document is at fault
+	Text  string
+}
+
+func (e *Error) Error() string {
+	if e.Key == "" {
+		return e.Where + ": " + e.Text
+	}
+	return e.Where + ": " + e.Key + ": " + e.Text
+}
+
+// Load reads the file, applies the overrides of set (dotted key → value) and checks every
+// value. All faults are reported, one a line.
+func Load(path string, set map[string]any) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	return Parse(path, text, set)
+}
+
+// Parse is Load for a text already read; name stands for the file in errors.
+func Parse(name string, text []byte, set map[string]any) (*Config, error) {
+	root, err := document(name, text)
+	if err != nil {
+		return nil, err
+	}
+	c := Default()
+	d := &decoder{file: name, lines: map[string]string{}}
+	if root != nil {
+		d.mapping(root, structOf(&c), "")
+	}
+	for _, key := range sortedKeys(set) {
+		d.override(&c, key, set[key])
+	}
+	if len(d.faults) == 0 {
+		d.check(&c)
+	}
+	if len(d.faults) > 0 {
+		return nil, errors.Join(d.faults...)
+	}
+	return &c, nil
+}
+
+// document is the only document of the text; nil when the text is empty.
+func document(name string, text []byte) (*yaml.Node, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	var doc, second yaml.Node
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, syntaxError(name, err)
+	}
+	switch err := dec.Decode(&second); {
+	case err == nil:
+		return nil, &Error{Where: fmt.Sprintf("%s:%d", name, second.Line), Text: "a second document: one run, one document"}
+	case !errors.Is(err, io.EOF):
+		return nil, syntaxError(name, err)
+	}
+	return doc.Content[0], nil
+}
+
+// syntaxError turns "yaml: line 3: …" into "file:3: …".
+func syntaxError(name string, err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	var line int
+	if n, _ := fmt.Sscanf(text, "line %d:", &line); n == 1 {
+		return &Error{Where: fmt.Sprintf("%s:%d", name, line), Text: strings.TrimSpace(text[strings.Index(text, ":")+1:])}
+	}
+	return &Error{Where: name, Text: text}
+}
+
+// override decodes one value of set exactly as if it stood in the file.
+func (d *decoder) override(c *Config, key string, value any) {
+	fault := func(format string, args ...any) {
+		d.faults = append(d.faults, &Error{Where: "set", Key: key, Text: fmt.Sprintf(format, args...)})
+	}
+	text, err := json.Marshal(value) // JSON is YAML
+	if err != nil {
+		fault("%v", err)
+		return
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		fault("%v", err)
+		return
+	}
+	target := structOf(c)
+	parts := strings.Split(key, ".")
+	for i, part := range parts {
+		next, ok := target.field(part)
+		if !ok {
+			fault("%s", unknown(part, target))
+			return
+		}
+		if i == len(parts)-1 {
+			inner := &decoder{file: "set", lines: d.lines, overriding: true}
+			inner.value(doc.Content[0], next, key)
+			d.faults = append(d.faults, inner.faults...)
+			return
+		}
+		if !next.isStruct() {
+			fault("%s is no section", strings.Join(parts[:i+1], "."))
+			return
+		}
+		target = next
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// unknown says that a key does not exist, and which were meant.
+func unknown(key string, in target) string {
+	if key == "policy" {
+		return "not implemented: personal data, robots.txt and NSFW rules are not applied by this version"
+	}
+	names := in.names()
+	best, near := "", 1+len(key)/3
+	for _, n := range names {
+		d := distance(strings.ToLower(key), n)
+		if strings.HasPrefix(key, n) || strings.HasPrefix(n, key) {
+			d = min(d, 1)
+		}
+		if d < near {
+			best, near = n, d
+		}
+	}
+	if best != "" {
+		return "unknown key; did you mean " + best + "?"
+	}
+	return "unknown key; known here: " + strings.Join(names, ", ")
+}
+
+// distance is Levenshtein's: the least insertions, deletions and changes from a to b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

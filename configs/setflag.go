@@ -1,0 +1,34 @@
+package configs
+
+import (
+	"fmt"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// ParseSet reads "key=value" as a command line has it; the value is typed as YAML would.
+func ParseSet(text string) (key string, value any, err error) {
+	key, written, ok := strings.Cut(text, "=")
+	if !ok || key == "" {
+		return "", nil, fmt.Errorf("set %q: want key=value, as in training.seed=1", text)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(written), &doc); err != nil {
+		return "", nil, fmt.Errorf("set %s: %w", key, err)
+	}
+	if len(doc.Content) == 0 {
+		return key, "", nil
+	}
+	node := doc.Content[0]
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!int" && !decimal.MatchString(node.Value) {
+		return "", nil, fmt.Errorf("set %s: want a whole number in plain decimal digits, got %q", key, node.Value)
+	}
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!timestamp" {
+		return key, node.Value, nil // a date in a path
+	}
+	if err := node.Decode(&value); err != nil {
+		return "", nil, fmt.Errorf("set %s: %w", key, err)
+	}
+	return key, value, nil
+}
