@@ -1,0 +1,122 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"so8t/contract"
+	"so8t/dataset"
+	"so8t/engine"
+	"so8t/evaluation"
+	"so8t/tokenizer"
+)
+
+// Evaluate measures one model, base or retrained, on the test part.
+func (a *Activities) Evaluate(ctx context.Context, in contract.EvaluateInput) (contract.EvaluateResult, error) {
+	j, err := a.begin(ctx, in.Run)
+	if err != nil {
+		return contract.EvaluateResult{}, err
+	}
+	defer j.end()
+	result, err := j.evaluate(ctx, in)
+	return result, j.outcome(ctx, err)
+}
+
+func (j *job) evaluate(ctx context.Context, in contract.EvaluateInput) (out contract.EvaluateResult, err error) {
+	file := j.path("evaluation", in.Model+".json")
+	key, err := j.evaluationKey(ctx, in)
+	if err != nil {
+		return out, err
+	}
+	return once(j, "evaluate-"+in.Model, key, []string{file}, func() (contract.EvaluateResult, error) {
+		e, err := j.answers(ctx, in.Model)
+		if err != nil {
+			return out, err
+		}
+		if err := e.Save(file); err != nil {
+			return out, err
+		}
+		j.log.Info("evaluated", "model", in.Model, "samples", e.Samples, "accuracy", round(e.Accuracy), "macro_f1", round(e.MacroF1),
+			"false_allow_rate", round(float64(e.FalseAllowRate)), "well_formed_rate", round(e.WellFormedRate))
+		return contract.EvaluateResult{Model: in.Model, File: file, Samples: e.Samples, Accuracy: e.Accuracy, MacroF1: e.MacroF1,
+			FalseAllowRate: float64(e.FalseAllowRate), WellFormedRate: e.WellFormedRate, TokenLoss: e.TokenLoss, TokensPerSec: e.TokensPerSecond}, nil
+	})
+}
+
+// evaluationKey covers everything that the figures depend on.
+func (j *job) evaluationKey(ctx context.Context, in contract.EvaluateInput) (string, error) {
+	settings := j.run.Config.Evaluation
+	settings.BatchSize = 0 // changes speed only
+	parts := []any{in.Model, settings, j.run.Config.Float32(), j.run.Config.Model.LoadIn8bit, j.run.BaseDigest}
+	files := []string{j.path("splits", "test.arrow")}
+	if in.Model == "retrained" {
+		files = append(files, adapterFiles(j.path("final_model"))...)
+	}
+	for _, f := range files {
+		sum, err := engine.FileDigest(ctx, f)
+		if err != nil {
+			return "", fail(contract.ErrEvaluation, fmt.Errorf("evaluate %s: %w", in.Model, err))
+		}
+		parts = append(parts, sum)
+	}
+	if in.Fresh {
+		parts = append(parts, activity.GetInfo(ctx).WorkflowExecution.RunID)
+	}
+	return keyOf(parts...)
+}
+
+// answers asks the model every test sample.
+func (j *job) answers(ctx context.Context, which string) (*evaluation.Evaluation, error) {
+	news := contract.Progress{Phase: contract.PhaseEvaluate, Detail: "loading the " + which + " model"}
+	j.beat.tell(news)
+	ctx, cancel := j.untilStopped(ctx)
+	defer cancel()
+	words, err := tokenizer.Load(j.run.BasePath)
+	if err != nil {
+		return nil, fail(contract.ErrModel, err)
+	}
+	test, err := dataset.Open(j.path("splits", "test.arrow"))
+	if err != nil {
+		return nil, fail(contract.ErrData, err)
+	}
+	defer test.Close()
+	options := answeringOptions(j.run)
+	if which == "base" {
+		options.LoRA.TargetModules, options.Gates.Enabled = nil, false
+	}
+	model, err := engine.Open(ctx, options)
+	if err != nil {
+		return nil, fail(contract.ErrModel, err)
+	}
+	defer model.Close()
+	if which == "retrained" {
+		if err := model.LoadAdapter(ctx, j.path("final_model")); err != nil {
+			return nil, fail(contract.ErrModel, err)
+		}
+	}
+	news.Detail = "the " + which + " model on the test part"
+	started := time.Now()
+	c := j.run.Config.Evaluation
+	return evaluation.Run(ctx, model, words, test, evaluation.Options{
+		Model: which, MaxNewTokens: c.MaxNewTokens, FallbackTokens: c.FallbackTokens, BatchSize: c.BatchSize, MaxSamples: c.MaxSamples,
+	}, func(done, total int) {
+		news.Done, news.Total = done, total
+		news.SecondsLeft = time.Since(started).Seconds() / float64(done) * float64(total-done)
+		j.beat.tell(news)
+	})
+}
+
+// adapterFiles are the weights of the adapters that a run has exported.
+func adapterFiles(finalModel string) (files []string) {
+	for _, dir := range []string{engine.AdapterDir, engine.AdapterOFTDir} {
+		f := finalModel + "/" + dir + "/adapter_model.safetensors"
+		if _, err := os.Stat(f); err == nil {
+			files = append(files, f)
+		}
+	}
+	return files
+}

@@ -1,0 +1,68 @@
+// Command worker is the program: without arguments it serves Temporal, with start it
+// submits a run and shows it, with follow it shows one that was left.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+
+	"so8t/worker/start"
+)
+
+var cli struct {
+	Serve  serveCommand  `cmd:"" default:"1" help:"Serve Temporal: take runs and work on them (the default)."`
+	Start  start.Command `cmd:"" help:"Submit a run and show it. Ctrl-C leaves it running."`
+	Follow start.Follow  `cmd:"" help:"Show a run that is under way or has ended."`
+}
+
+const about = `Retrains Phi-3 models with QLoRA and SO(8) gates under Temporal.
+
+The server is the one TEMPORAL_ADDRESS names (localhost:7233 without it); namespace, TLS and API key come from the other TEMPORAL_* variables and from Temporal's profile file, as for the temporal command.`
+
+func main() {
+	command := kong.Parse(&cli, kong.Name("worker"), kong.Description(about), kong.UsageOnError())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(start.Dial(func(ctx context.Context) (client.Client, error) {
+		options, err := clientOptions(slog.New(slog.DiscardHandler)) // the terminal shows the run
+		if err != nil {
+			return nil, err
+		}
+		c, err := client.DialContext(ctx, options)
+		if err != nil {
+			return nil, fmt.Errorf("no Temporal server answers at %s: %w", options.HostPort, err)
+		}
+		return c, nil
+	}))
+	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
+}
+
+// clientOptions come from TEMPORAL_* and Temporal's profile file.
+func clientOptions(logger *slog.Logger) (client.Options, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return options, fmt.Errorf("read the Temporal client's configuration: %w", err)
+	}
+	if options.HostPort == "" {
+		options.HostPort = client.DefaultHostPort
+	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
+	options.Logger = log.NewStructuredLogger(logger)
+	return options, nil
+}

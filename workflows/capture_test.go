@@ -1,0 +1,265 @@
+package workflows
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"so8t/configs"
+	"so8t/contract"
+)
+
+// stage plays the activities of a run against a real server: an epoch lasts until stepsPlayed
+// are done or the workflow cancels it, and reports as a real one does.
+type stage struct {
+	server  client.Client
+	step    atomic.Int32
+	failing atomic.Bool // the next epoch reports a full disk
+}
+
+const (
+	stepsPlayed = 4 // an epoch
+	stepPlayed  = 300 * time.Millisecond
+)
+
+func (s *stage) claim(ctx context.Context, in contract.ClaimInput) (contract.Claimed, error) {
+	if in.Config == "missing.yaml" {
+		return contract.Claimed{}, temporal.NewNonRetryableApplicationError("read config: open missing.yaml: no such file or directory", contract.ErrConfig, nil)
+	}
+	c := configs.Default()
+	c.Training.NumTrainEpochs = 2
+	c.Checkpoint.HeartbeatTimeoutSeconds = 5
+	id := activity.GetInfo(ctx).WorkflowExecution.ID
+	return contract.Claimed{Run: contract.Run{WorkflowID: id, CheckpointID: id, Host: "stage", OutputDir: "/runs/" + id, BaseName: "base", InputPath: "/data/records.jsonl", Config: c}}, nil
+}
+
+func (s *stage) train(ctx context.Context, in contract.TrainInput) (contract.TrainResult, error) {
+	info := activity.GetInfo(ctx)
+	p := contract.Progress{Phase: contract.PhaseTrain, Detail: "training", Epoch: in.Epoch, Epochs: 2, Steps: 2 * stepsPlayed, TokensPerSec: 1000}
+	for int(s.step.Load()) < in.Epoch*stepsPlayed {
+		if s.failing.CompareAndSwap(true, false) {
+			return contract.TrainResult{}, temporal.NewNonRetryableApplicationError("save checkpoint: no space left on device", contract.ErrDiskFull, nil)
+		}
+		activity.RecordHeartbeat(ctx, p)
+		select {
+		case <-ctx.Done():
+			return contract.TrainResult{Progress: p, Checkpoint: "checkpoint_epoch_0_step_1"}, nil
+		case <-time.After(stepPlayed):
+		}
+		p.Step, p.At = int(s.step.Add(1)), time.Now().UTC()
+		p.Loss = 2 / float64(p.Step)
+		if err := s.server.SignalWorkflow(ctx, info.WorkflowExecution.ID, "", contract.SignalProgress, p); err != nil {
+			return contract.TrainResult{}, err
+		}
+	}
+	p.Checkpoint = fmt.Sprintf("checkpoint_epoch_%d_step_%d", in.Epoch, s.step.Load())
+	return contract.TrainResult{Progress: p, EpochDone: true, Checkpoint: p.Checkpoint}, nil
+}
+
+func (s *stage) register(w worker.Worker) {
+	w.RegisterActivityWithOptions(s.claim, name(contract.Claim))
+	w.RegisterActivityWithOptions(s.train, name(contract.Train))
+	w.RegisterActivityWithOptions(func(context.Context, contract.Run) (contract.SplitResult, error) {
+		return contract.SplitResult{DatasetDigest: "d", Train: 80, Val: 10, Test: 10}, nil
+	}, name(contract.Split))
+	w.RegisterActivityWithOptions(func(context.Context, contract.ExportInput) (contract.ExportResult, error) {
+		return contract.ExportResult{Dir: "/runs/x/final_model", AdapterSHA256: "00"}, nil
+	}, name(contract.Export))
+	w.RegisterActivityWithOptions(func(_ context.Context, in contract.EvaluateInput) (contract.EvaluateResult, error) {
+		return contract.EvaluateResult{Model: in.Model, Accuracy: 0.9}, nil
+	}, name(contract.Evaluate))
+	w.RegisterActivityWithOptions(func(context.Context, contract.CompareInput) (contract.CompareResult, error) {
+		return contract.CompareResult{Verdict: "promote", PValue: 1e-9}, nil
+	}, name(contract.Compare))
+	w.RegisterActivityWithOptions(func(context.Context, contract.SaveNowInput) (contract.SaveNowResult, error) {
+		return contract.SaveNowResult{Checkpoint: "checkpoint_epoch_0_step_2", Step: int(s.step.Load())}, nil
+	}, name(contract.SaveNow))
+}
+
+// serve plays all queues; its end is registered with t.
+func (s *stage) serve(t *testing.T) {
+	t.Helper()
+	for _, queue := range []string{contract.TaskQueue, contract.HostQueue("stage"), contract.DeviceQueue("stage")} {
+		w := worker.New(s.server, queue, worker.Options{})
+		s.register(w)
+		for _, f := range []any{Retrain, Evaluate, Compare} {
+			w.RegisterWorkflow(f)
+		}
+		if err := w.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(w.Stop)
+	}
+}
+
+// devServer starts the development server that make build builds.
+func devServer(t *testing.T) *testsuite.DevServer {
+	t.Helper()
+	path, err := filepath.Abs("../bin/temporal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: make build makes it", err)
+	}
+	server, err := testsuite.StartDevServer(context.Background(), testsuite.DevServerOptions{ExistingPath: path, LogLevel: "error",
+		ClientOptions: &client.Options{Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	return server
+}
+
+// scenarios are lives of a run: what a person does while epoch 1 trains.
+var scenarios = map[string]func(s *stage, run client.WorkflowRun) error{
+	"undisturbed": func(*stage, client.WorkflowRun) error { return nil },
+	"paused_and_resumed": func(s *stage, run client.WorkflowRun) error {
+		if _, err := s.update(run, contract.VerbPause); err != nil {
+			return err
+		}
+		_, err := s.update(run, contract.VerbResume)
+		return err
+	},
+	"checkpointed_and_stopped": func(s *stage, run client.WorkflowRun) error {
+		if _, err := s.update(run, contract.VerbCheckpoint); err != nil {
+			return err
+		}
+		_, err := s.update(run, contract.VerbStop)
+		return err
+	},
+	"paused_and_resumed_by_signal": func(s *stage, run client.WorkflowRun) error {
+		if err := s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.VerbPause, nil); err != nil {
+			return err
+		}
+		if err := s.await(run, func(p contract.Progress) bool { return p.Paused }); err != nil {
+			return err
+		}
+		return s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.VerbResume, nil)
+	},
+	"disk_full": func(s *stage, run client.WorkflowRun) error {
+		s.failing.Store(true)
+		if err := s.await(run, func(p contract.Progress) bool { return p.Why != "" }); err != nil {
+			return err
+		}
+		_, err := s.update(run, contract.VerbResume)
+		return err
+	},
+	"cancelled": func(s *stage, run client.WorkflowRun) error {
+		return s.server.CancelWorkflow(context.Background(), run.GetID(), "")
+	},
+}
+
+func (s *stage) update(run client.WorkflowRun, verb string) (answer string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	handle, err := s.server.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: run.GetID(), UpdateName: verb, WaitForStage: client.WorkflowUpdateStageCompleted})
+	if err != nil {
+		return "", err
+	}
+	return answer, handle.Get(ctx, &answer)
+}
+
+func (s *stage) await(run client.WorkflowRun, holds func(contract.Progress) bool) error {
+	var p contract.Progress
+	for range 300 {
+		v, err := s.server.QueryWorkflow(context.Background(), run.GetID(), "", contract.QueryProgress)
+		if err != nil {
+			return err
+		}
+		if err := v.Get(&p); err != nil {
+			return err
+		}
+		if holds(p) {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("still at %+v", p)
+}
+
+// play lives one scenario through and returns its history.
+func (s *stage) play(name string, t *testing.T) *history.History {
+	t.Helper()
+	s.step.Store(0)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	run, err := s.server.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: name, TaskQueue: contract.TaskQueue}, Retrain, json.RawMessage(`{"config":"c.yaml"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.await(run, func(p contract.Progress) bool { return p.Phase == contract.PhaseTrain && p.Step > 0 }); err != nil {
+		t.Fatal(err)
+	}
+	if err := scenarios[name](s, run); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	var result contract.Result
+	err = run.Get(ctx, &result)
+	var cancelled *temporal.CanceledError
+	if name == "cancelled" && errors.As(err, &cancelled) {
+		err = nil
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	var h history.History
+	events := s.server.GetWorkflowHistory(ctx, name, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		e, err := events.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Events = append(h.Events, e)
+	}
+	return &h
+}
+
+// Every scenario on a real server. With SO8T_CAPTURE=1 (make histories) their histories are
+// kept for TestReplay.
+func TestScenariosOnAServer(t *testing.T) {
+	s := &stage{server: devServer(t).Client()}
+	s.serve(t)
+	for name := range scenarios {
+		t.Run(name, func(t *testing.T) {
+			h := s.play(name, t)
+			t.Logf("%d events", len(h.Events))
+			if os.Getenv("SO8T_CAPTURE") == "" {
+				return
+			}
+			text, err := protojson.Marshal(h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.Create(filepath.Join("testdata", "replay_"+time.Now().UTC().Format("20060102")+"_"+name+".json.gz"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			zip := gzip.NewWriter(f)
+			if _, err := zip.Write(text); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(zip.Close(), f.Close()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,202 @@
+package workflows
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"so8t/contract"
+)
+
+// run is the state of one workflow. It is small: everything big is on the host's disk.
+type run struct {
+	input    contract.RunInput
+	claimed  contract.Claimed
+	dataset  contract.SplitResult
+	result   contract.Result
+	progress contract.Progress
+	notes    []string // what was reached so far, oldest first
+
+	starts  int // activities scheduled so far
+	resumes int
+
+	paused    bool
+	why       string // paused: the reason, empty when a person asked for it
+	stopping  bool
+	fresh     bool // Evaluate: measure even what was measured before
+	ended     error
+	working   bool   // an activity of do is scheduled
+	interrupt func() // cancels that activity; it saves its state first
+}
+
+// step is one activity of the run.
+type step struct {
+	activity, phase, queue, summary string
+	input                           func() any // called for each start
+	result                          any
+	done                            func() bool // nil: done when it returns
+}
+
+func begin(ctx workflow.Context, raw json.RawMessage) (*run, error) {
+	r := &run{interrupt: func() {}}
+	if err := r.listen(ctx); err != nil {
+		return r, err
+	}
+	input, err := contract.ParseInput(raw)
+	if err != nil {
+		return r, temporal.NewNonRetryableApplicationError(err.Error(), contract.ErrConfig, nil)
+	}
+	r.input = input
+	return r, nil
+}
+
+// end waits for the answers still owed, and says in one line how the run ended.
+func (r *run) end(ctx workflow.Context, err error) error {
+	r.ended = err
+	if err == nil {
+		r.progress.Phase = contract.PhaseDone
+		_ = r.attributes(ctx, contract.AttrPhase, contract.PhaseDone) // the result counts, not its label
+	}
+	r.page(ctx)
+	quiet, _ := workflow.NewDisconnectedContext(ctx)
+	_ = workflow.Await(quiet, func() bool { return workflow.AllHandlersFinished(quiet) })
+	var failed *temporal.ApplicationError
+	if errors.As(err, &failed) {
+		return temporal.NewNonRetryableApplicationError(failed.Message(), failed.Type(), nil)
+	}
+	return err
+}
+
+// startedRun is the claimed run as the next activity gets it.
+func (r *run) startedRun() contract.Run {
+	started := r.claimed.Run
+	started.Attempt = r.starts
+	return started
+}
+
+// do runs a step until it is done: through pauses, and through failures that a person can
+// mend. It returns early only when training is to stop.
+func (r *run) do(ctx workflow.Context, s step) error {
+	r.enter(ctx, s)
+	for {
+		if err := r.awaitResume(ctx); err != nil {
+			return err
+		}
+		if r.stopping && s.phase == contract.PhaseTrain {
+			return nil
+		}
+		r.starts++
+		if host := r.claimed.Run.Host; s.queue == contract.DeviceQueue(host) {
+			r.progress.Detail = s.summary + ": waiting for the device of " + host // until the activity says more
+		}
+		cancellable, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, r.options(s)))
+		r.interrupt, r.working = cancel, true
+		r.page(ctx)
+		err := workflow.ExecuteActivity(cancellable, s.activity, s.input()).Get(ctx, s.result)
+		r.interrupt, r.working = func() {}, false
+
+		switch {
+		case ctx.Err() != nil:
+			return temporal.NewCanceledError("cancelled on request; the same workflow id and output directory go on from the newest checkpoint")
+		case err == nil && (s.done == nil || s.done()):
+			return nil
+		case err == nil, r.interrupted(err):
+			// paused or stopping: the loop's head decides
+		case typed(err, contract.NeedsPerson()):
+			r.pause(reason(err))
+		default:
+			return err
+		}
+	}
+}
+
+// interrupted reports whether an error is what is left of an activity that was told to
+// stop for pause or stop: cancelled, or lost with its worker before it could say so.
+func (r *run) interrupted(err error) bool {
+	return (r.paused || r.stopping) && !typed(err, contract.Fatal()) && !typed(err, contract.NeedsPerson())
+}
+
+func (r *run) awaitResume(ctx workflow.Context) error {
+	if !r.paused {
+		return nil
+	}
+	r.page(ctx)
+	_ = r.attributes(ctx, contract.AttrPhase, "paused")
+	if err := workflow.Await(ctx, func() bool { return !r.paused }); err != nil {
+		return err
+	}
+	return r.attributes(ctx, contract.AttrPhase, r.progress.Phase)
+}
+
+// enter tells the reader that a phase begins.
+func (r *run) enter(ctx workflow.Context, s step) {
+	if s.phase != r.progress.Phase {
+		last := r.progress
+		r.progress = contract.Progress{Phase: s.phase}
+		if last.Phase == contract.PhaseTrain { // stays worth reading
+			r.progress.Epoch, r.progress.Epochs, r.progress.Step, r.progress.Steps = last.Epoch, last.Epochs, last.Step, last.Steps
+		}
+		_ = r.attributes(ctx, contract.AttrPhase, s.phase)
+	}
+	r.progress.Detail = s.summary
+	r.progress.Done, r.progress.Total = 0, 0
+	r.page(ctx)
+}
+
+// heard takes the news of an activity.
+func (r *run) heard(p contract.Progress) {
+	if p.Phase == r.progress.Phase {
+		r.progress = p
+	}
+}
+
+// options of a step's activity. There is no limit on attempts or on the whole, since a crash
+// of a worker counts as an attempt; the activities themselves see that they get nowhere.
+func (r *run) options(s step) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		TaskQueue:           s.queue,
+		Summary:             s.summary,
+		StartToCloseTimeout: 24 * time.Hour, // of one attempt
+		HeartbeatTimeout:    r.silence(),
+		WaitForCancellation: true,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:        time.Second,
+			BackoffCoefficient:     2,
+			MaximumInterval:        30 * time.Second,
+			NonRetryableErrorTypes: append(contract.Fatal(), contract.NeedsPerson()...),
+		},
+	}
+}
+
+// silence is how long a worker may not be heard of before its work is given to the next.
+func (r *run) silence() time.Duration {
+	if r.claimed.Run.Host == "" {
+		return time.Minute // the claim itself: the config is not known yet
+	}
+	return time.Duration(r.claimed.Run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second
+}
+
+// attributes sets a search attribute, where the server knows them.
+func (r *run) attributes(ctx workflow.Context, name, value string) error {
+	if !r.claimed.SearchAttribute {
+		return nil
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx, temporal.NewSearchAttributeKeyKeyword(name).ValueSet(value))
+}
+
+func typed(err error, types []string) bool {
+	var failed *temporal.ApplicationError
+	return errors.As(err, &failed) && slices.Contains(types, failed.Type())
+}
+
+func reason(err error) string {
+	var failed *temporal.ApplicationError
+	if errors.As(err, &failed) {
+		return failed.Message()
+	}
+	return err.Error()
+}
