@@ -1,0 +1,11 @@
+// Command bench measures this engine.
+//
+//	bench compare   a LoRA step of this engine and of PyTorch + PEFT by turns, the tokenizer, the machine's peak
+//	bench full      a model of Phi-3.5-mini's size: load, two optimizer steps, peak memory
+//	bench step      one measurement in this process, which the two above run as a child
+//	bench write     a model folder with random weights
+//	bench tokens    the tokenizer's speed
+//	bench score     log-probabilities of given tokens, for demo/verify_export.py
+//
+// Every command prints lines for people and, last, one line of JSON. run.sh and full.sh are the usual ways in.
+package main
