@@ -1,0 +1,74 @@
+# make build   bin/worker, bin/temporal, native/build/libso8t_cpu.so
+# make demo    a whole retrain of a small model under Temporal, on this machine
+# make test    every test; make vet: go vet, staticcheck, workflowcheck
+# make bench   this engine against PyTorch + PEFT; make bench-full: the size of Phi-3.5-mini
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+NATIVE   := native/build/libso8t_cpu.so
+SOURCES  := $(shell find native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
+
+.PHONY: build setup worker demo test vet bench bench-full histories clean
+build: worker bin/temporal $(NATIVE)
+
+# What a fresh Debian or Ubuntu lacks is installed through apt, saying so. The programs and
+# the header are looked for, not the packages: however they came, neither apt nor root is needed.
+setup:
+	@command -v go >/dev/null || { echo "Go is missing: install Go $$(sed -n 's/^go //p' go.mod) or newer from https://go.dev/dl" >&2; exit 1; }
+	@missing=""; \
+	command -v g++ >/dev/null || missing="$$missing g++"; \
+	command -v cmake >/dev/null || missing="$$missing cmake"; \
+	[ -e /usr/include/dnnl.h ] || [ -e /usr/local/include/dnnl.h ] || missing="$$missing libdnnl-dev"; \
+	if [ -n "$$missing" ]; then \
+		if ! command -v apt-get >/dev/null; then echo "missing:$$missing (the names are Debian's); install them and try again" >&2; exit 1; fi; \
+		if [ "$$(id -u)" = 0 ]; then sudo=""; elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo="sudo"; \
+		else echo "missing:$$missing; as root: apt-get install$$missing" >&2; exit 1; fi; \
+		echo "installing$$missing through apt"; \
+		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
+			|| { echo "apt could not install:$$missing" >&2; exit 1; }; \
+	fi
+
+$(NATIVE): $(SOURCES) | setup
+	cmake -S native -B native/build -DCMAKE_BUILD_TYPE=Release
+	cmake --build native/build --parallel $$(nproc) # without a number make starts every job at once
+	@touch $@
+
+worker: | setup
+	CGO_ENABLED=0 go build -o bin/worker ./worker
+
+# The Temporal CLI with its development server and Web UI, from the Go module proxy:
+# about three minutes the first time.
+bin/temporal: tools/go.mod tools/go.sum | setup
+	@echo "building the Temporal CLI (minutes the first time, seconds from the build cache)"
+	cd tools && go build -o ../bin/temporal github.com/temporalio/cli/cmd/temporal
+
+bin/staticcheck: tools/lint/go.mod tools/lint/go.sum | setup
+	cd tools/lint && go build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+bin/workflowcheck: tools/lint/go.mod tools/lint/go.sum | setup
+	cd tools/lint && go build -o ../../bin/workflowcheck go.temporal.io/sdk/contrib/tools/workflowcheck
+
+demo: build
+	tools/demo.sh
+
+vet: bin/staticcheck bin/workflowcheck
+	go vet ./...
+	bin/staticcheck ./...
+	bin/workflowcheck -config tools/workflowcheck.yaml ./workflows
+
+test: build
+	go test ./...
+
+bench: build
+	bench/run.sh
+
+bench-full: build
+	bench/full.sh
+
+# Histories that the replay tests read, from a server and a worker of this code.
+histories: build
+	SO8T_CAPTURE=1 go test -count=1 -run TestScenariosOnAServer ./workflows
+
+clean:
+	rm -rf bin native/build .demo
