@@ -1,5 +1,6 @@
 # make build   bin/worker, bin/temporal, native/build/libso8t_cpu.so
 # make demo    a whole retrain of a small model under Temporal, on this machine
+# make server  bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
 # make test    every test; make vet: go vet, staticcheck, workflowcheck
 # make bench   this engine against PyTorch + PEFT; make bench-full: the size of Phi-3.5-mini
 
@@ -9,7 +10,7 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
-.PHONY: build setup worker demo test vet bench bench-full histories clean
+.PHONY: build setup worker server demo test vet bench bench-full histories clean
 build: worker bin/temporal $(NATIVE)
 
 # What a fresh Debian or Ubuntu lacks is installed through apt, saying so. The programs and
@@ -20,6 +21,7 @@ setup:
 	command -v g++ >/dev/null || missing="$$missing g++"; \
 	command -v cmake >/dev/null || missing="$$missing cmake"; \
 	[ -e /usr/include/dnnl.h ] || [ -e /usr/local/include/dnnl.h ] || missing="$$missing libdnnl-dev"; \
+	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ]; then \
 		if ! command -v apt-get >/dev/null; then echo "missing:$$missing (the names are Debian's); install them and try again" >&2; exit 1; fi; \
 		if [ "$$(id -u)" = 0 ]; then sudo=""; elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo="sudo"; \
@@ -43,6 +45,13 @@ bin/temporal: tools/go.mod tools/go.sum | setup
 	@echo "building the Temporal CLI (minutes the first time, seconds from the build cache)"
 	cd tools && go build -o ../bin/temporal github.com/temporalio/cli/cmd/temporal
 
+# The Temporal server that containers run, and the tool that makes its tables: what the
+# development server has inside, as programs of their own. Three minutes the first time.
+server: bin/temporal-server bin/temporal-sql-tool
+bin/temporal-server bin/temporal-sql-tool: tools/server/go.mod tools/server/go.sum | setup
+	@echo "building $@ (minutes the first time, seconds from the build cache)"
+	cd tools/server && go build -o ../../$@ go.temporal.io/server/cmd/$(if $(findstring sql,$@),tools/sql,server)
+
 bin/staticcheck: tools/lint/go.mod tools/lint/go.sum | setup
 	cd tools/lint && go build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 
@@ -57,7 +66,7 @@ vet: bin/staticcheck bin/workflowcheck
 	bin/staticcheck ./...
 	bin/workflowcheck -config tools/workflowcheck.yaml ./workflows
 
-test: build
+test: build server
 	go test ./...
 
 bench: build
