@@ -38,6 +38,7 @@ type Activities struct {
 	Tasks Tasks
 
 	training registry
+	rooms    rooms
 }
 
 // RegisterShared adds what any worker can do.

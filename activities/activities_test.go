@@ -39,21 +39,22 @@ func testJob(t *testing.T) *job {
 func TestStartsWithoutProgress(t *testing.T) {
 	j := testJob(t)
 	for i := range patience {
-		if err := j.countStart(7, 0); err != nil {
+		if err := j.countStart("training at step 7"); err != nil {
 			t.Fatalf("start %d: %v", i+1, err)
 		}
 	}
-	err := j.countStart(7, 0)
+	err := j.countStart("training at step 7")
 	if errorType(err) != contract.ErrNoProgress || !strings.Contains(err.Error(), "step 7") {
 		t.Errorf("one too many: %v", err)
 	}
-	if err := j.countStart(8, 0); err != nil {
+	if err := j.countStart("training at step 8"); err != nil {
 		t.Errorf("after progress: %v", err)
 	}
 	for range patience {
-		_ = j.countStart(8, 0)
+		_ = j.countStart("training at step 8")
 	}
-	if err := j.countStart(8, 1); err != nil {
+	j.run.Resumes = 1
+	if err := j.countStart("training at step 8"); err != nil {
 		t.Errorf("after a person's resume: %v", err)
 	}
 }

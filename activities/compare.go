@@ -7,15 +7,15 @@ import (
 	"path/filepath"
 
 	"so8t/contract"
+	"so8t/disk"
 	"so8t/engine"
-	"so8t/engine/safetensors"
 	"so8t/evaluation"
 )
 
 // Compare tests the two evaluations against each other, writes the report, and moves
 // final_model/current to the merged model if the gate says promote.
 func (a *Activities) Compare(ctx context.Context, in contract.CompareInput) (contract.CompareResult, error) {
-	j, err := a.begin(ctx, in.Run)
+	j, ctx, err := a.begin(ctx, in.Run)
 	if err != nil {
 		return contract.CompareResult{}, err
 	}
@@ -25,6 +25,9 @@ func (a *Activities) Compare(ctx context.Context, in contract.CompareInput) (con
 }
 
 func (j *job) compare(ctx context.Context) (out contract.CompareResult, err error) {
+	if err := j.countStart("comparing"); err != nil {
+		return out, err
+	}
 	base, err := evaluation.Load(j.path("evaluation", "base.json"))
 	if err != nil {
 		return out, fail(contract.ErrEvaluation, err)
@@ -49,7 +52,7 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 		return out, err
 	}
 	dir := j.path("ab_test")
-	if err := evaluation.WriteReport(dir, result, data); err != nil {
+	if err := j.lease.During(func() error { return evaluation.WriteReport(dir, result, data) }); err != nil {
 		return out, err
 	}
 	out = contract.CompareResult{
@@ -70,7 +73,7 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 // model's metadata.
 func (j *job) reportData(base, retrained *evaluation.Evaluation) (d evaluation.ReportData, err error) {
 	var m metadata
-	if err := readJSON(j.path("final_model", metadataName), &m); err != nil {
+	if err := disk.ReadJSON(j.path("final_model", metadataName), &m); err != nil {
 		return d, fail(contract.ErrEvaluation, fmt.Errorf("report: %w", err))
 	}
 	d = evaluation.ReportData{
@@ -106,5 +109,5 @@ func (j *job) promote() (string, error) {
 	if err := os.Rename(fresh, link); err != nil {
 		return "", err
 	}
-	return link, safetensors.SyncDir(filepath.Dir(link))
+	return link, disk.SyncDir(filepath.Dir(link))
 }

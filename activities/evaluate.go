@@ -17,7 +17,7 @@ import (
 
 // Evaluate measures one model, base or retrained, on the test part.
 func (a *Activities) Evaluate(ctx context.Context, in contract.EvaluateInput) (contract.EvaluateResult, error) {
-	j, err := a.begin(ctx, in.Run)
+	j, ctx, err := a.begin(ctx, in.Run)
 	if err != nil {
 		return contract.EvaluateResult{}, err
 	}

@@ -3,13 +3,13 @@ package activities
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"so8t/configs"
 	"so8t/contract"
 	"so8t/dataset"
+	"so8t/disk"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
 	"so8t/evaluation"
@@ -19,7 +19,7 @@ import (
 // Export writes what leaves the run: the adapters as PEFT reads them, the merged model as
 // transformers reads it, and the metadata that says where they come from.
 func (a *Activities) Export(ctx context.Context, in contract.ExportInput) (contract.ExportResult, error) {
-	j, err := a.begin(ctx, in.Run)
+	j, ctx, err := a.begin(ctx, in.Run)
 	if err != nil {
 		return contract.ExportResult{}, err
 	}
@@ -65,11 +65,10 @@ const (
 func (j *job) export(ctx context.Context, in contract.ExportInput) (out contract.ExportResult, err error) {
 	j.beat.tell(contract.Progress{Phase: contract.PhaseExport, Detail: "loading the newest checkpoint"})
 	e := &epoch{job: j, in: contract.TrainInput{Run: in.Run, DatasetDigest: in.DatasetDigest}}
-	state, info, release, err := e.newest(ctx)
+	state, info, err := e.newest(ctx)
 	if err != nil {
 		return out, err
 	}
-	defer release()
 	if state == nil {
 		return out, fail(contract.ErrData, fmt.Errorf("export: nothing was trained: no checkpoint in %s", j.path("checkpoints")))
 	}
@@ -80,6 +79,9 @@ func (j *job) export(ctx context.Context, in contract.ExportInput) (out contract
 	}
 	files := []string{filepath.Join(final, metadataName), filepath.Join(final, engine.MergedDir, "config.json")}
 	return once(j, "export", key, append(files, adapterFiles(final)...), func() (contract.ExportResult, error) {
+		if err := j.countStart(fmt.Sprintf("export of step %d", state.Position.Step)); err != nil {
+			return out, err
+		}
 		ctx, cancel := j.untilStopped(ctx)
 		defer cancel()
 		return e.write(ctx, state, final)
@@ -88,7 +90,7 @@ func (j *job) export(ctx context.Context, in contract.ExportInput) (out contract
 
 // write fills final_model.
 func (e *epoch) write(ctx context.Context, state *checkpoint.State, final string) (out contract.ExportResult, err error) {
-	if err := os.MkdirAll(final, 0o755); err != nil {
+	if err := disk.MakeDir(final); err != nil {
 		return out, err
 	}
 	closeAll, err := e.prepare(ctx, state)
@@ -98,12 +100,12 @@ func (e *epoch) write(ctx context.Context, state *checkpoint.State, final string
 	defer func() { closeAll() }()
 	tell := func(detail string) { e.beat.tell(contract.Progress{Phase: contract.PhaseExport, Detail: detail}) }
 	tell("adapters")
-	if err := e.model.SaveAdapter(ctx, final); err != nil {
+	if err := e.model.SaveAdapter(ctx, e.lease, final); err != nil {
 		return out, err
 	}
 	tell("merged model")
 	merged := filepath.Join(final, engine.MergedDir)
-	if err := e.model.SaveMerged(ctx, merged, shardBytes); err != nil {
+	if err := e.model.SaveMerged(ctx, e.lease, merged, shardBytes); err != nil {
 		return out, err
 	}
 	tell("comparing the merged model with the trained one")
@@ -131,7 +133,7 @@ func (e *epoch) write(ctx context.Context, state *checkpoint.State, final string
 			return out, err
 		}
 	}
-	if err := writeJSON(filepath.Join(final, metadataName), m); err != nil {
+	if err := e.lease.During(func() error { return disk.ReplaceJSON(filepath.Join(final, metadataName), m) }); err != nil {
 		return out, err
 	}
 	sum := m.SHA256[filepath.Join(engine.AdapterDir, "adapter_model.safetensors")]

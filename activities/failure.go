@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 	"time"
 
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"so8t/contract"
+	"so8t/disk"
 )
 
 // patience is how many starts may fail in the same place before a person is asked.
@@ -42,6 +43,8 @@ func outsideCause(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return contract.ErrDiskFull
+	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ESTALE):
+		return contract.ErrDisk
 	case errors.Is(err, syscall.ENOMEM), strings.Contains(err.Error(), "out of memory"):
 		return contract.ErrMemory
 	}
@@ -51,21 +54,28 @@ func outsideCause(err error) string {
 // outcome turns the error of an activity's work into what Temporal is told.
 func (j *job) outcome(ctx context.Context, err error) error {
 	var already *temporal.ApplicationError
+	var held *disk.HeldError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &already):
 		return err
+	case errors.Is(err, disk.ErrLeaseLost), errors.Is(context.Cause(ctx), disk.ErrLeaseLost), errors.As(err, &held):
+		return temporal.NewApplicationErrorWithOptions(err.Error(), contract.ErrLeaseLost, temporal.ApplicationErrorOptions{
+			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: time.Second})
 	case j.workerStops():
+		j.forgetStarts()
 		return temporal.NewApplicationErrorWithOptions("the worker stops; the next one goes on", contract.ErrShutdown, temporal.ApplicationErrorOptions{
 			Category: temporal.ApplicationErrorCategoryBenign, NextRetryDelay: time.Second, Cause: err})
 	case ctx.Err() != nil:
+		j.forgetStarts()
 		return context.Cause(ctx)
 	case outsideCause(err) != "":
 		return fail(outsideCause(err), err)
-	case activity.GetInfo(ctx).Attempt >= patience:
-		return temporal.NewNonRetryableApplicationError(
-			fmt.Sprintf("failed %d times, last with: %v", activity.GetInfo(ctx).Attempt, err), contract.ErrNoProgress, nil)
+	case errors.Is(err, fs.ErrPermission): // of the output directory, which the run could write to when it began
+		return fail(contract.ErrDisk, err)
+	case j.starts >= patience:
+		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("failed %d times, last with: %v", j.starts, err), contract.ErrNoProgress, nil)
 	}
 	return err
 }

@@ -2,91 +2,102 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
 	"go.temporal.io/sdk/activity"
 
 	"so8t/contract"
+	"so8t/disk"
 )
 
 // job is one activity at work on a run: its heartbeat, its log and its hold on the output
 // directory.
 type job struct {
-	run  contract.Run
-	log  *slog.Logger
-	beat *beat
-
+	run   contract.Run
+	log   *slog.Logger
+	beat  *beat
+	lease *disk.Lease // nothing is put in place without it
 	file  *os.File
-	lock  *flock.Flock
-	stops <-chan struct{} // closed when the worker is to stop
-	leave func()
+
+	starts int             // of this work in this place, without progress
+	stops  <-chan struct{} // closed when the worker is to stop
+	ended  []func()        // last first
 }
 
-// begin takes up work on a run; end must be called if it returns no error. An earlier
-// attempt that is only thought dead, in this process or in another, is waited for.
-func (a *Activities) begin(ctx context.Context, run contract.Run) (*job, error) {
-	j := &job{run: run, stops: activity.GetWorkerStopChannel(ctx), leave: func() {}}
+// begin takes up work on a run; end must be called if it returns no error. The context
+// ends with ctx, and when somebody else takes the output directory.
+func (a *Activities) begin(ctx context.Context, run contract.Run) (*job, context.Context, error) {
+	j := &job{run: run, stops: activity.GetWorkerStopChannel(ctx)}
 	if a.Tasks != nil {
 		token := activity.GetInfo(ctx).TaskToken
 		a.Tasks.Begin(token)
-		j.leave = func() { a.Tasks.End(token) }
+		j.ended = append(j.ended, func() { a.Tasks.End(token) })
 	}
 	j.beat = newBeat(ctx, a.Temporal)
-	if err := j.open(ctx, a.Log); err != nil {
+	j.ended = append(j.ended, j.beat.end)
+	held, err := j.open(ctx, a)
+	if err != nil {
 		j.end()
-		return nil, fail(contract.ErrConfig, err)
+		return nil, ctx, j.outcome(ctx, err)
 	}
-	return j, nil
+	return j, held, nil
 }
 
-func (j *job) open(ctx context.Context, process *slog.Logger) error {
-	if err := os.MkdirAll(filepath.Join(j.run.OutputDir, "logs"), 0o755); err != nil {
-		return fmt.Errorf("output directory: %w", err)
+func (j *job) open(ctx context.Context, a *Activities) (context.Context, error) {
+	if err := disk.MakeDir(filepath.Join(j.run.OutputDir, "logs")); err != nil {
+		return nil, fmt.Errorf("output directory: %w", err)
 	}
 	name := filepath.Join(j.run.OutputDir, "logs", fileName(j.run.WorkflowID)+".log")
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return fmt.Errorf("run log: %w", err)
+		return nil, fmt.Errorf("run log: %w", err)
 	}
-	j.file = file
-	j.log = slog.New(both{process.Handler(), slog.NewTextHandler(file, nil)}).With("workflow", j.run.WorkflowID)
-	j.lock = flock.New(filepath.Join(j.run.OutputDir, ".lock"))
-	for waited := false; ; waited = true {
-		ok, err := j.lock.TryLock()
-		if err != nil {
-			return fmt.Errorf("lock output directory: %w", err)
-		}
-		if ok {
-			return nil
-		}
-		if !waited {
-			j.log.Info("waiting for an earlier attempt to leave the output directory", "dir", j.run.OutputDir)
-		}
+	j.ended = append(j.ended, func() { _ = file.Close() })
+	j.log = slog.New(both{a.Log.Handler(), slog.NewTextHandler(file, nil)}).With("workflow", j.run.WorkflowID)
+
+	// An earlier attempt in this process leaves before long; two at once would need twice the memory.
+	leave, err := a.rooms.enter(ctx, j.run.OutputDir)
+	if err != nil {
+		return nil, err
+	}
+	j.ended = append(j.ended, leave)
+	info := activity.GetInfo(ctx)
+	j.lease, err = disk.AcquireLease(ctx, j.path("checkpoints"), disk.Claimant{Owner: j.run.WorkflowID,
+		Attempt: info.StartedTime.UnixMicro(), // by the server's clock: also after a reset, a later start is a later attempt
+		Timeout: time.Duration(j.run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second})
+	var held *disk.HeldError
+	if errors.As(err, &held) && held.Holder.Owner != j.run.WorkflowID {
+		err = fail(contract.ErrOutputInUse, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	j.ended = append(j.ended, func() { _ = j.lease.Release() }) // one that is left behind ends with the process
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	j.ended = append(j.ended, func() { cancel(nil) })
+	go func() {
 		select {
+		case <-j.lease.Lost():
+			cancel(j.lease.Check())
 		case <-ctx.Done():
-			return fmt.Errorf("lock output directory: %w", context.Cause(ctx))
-		case <-j.stops:
-			return context.Canceled
-		case <-time.After(200 * time.Millisecond):
 		}
-	}
+	}()
+	return ctx, nil
 }
 
 func (j *job) end() {
-	j.leave()
-	j.beat.end()
-	if j.lock != nil {
-		_ = j.lock.Close() // gives the lock back
+	for i := len(j.ended) - 1; i >= 0; i-- {
+		j.ended[i]()
 	}
-	if j.file != nil {
-		_ = j.file.Close()
-	}
+	disk.Crash("activity.ends")
 }
 
 // path of a file in the output directory.
@@ -115,6 +126,41 @@ func (j *job) untilStopped(ctx context.Context) (context.Context, context.Cancel
 		}
 	}()
 	return ctx, cancel
+}
+
+// rooms lets one activity of this process at a time into an output directory.
+type rooms struct {
+	mu    sync.Mutex
+	taken map[string]chan struct{} // closed when its holder leaves
+}
+
+func (r *rooms) enter(ctx context.Context, dir string) (leave func(), err error) {
+	for {
+		r.mu.Lock()
+		inside, taken := r.taken[dir]
+		if !taken {
+			mine := make(chan struct{})
+			if r.taken == nil {
+				r.taken = map[string]chan struct{}{}
+			}
+			r.taken[dir] = mine
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				delete(r.taken, dir)
+				r.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		r.mu.Unlock()
+		select {
+		case <-inside:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for an earlier attempt to leave %s: %w", dir, context.Cause(ctx))
+		case <-activity.GetWorkerStopChannel(ctx):
+			return nil, context.Canceled
+		}
+	}
 }
 
 // fileName makes a workflow id fit for a file's name.

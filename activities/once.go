@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+
+	"so8t/disk"
 )
 
 // doneMarker is <output>/.done/<what>.json: the result of work that need not be repeated.
@@ -19,7 +21,7 @@ type doneMarker[T any] struct {
 func once[T any](j *job, what, key string, files []string, work func() (T, error)) (T, error) {
 	path := j.path(".done", what+".json")
 	var done doneMarker[T]
-	if readJSON(path, &done) == nil && done.Key == key && allExist(files) {
+	if disk.ReadJSON(path, &done) == nil && done.Key == key && allExist(files) {
 		j.log.Info("done already", "what", what)
 		return done.Result, nil
 	}
@@ -27,10 +29,12 @@ func once[T any](j *job, what, key string, files []string, work func() (T, error
 	if err != nil {
 		return result, err
 	}
-	if err := os.MkdirAll(j.path(".done"), 0o755); err != nil {
-		return result, err
-	}
-	return result, writeJSON(path, doneMarker[T]{Key: key, Result: result})
+	return result, j.lease.During(func() error {
+		if err := disk.MakeDir(j.path(".done")); err != nil {
+			return err
+		}
+		return disk.ReplaceJSON(path, doneMarker[T]{Key: key, Result: result})
+	})
 }
 
 func allExist(files []string) bool {

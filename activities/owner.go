@@ -19,6 +19,7 @@ import (
 
 	"so8t/configs"
 	"so8t/contract"
+	"so8t/disk"
 )
 
 // owner is run.json of an output directory: whose it is, and what its contents come from.
@@ -62,6 +63,13 @@ func (a *Activities) take(ctx context.Context, run contract.Run, existing bool) 
 	}
 	if before.WorkflowID != run.WorkflowID {
 		if err := a.left(ctx, before, run.OutputDir); err != nil {
+			return "", err
+		}
+		// The server may not be the one that the owner's worker knows, or that worker not know yet.
+		var held *disk.HeldError
+		if err := disk.AwaitFree(ctx, filepath.Join(run.OutputDir, "checkpoints"), run.WorkflowID); errors.As(err, &held) {
+			return "", fail(contract.ErrOutputInUse, err)
+		} else if err != nil {
 			return "", err
 		}
 	}
@@ -145,5 +153,5 @@ func readOwner(dir string) (o owner, err error) {
 }
 
 func (o owner) write(dir string) error {
-	return fail(contract.ErrConfig, writeJSON(filepath.Join(dir, ownerName), o))
+	return fail(contract.ErrConfig, disk.ReplaceJSON(filepath.Join(dir, ownerName), o))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"so8t/disk"
 	"so8t/engine"
 )
 
@@ -44,7 +45,7 @@ type reportSummary struct {
 // anew: it decides nothing.
 func openReport(path string, step int) *report {
 	r := &report{}
-	if err := readJSON(path, r); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := disk.ReadJSON(path, r); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r = &report{}
 	}
 	r.path = path
@@ -80,7 +81,7 @@ func (r *report) write() error {
 		s.PeakDeviceBytes = max(s.PeakDeviceBytes, p.DeviceBytes)
 	}
 	r.Summary = s
-	return writeJSON(r.path, r)
+	return disk.ReplaceJSON(r.path, r)
 }
 
 // residentBytes is this process's memory now and at its most, as Linux counts it.

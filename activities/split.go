@@ -12,7 +12,7 @@ import (
 
 // Split turns the JSONL into the three Arrow files.
 func (a *Activities) Split(ctx context.Context, run contract.Run) (contract.SplitResult, error) {
-	j, err := a.begin(ctx, run)
+	j, ctx, err := a.begin(ctx, run)
 	if err != nil {
 		return contract.SplitResult{}, err
 	}
@@ -23,6 +23,9 @@ func (a *Activities) Split(ctx context.Context, run contract.Run) (contract.Spli
 
 func (j *job) split(ctx context.Context) (out contract.SplitResult, err error) {
 	j.beat.tell(contract.Progress{Phase: contract.PhaseSplit, Detail: j.run.InputPath})
+	if err := j.countStart("splitting"); err != nil {
+		return out, err
+	}
 	words, err := tokenizer.Load(j.run.BasePath)
 	if err != nil {
 		return out, fail(contract.ErrModel, err)
@@ -34,7 +37,7 @@ func (j *job) split(ctx context.Context) (out contract.SplitResult, err error) {
 	m, err := dataset.Split(ctx, dataset.SplitOptions{
 		InputPath: j.run.InputPath, OutputDir: j.run.OutputDir, Tokenizer: words,
 		MaxSeqLength: c.Data.MaxSeqLength, QuadrupleThinking: c.Data.UseQuadrupleThinking,
-		MaxBadFraction: c.Data.MaxBadFraction, Seed: uint64(c.Training.Seed),
+		MaxBadFraction: c.Data.MaxBadFraction, Seed: uint64(c.Training.Seed), Lease: j.lease,
 		Progress: func(read, size int64) {
 			news.Done, news.Total = int(read), int(size)
 			j.beat.tell(news)

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
-
 	"so8t/contract"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
@@ -61,8 +59,9 @@ func (e *epoch) written() error {
 		return nil
 	}
 	if err := e.store.Wait(); err != nil {
-		return savingFailed(err)
+		return err
 	}
+	e.saving = time.Since(e.lastSave)
 	e.news.Checkpoint, e.news.CheckpointDigest, e.news.CheckpointAt = e.behind, "", time.Now().UTC()
 	e.behind = ""
 	e.beat.tell(e.news)
@@ -95,17 +94,30 @@ func (e *epoch) afterStep(ctx context.Context, step engine.StepResult, pace *pac
 		}
 	}
 	epochEnds := step.Position.Epoch >= e.in.Epoch
-	if t.EvalSteps > 0 && n%t.EvalSteps == 0 && !epochEnds {
-		if err := e.validate(ctx); err != nil {
+	validates := epochEnds || t.EvalSteps > 0 && n%t.EvalSteps == 0
+	next := time.Duration(pace.secondsPerStep() * float64(time.Second))
+	if validates {
+		next += e.validating
+	}
+	bySteps := t.SaveSteps > 0 && n%t.SaveSteps == 0 && !epochEnds
+	if (bySteps || e.due(next)) && !e.store.Busy() {
+		if err := e.saveBehind(ctx); err != nil {
 			return err
 		}
 	}
-	bySteps := t.SaveSteps > 0 && n%t.SaveSteps == 0
-	byTime := time.Since(e.lastSave) >= time.Duration(e.run.Config.Checkpoint.IntervalSeconds)*time.Second
-	if (bySteps || byTime) && !epochEnds && !e.store.Busy() {
-		return e.saveBehind(ctx)
+	if validates && !epochEnds {
+		return e.validate(ctx)
 	}
 	return nil
+}
+
+// due reports whether a checkpoint has to begin now, so that it is on disk when the interval
+// is over: after the next piece of work it would be too late. checkpoint.interval_seconds
+// is what a crash may cost, not a time between two beginnings.
+func (e *epoch) due(next time.Duration) bool {
+	interval := time.Duration(e.run.Config.Checkpoint.IntervalSeconds) * time.Second
+	saving := max(2*e.saving, interval/20) // disks have moods
+	return time.Since(e.lastSave)+next+saving >= interval && time.Since(e.lastSave) >= interval/4
 }
 
 // validate measures the loss on the validation part.
@@ -113,6 +125,7 @@ func (e *epoch) validate(ctx context.Context) error {
 	if e.val.Len() == 0 {
 		return nil
 	}
+	began := time.Now()
 	sum, targets := 0.0, 0
 	batch := e.run.Config.Training.PerDeviceEvalBatchSize
 	for first := 0; first < e.val.Len(); first += batch {
@@ -133,6 +146,7 @@ func (e *epoch) validate(ctx context.Context) error {
 	if targets == 0 {
 		return nil
 	}
+	e.validating = time.Since(began)
 	mean := sum / float64(targets)
 	if math.IsNaN(mean) || math.IsInf(mean, 0) {
 		return fail(contract.ErrDiverged, fmt.Errorf("validation after step %d: loss %v; lower training.learning_rate", e.news.Step, mean))
@@ -153,7 +167,7 @@ func (e *epoch) save(ctx context.Context, reason string) error {
 	}
 	info, err := e.store.Save(ctx, state, reason)
 	if err != nil {
-		return savingFailed(err)
+		return err
 	}
 	e.lastSave = time.Now()
 	e.saved(info)
@@ -169,17 +183,10 @@ func (e *epoch) saveBehind(ctx context.Context) error {
 		return err
 	}
 	if err := e.store.SaveBehind(state, "interval"); err != nil {
-		return savingFailed(err)
+		return err
 	}
 	e.lastSave, e.behind = time.Now(), state.Position.Folder()
 	return e.report.write()
-}
-
-func savingFailed(err error) error {
-	if errors.Is(err, checkpoint.ErrLeaseLost) {
-		return temporal.NewNonRetryableApplicationError(err.Error(), contract.ErrLeaseLost, nil)
-	}
-	return err
 }
 
 // leave saves the exact step before the process or the machine is given up.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"so8t/contract"
@@ -18,18 +17,18 @@ import (
 // Train does one epoch, from the step that the newest checkpoint holds. Told to stop, it
 // saves the exact step first; an epoch that is done already is done in no time.
 func (a *Activities) Train(ctx context.Context, in contract.TrainInput) (contract.TrainResult, error) {
-	j, err := a.begin(ctx, in.Run)
+	j, held, err := a.begin(ctx, in.Run)
 	if err != nil {
 		return contract.TrainResult{}, err
 	}
 	defer j.end()
 	e := &epoch{job: j, in: in}
-	result, err := e.train(ctx, &a.training)
+	result, err := e.train(held, &a.training)
 	var cancelled *temporal.CanceledError
 	if stopped(err) && errors.As(context.Cause(ctx), &cancelled) {
 		return result, nil // for a pause or a stop: the state is on disk, the workflow decides
 	}
-	return result, j.outcome(ctx, err)
+	return result, j.outcome(held, err)
 }
 
 // epoch is one training activity at work.
@@ -42,21 +41,22 @@ type epoch struct {
 	val     *dataset.Samples
 	report  *report
 
-	news     contract.Progress
-	lastSave time.Time
-	behind   string // checkpoint that is being written behind
-	orders   <-chan saveOrder
+	news       contract.Progress
+	lastSave   time.Time     // when the newest snapshot was taken
+	saving     time.Duration // what the last save behind took, to within a step
+	validating time.Duration // what the last validation took
+	behind     string        // checkpoint that is being written behind
+	orders     <-chan saveOrder
 }
 
 func (e *epoch) train(ctx context.Context, training *registry) (result contract.TrainResult, err error) {
-	state, info, release, err := e.newest(ctx)
+	state, info, err := e.newest(ctx)
 	if err != nil {
 		return result, err
 	}
-	defer release()
 	e.news = contract.Progress{Phase: contract.PhaseTrain, Epoch: e.in.Epoch, Epochs: e.run.Config.Training.NumTrainEpochs, Detail: "loading the base model"}
 	e.saved(info)
-	if state != nil && state.Position.Epoch >= e.in.Epoch {
+	if state != nil && (state.Position.Epoch > e.in.Epoch || state.Position.Epoch == e.in.Epoch && validated(state)) {
 		e.log.Info("epoch is done already", "epoch", e.in.Epoch, "checkpoint", e.news.Checkpoint)
 		return e.doneAlready(state)
 	}
@@ -64,7 +64,7 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 	if state != nil {
 		at = state.Position.Step
 	}
-	if err := e.countStart(at, e.in.Resumes); err != nil {
+	if err := e.countStart(fmt.Sprintf("training at step %d", at)); err != nil {
 		return result, err
 	}
 	e.beat.tell(e.news)
@@ -86,18 +86,10 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 	return result, err
 }
 
-// newest takes the lease of the checkpoints and reads the newest one that holds; nil if
-// there is none.
-func (e *epoch) newest(ctx context.Context) (state *checkpoint.State, info checkpoint.Info, release func(), err error) {
-	const attemptsOfAStart = 1_000_000
-	attempt := e.run.Attempt*attemptsOfAStart + int(activity.GetInfo(ctx).Attempt)
-	lease, err := checkpoint.AcquireLease(e.path("checkpoints"), e.run.WorkflowID, attempt)
-	if err != nil {
-		return nil, info, nil, err
-	}
-	release = func() { _ = lease.Release() } // a lease that is left behind ends with the process
+// newest opens the checkpoints and reads the newest one that holds; nil if there is none.
+func (e *epoch) newest(ctx context.Context) (state *checkpoint.State, info checkpoint.Info, err error) {
 	e.store, err = checkpoint.OpenStore(e.path("checkpoints"), e.identity(), checkpoint.Options{
-		MaxCheckpoints: e.run.Config.KeepCheckpoints(), Lease: lease, Logger: e.log})
+		MaxCheckpoints: e.run.Config.KeepCheckpoints(), Lease: e.lease, Logger: e.log})
 	if err == nil {
 		state, info, err = e.store.Latest(ctx)
 	}
@@ -108,11 +100,7 @@ func (e *epoch) newest(ctx context.Context) (state *checkpoint.State, info check
 	case errors.As(err, &other):
 		err = fail(contract.ErrOutputOther, fmt.Errorf("%w; choose another output_dir", err))
 	}
-	if err != nil {
-		release()
-		return nil, info, nil, err
-	}
-	return state, info, release, nil
+	return state, info, err
 }
 
 func (e *epoch) identity() checkpoint.Identity {
@@ -160,6 +148,13 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.TrainedParameters(),
 		"samples", train.Len(), "loaded_in", time.Since(started).Round(time.Millisecond).String())
 	return closeAll, nil
+}
+
+// validated reports whether a checkpoint at an epoch's end holds that epoch's validation loss.
+func validated(state *checkpoint.State) bool {
+	curve, err := curveOf(state)
+	n := len(curve.Eval)
+	return err == nil && n > 0 && curve.Eval[n-1].Step == state.Position.Step
 }
 
 // doneAlready is the result of an epoch whose end lies on disk.

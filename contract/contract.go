@@ -49,6 +49,7 @@ const (
 	ErrDiverged    = "Diverged" // would diverge again: a run is a function of its inputs
 
 	ErrDiskFull   = "DiskFull"
+	ErrDisk       = "DiskError" // it fails, or has become read-only
 	ErrMemory     = "OutOfMemory"
 	ErrNoProgress = "NoProgress"
 
@@ -64,7 +65,7 @@ func Fatal() []string {
 
 // NeedsPerson lists the error types after which a run waits for resume.
 func NeedsPerson() []string {
-	return []string{ErrDiskFull, ErrMemory, ErrNoProgress}
+	return []string{ErrDiskFull, ErrDisk, ErrMemory, ErrNoProgress}
 }
 
 // Search attributes, all keywords. The worker adds them where the server lets it.

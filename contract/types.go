@@ -21,9 +21,8 @@ type Run struct {
 	// CheckpointID is the workflow id under which the output directory's checkpoints are
 	// kept: another than WorkflowID where this run goes on with what an ended one left.
 	CheckpointID string `json:"checkpoint_id"`
-	// Attempt counts the starts of this run's activities by the workflow: a later start
-	// outranks an earlier one whose worker is only thought dead.
-	Attempt int `json:"attempt"`
+	// Resumes counts what a person resumed: the limit on starts without progress begins anew.
+	Resumes int `json:"resumes,omitempty"`
 }
 
 // ClaimInput asks a worker to take the run.
@@ -56,8 +55,6 @@ type TrainInput struct {
 	Run           Run    `json:"run"`
 	DatasetDigest string `json:"dataset_digest"`
 	Epoch         int    `json:"epoch"` // 1 is the first
-	// Resumes counts what a person resumed: the limit on starts without progress begins anew.
-	Resumes int `json:"resumes"`
 }
 
 // TrainResult is where training stands after the activity.

@@ -1,17 +1,16 @@
 package dataset
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
+	"so8t/disk"
 	"so8t/tokenizer"
 )
 
@@ -24,6 +23,7 @@ type SplitOptions struct {
 	QuadrupleThinking bool
 	MaxBadFraction    float64
 	Seed              uint64
+	Lease             *disk.Lease // without which nothing is put in place; nil: nobody asks
 
 	// Progress, where set, is called now and then with the bytes read and the size of the input.
 	Progress func(read, size int64)
@@ -80,6 +80,7 @@ type splitter struct {
 	rules    []policyRule
 	renderer *renderer
 	report   *Report
+	refused  bool // for its bad lines
 	writers  [parts]*partWriter
 }
 
@@ -102,11 +103,19 @@ func (s *splitter) finished() (*Manifest, error) {
 }
 
 func (s *splitter) run(ctx context.Context) (m *Manifest, err error) {
-	temp, err := makeTemp(s.OutputDir)
-	if err != nil {
-		return nil, err
+	s.report = newReport(s.path, s.MaxSeqLength)
+	err = disk.ReplaceDir(s.Lease, filepath.Join(s.OutputDir, splitsName), func(temp string) error {
+		m, err = s.fill(ctx, temp)
+		return err
+	})
+	if s.refused {
+		err = errors.Join(err, s.leaveReport())
 	}
-	defer os.RemoveAll(temp) // after the rename there is nothing there
+	return m, err
+}
+
+// fill writes the files of a split into temp.
+func (s *splitter) fill(ctx context.Context, temp string) (m *Manifest, err error) {
 	defer func() {
 		for _, w := range s.writers {
 			if w != nil {
@@ -120,15 +129,15 @@ func (s *splitter) run(ctx context.Context) (m *Manifest, err error) {
 			return nil, err
 		}
 	}
-	s.report = newReport(s.path, s.MaxSeqLength)
 	digest, err := s.read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.report.verdict(s.MaxBadFraction); err != nil {
-		return nil, errors.Join(err, s.leaveReport())
+		s.refused = true
+		return nil, err
 	}
-	return s.commit(temp, digest)
+	return s.complete(temp, digest)
 }
 
 // read streams the input into the parts, and returns the digest of the bytes it read.
@@ -159,6 +168,9 @@ func (s *splitter) read(ctx context.Context) (digest string, err error) {
 			}
 			if s.Progress != nil {
 				s.Progress(read, s.size)
+			}
+			if read > s.size/2 {
+				disk.Crash("split.half")
 			}
 		}
 		if tooLong {
@@ -201,8 +213,8 @@ func (s *splitter) line(number int64, text []byte, parter *parter) error {
 	return s.writers[parter.part(&r)].add(&r, ids, labels)
 }
 
-// commit completes the files, writes the manifest last and gives the folder its name.
-func (s *splitter) commit(temp, digest string) (*Manifest, error) {
+// complete finishes the files and writes the manifest.
+func (s *splitter) complete(temp, digest string) (*Manifest, error) {
 	m := &Manifest{FormatVersion: formatVersion, InputPath: s.path, DatasetDigest: digest, Options: s.options, Lines: s.report.Lines,
 		Bad: s.report.Bad, Reasons: s.report.BadByReason, Removed: s.report.Removed, TooLong: s.report.TooLong}
 	for i, w := range s.writers {
@@ -216,13 +228,10 @@ func (s *splitter) commit(temp, digest string) (*Manifest, error) {
 		return nil, &InputError{fmt.Errorf("%s: %d lines give %d training and %d test samples (%d bad lines, %d too long); both are needed",
 			s.path, m.Lines, m.Train.Samples, m.Test.Samples, m.Bad, m.TooLong)}
 	}
-	if err := writeJSON(filepath.Join(temp, reportName), s.report); err != nil {
+	if err := disk.ReplaceJSON(filepath.Join(temp, reportName), s.report); err != nil {
 		return nil, err
 	}
-	if err := writeJSON(filepath.Join(temp, manifestName), m); err != nil {
-		return nil, err
-	}
-	return m, replaceDir(temp, filepath.Join(s.OutputDir, splitsName))
+	return m, disk.ReplaceJSON(filepath.Join(temp, manifestName), m)
 }
 
 // leaveReport writes policy_report.json of a refused input, unless a finished split stands there.
@@ -231,31 +240,9 @@ func (s *splitter) leaveReport() error {
 	if _, err := os.Stat(filepath.Join(dir, manifestName)); err == nil {
 		return nil
 	}
-	temp, err := makeTemp(s.OutputDir)
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temp)
-	if err := writeJSON(filepath.Join(temp, reportName), s.report); err != nil {
-		return err
-	}
-	return replaceDir(temp, dir)
-}
-
-func writeJSON(path string, value any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(value); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b.Bytes())
-	return errors.Join(err, f.Sync(), f.Close())
+	return disk.ReplaceDir(s.Lease, dir, func(temp string) error {
+		return disk.ReplaceJSON(filepath.Join(temp, reportName), s.report)
+	})
 }
 
 type writerFunc func([]byte)

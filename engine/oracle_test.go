@@ -368,7 +368,7 @@ func TestOracleMerge(t *testing.T) {
 		options.Int8, options.BasePath = false, base
 		trained := o.open(t, options)
 		merged := filepath.Join(t.TempDir(), "merged")
-		if err := trained.SaveMerged(context.Background(), merged, 100_000); err != nil { // several shards
+		if err := trained.SaveMerged(context.Background(), nil, merged, 100_000); err != nil { // several shards
 			t.Fatal(err)
 		}
 		if shards, _ := filepath.Glob(filepath.Join(merged, "model-*.safetensors")); len(shards) < 2 {
@@ -426,7 +426,7 @@ func TestOracleAdapterRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := t.TempDir()
-		if err := m.SaveAdapter(context.Background(), dir); err != nil {
+		if err := m.SaveAdapter(context.Background(), nil, dir); err != nil {
 			t.Fatal(err)
 		}
 		got, err := safetensors.Open(filepath.Join(dir, AdapterDir, "adapter_model.safetensors"))

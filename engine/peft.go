@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"so8t/disk"
 	"so8t/engine/phi3"
 	"so8t/engine/safetensors"
 	"so8t/native"
@@ -67,17 +68,17 @@ func peftName(layer int, l *phi3.Linear, part string) string {
 	return fmt.Sprintf("base_model.model.model.layers.%d.%s.%s.weight", layer, l.Name, part)
 }
 
-// SaveAdapter writes the trained parameters below dir as PEFT reads them: dir/adapter (LoRA) and, where gates
+// SaveAdapter writes, as long as lease holds, the trained parameters below dir as PEFT reads them: dir/adapter (LoRA) and, where gates
 // are on, dir/adapter_oft. Loaded in this order into a PeftMixedModel they compute (W + s·B·A)·R·x.
-func (m *Model) SaveAdapter(ctx context.Context, dir string) error {
+func (m *Model) SaveAdapter(ctx context.Context, lease *disk.Lease, dir string) error {
 	values, err := m.trained(ctx)
 	if err != nil {
 		return fmt.Errorf("save adapter: %w", err)
 	}
-	if err := m.saveLoRA(filepath.Join(dir, AdapterDir), values); err != nil {
+	if err := m.saveLoRA(lease, filepath.Join(dir, AdapterDir), values); err != nil {
 		return fmt.Errorf("save adapter: %w", err)
 	}
-	if err := m.saveGates(filepath.Join(dir, AdapterOFTDir), values); err != nil {
+	if err := m.saveGates(lease, filepath.Join(dir, AdapterOFTDir), values); err != nil {
 		return fmt.Errorf("save adapter_oft: %w", err)
 	}
 	return nil
@@ -95,7 +96,7 @@ func (m *Model) trained(ctx context.Context) ([]float32, error) {
 	return values, err
 }
 
-func (m *Model) saveLoRA(dir string, values []float32) error {
+func (m *Model) saveLoRA(lease *disk.Lease, dir string, values []float32) error {
 	lora := m.options.LoRA
 	if len(lora.TargetModules) == 0 {
 		return nil
@@ -119,7 +120,7 @@ func (m *Model) saveLoRA(dir string, values []float32) error {
 				float32Tensor(peftName(i, l, "lora_B"), m.fuseB(i, l, values), l.Out, l.LoRA.Columns()))
 		}
 	}
-	return savePEFT(dir, config, tensors)
+	return savePEFT(lease, dir, config, tensors)
 }
 
 // fuseB lays the slices' B out block-diagonally, [Out, n·r].
@@ -135,7 +136,7 @@ func (m *Model) fuseB(layer int, l *phi3.Linear, values []float32) []float32 {
 	return fused
 }
 
-func (m *Model) saveGates(dir string, values []float32) error {
+func (m *Model) saveGates(lease *disk.Lease, dir string, values []float32) error {
 	config := oftConfig{PeftType: "OFT", TaskType: "CAUSAL_LM", BaseModelNameOrPath: m.options.BasePath, OFTBlockSize: 8, TargetModules: []string{"o_proj"},
 		Bias: "none", InferenceMode: true, InitWeights: true}
 	layers := gatedLayers(m.phi.Config, m.options.Gates)
@@ -154,15 +155,15 @@ func (m *Model) saveGates(dir string, values []float32) error {
 		}
 		tensors = append(tensors, float32Tensor(peftName(i, &m.phi.Layers[i].O, "oft_R"), half, theta.shape[0], theta.shape[1]))
 	}
-	return savePEFT(dir, config, tensors)
+	return savePEFT(lease, dir, config, tensors)
 }
 
-func savePEFT(dir string, config any, tensors []safetensors.Named) error {
+func savePEFT(lease *disk.Lease, dir string, config any, tensors []safetensors.Named) error {
 	text, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
 		return err
 	}
-	return replaceDir(dir, func(tmp string) error {
+	return disk.ReplaceDir(lease, dir, func(tmp string) error {
 		if err := writeFile(filepath.Join(tmp, "adapter_config.json"), append(text, '\n')); err != nil {
 			return err
 		}

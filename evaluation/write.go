@@ -4,18 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-
-	"so8t/engine/safetensors"
+	"so8t/disk"
 )
 
 // writeAtomic puts a whole file in place or leaves what was there, and makes its folder where there is none.
 func writeAtomic(path string, write func(io.Writer) error) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := disk.MakeDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return safetensors.Replace(path, write)
+	return disk.Replace(path, write)
 }
 
 // encodeJSON keeps <final> and Japanese readable: no HTML escapes.

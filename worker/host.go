@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,51 +14,58 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+
+	"so8t/disk"
 )
 
 // host is this process's hold on the queues of one host. A second worker of the same name
-// stands by until the first is gone: two would train on one device at once, and a request
-// to the training process could reach the other one.
+// stands by until the first is gone, or has not answered for a while: two would train on
+// one device at once, and a request to the training process could reach the other one.
 //
-// Beside the lock lie the task tokens of what the process is working on. Whoever gets the
-// lock next finds there what a killed predecessor was at, and reports it as failed, so that
+// Beside the lease lie the task tokens of what the process is working on. Whoever takes it
+// over finds there what a killed predecessor was at, and reports it as failed, so that
 // the server retries at once instead of after the heartbeat timeout.
 type host struct {
-	lock *flock.Flock
-	path string // of the tokens
+	lease *disk.Lease
+	dir   string
+	path  string // of the tokens
 
 	mu     sync.Mutex
 	tokens map[string][]byte // by themselves
 }
 
-// waitForHost returns once this process is the only one that serves the host.
-func waitForHost(ctx context.Context, o client.Options, name string, logger *slog.Logger) (*host, error) {
+const tasksPrefix = "tasks-"
+
+// waitForHost returns once this process is the only one that serves the host. Another that
+// shows no sign of life is replaced after patience.
+func waitForHost(ctx context.Context, o client.Options, name string, patience time.Duration, logger *slog.Logger) (*host, error) {
 	key := sha256.Sum256([]byte(o.HostPort + "\x00" + o.Namespace + "\x00" + name))
-	base := filepath.Join(os.TempDir(), fmt.Sprintf("so8t-worker-%d-%s", os.Getuid(), hex.EncodeToString(key[:8])))
-	h := &host{lock: flock.New(base + ".lock"), path: base + ".tasks", tokens: map[string][]byte{}}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("so8t-worker-%d-%s", os.Getuid(), hex.EncodeToString(key[:8])))
+	self := rand.Text()
+	h := &host{dir: dir, path: filepath.Join(dir, tasksPrefix+self), tokens: map[string][]byte{}}
 	for waited := false; ; waited = true {
-		ok, err := h.lock.TryLock()
-		if err != nil {
-			return nil, fmt.Errorf("lock host %s: %w", name, err)
-		}
-		if ok {
+		lease, err := disk.AcquireLease(ctx, dir, disk.Claimant{Owner: "worker " + self[:6], Timeout: patience})
+		var held *disk.HeldError
+		switch {
+		case err == nil:
+			h.lease = lease
 			return h, nil
-		}
-		if !waited {
-			logger.Info("another worker serves this host; standing by until it is gone", "host", name)
-		}
-		select {
-		case <-ctx.Done():
+		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case <-time.After(500 * time.Millisecond):
+		case !errors.As(err, &held):
+			return nil, fmt.Errorf("take host %s: %w", name, err)
+		case !waited:
+			logger.Info("another worker serves this host; standing by until it is gone", "host", name, "process", held.Holder.PID)
 		}
 	}
 }
 
-func (h *host) release() { _ = h.lock.Close() }
+func (h *host) release() {
+	_ = os.Remove(h.path)
+	_ = h.lease.Release()
+}
 
 // Begin and End note what is being worked on; activities call them.
 func (h *host) Begin(token []byte) {
@@ -85,17 +94,19 @@ func (h *host) save() {
 	}
 }
 
-// failLeftovers reports what a dead predecessor was working on.
+// failLeftovers reports what predecessors were working on that died or did not answer.
 func (h *host) failLeftovers(ctx context.Context, c client.Client, logger *slog.Logger) {
-	text, err := os.ReadFile(h.path)
-	var list [][]byte
-	if err != nil || json.Unmarshal(text, &list) != nil {
-		return
+	files, _ := filepath.Glob(filepath.Join(h.dir, tasksPrefix+"*"))
+	for _, file := range files {
+		var list [][]byte
+		if file == h.path || disk.ReadJSON(file, &list) != nil {
+			continue
+		}
+		for _, token := range list {
+			err := c.CompleteActivity(ctx, token, nil, temporal.NewApplicationErrorWithOptions("the worker died; the next one goes on", "WorkerDied",
+				temporal.ApplicationErrorOptions{NextRetryDelay: 100 * time.Millisecond}))
+			logger.Info("took over from a worker that died", "told_the_server", err == nil)
+		}
+		_ = os.Remove(file)
 	}
-	for _, token := range list {
-		err := c.CompleteActivity(ctx, token, nil, temporal.NewApplicationErrorWithOptions("the worker died; the next one goes on", "WorkerDied",
-			temporal.ApplicationErrorOptions{NextRetryDelay: time.Second}))
-		logger.Info("took over from a worker that died", "told_the_server", err == nil)
-	}
-	_ = os.Remove(h.path)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,11 +13,13 @@ import (
 
 	"so8t/activities"
 	"so8t/contract"
+	"so8t/disk"
 	"so8t/workflows"
 )
 
 type serveCommand struct {
-	Host string `env:"SO8T_HOST" help:"Name under which this machine's files are found again; the machine's own by default."`
+	Host         string        `env:"SO8T_HOST" help:"Name under which this machine's files are found again; the machine's own by default."`
+	ReplaceAfter time.Duration `env:"SO8T_REPLACE_AFTER" default:"15s" help:"A second worker of the same host stands by; it takes over at once from one that is gone, and after this time from one that shows no sign of life."`
 }
 
 // timeToLeave is what a worker that is told to stop gives its activities: a training step
@@ -55,7 +58,7 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	}
 	// A claim names the host whose queues do the rest, so it is taken only by the process
 	// that serves them.
-	mine, err := waitForHost(ctx, options, host, logger)
+	mine, err := waitForHost(ctx, options, host, s.ReplaceAfter, logger)
 	if err != nil {
 		return err
 	}
@@ -70,10 +73,22 @@ func (s *serveCommand) Run(ctx context.Context) error {
 		MaxConcurrentActivityExecutionSize: 1, // the device is one
 	})
 	work.RegisterDevice(device)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-mine.lease.Lost():
+			cancel(fmt.Errorf("host %s: %w", host, mine.lease.Check()))
+		case <-ctx.Done():
+		}
+	}()
 	if err := serve(ctx, logger, shared, beside, device); err != nil {
 		return err
 	}
 	logger.Info("stopped")
+	if cause := context.Cause(ctx); errors.Is(cause, disk.ErrLeaseLost) {
+		return cause // this process was away for so long that another took its place
+	}
 	return nil
 }
 

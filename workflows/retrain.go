@@ -93,7 +93,7 @@ func (r *run) train(ctx workflow.Context) error {
 			summary:  fmt.Sprintf("epoch %d of %d", epoch, epochs),
 			input: func() any {
 				trained = contract.TrainResult{}
-				return contract.TrainInput{Run: r.startedRun(), DatasetDigest: r.dataset.DatasetDigest, Epoch: epoch, Resumes: r.resumes}
+				return contract.TrainInput{Run: r.startedRun(), DatasetDigest: r.dataset.DatasetDigest, Epoch: epoch}
 			},
 			result: &trained,
 			done:   func() bool { return trained.EpochDone },

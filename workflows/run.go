@@ -21,7 +21,6 @@ type run struct {
 	progress contract.Progress
 	notes    []string // what was reached so far, oldest first
 
-	starts  int // activities scheduled so far
 	resumes int
 
 	paused    bool
@@ -74,7 +73,7 @@ func (r *run) end(ctx workflow.Context, err error) error {
 // startedRun is the claimed run as the next activity gets it.
 func (r *run) startedRun() contract.Run {
 	started := r.claimed.Run
-	started.Attempt = r.starts
+	started.Resumes = r.resumes
 	return started
 }
 
@@ -89,7 +88,6 @@ func (r *run) do(ctx workflow.Context, s step) error {
 		if r.stopping && s.phase == contract.PhaseTrain {
 			return nil
 		}
-		r.starts++
 		if host := r.claimed.Run.Host; s.queue == contract.DeviceQueue(host) {
 			r.progress.Detail = s.summary + ": waiting for the device of " + host // until the activity says more
 		}
@@ -165,8 +163,8 @@ func (r *run) options(s step) workflow.ActivityOptions {
 		WaitForCancellation: true,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval:        time.Second,
-			BackoffCoefficient:     2,
-			MaximumInterval:        30 * time.Second,
+			BackoffCoefficient:     1.5,
+			MaximumInterval:        5 * time.Second, // a worker that died is no reason to wait long for the next
 			NonRetryableErrorTypes: append(contract.Fatal(), contract.NeedsPerson()...),
 		},
 	}

@@ -12,12 +12,8 @@ import (
 	"so8t/engine/safetensors"
 )
 
-var (
-	// ErrNone says that no usable checkpoint is there.
-	ErrNone = errors.New("no checkpoint")
-	// ErrLeaseLost says that a later attempt, or another owner, may write now.
-	ErrLeaseLost = errors.New("lease lost")
-)
+// ErrNone says that no usable checkpoint is there.
+var ErrNone = errors.New("no checkpoint")
 
 // Identity says which run a checkpoint belongs to, by digests.
 type Identity struct {

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"so8t/disk"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -40,7 +42,7 @@ func TestMain(m *testing.M) {
 // trainChild goes on from the latest checkpoint and prints each step that is saved.
 func trainChild(dir string, attempt int) error {
 	ctx := context.Background()
-	lease, err := AcquireLease(dir, "borea", attempt)
+	lease, err := disk.AcquireLease(ctx, dir, disk.Claimant{Owner: "borea", Attempt: int64(attempt), Timeout: time.Minute})
 	if err != nil {
 		return err
 	}
@@ -108,7 +110,7 @@ func killed(err error) bool {
 // acknowledged, or more; every checkpoint in it is whole; nothing is left over.
 func wantWhole(t *testing.T, dir string, attempt, acknowledged int) {
 	t.Helper()
-	lease, err := AcquireLease(dir, "borea", attempt)
+	lease, err := disk.AcquireLease(t.Context(), dir, disk.Claimant{Owner: "borea", Attempt: int64(attempt), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +134,10 @@ func wantWhole(t *testing.T, dir string, attempt, acknowledged int) {
 }
 
 func TestKillAtEveryCrashPoint(t *testing.T) {
-	for _, point := range CrashPoints {
+	for _, point := range disk.CrashPoints {
+		if !strings.HasPrefix(point, "checkpoint.") {
+			continue
+		}
 		for _, time := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s:%d", point, time), func(t *testing.T) {
 				t.Parallel()
@@ -167,15 +172,4 @@ func TestKillAtRandomTimes(t *testing.T) {
 		wantWhole(t, dir, attempt+1, acknowledged)
 	}
 	t.Logf("%d kills, step %d acknowledged", kills, acknowledged)
-}
-
-func TestCrashPlan(t *testing.T) {
-	for value, want := range map[string]struct {
-		point string
-		time  int64
-	}{"": {"", 1}, "a.b": {"a.b", 1}, "a.b:3": {"a.b", 3}, "a.b:x": {"a.b", 1}} {
-		if point, time := crashPlan(value); point != want.point || time != want.time {
-			t.Errorf("%q: %q, %d", value, point, time)
-		}
-	}
 }

@@ -8,9 +8,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"so8t/disk"
 	"so8t/engine/safetensors"
 )
 
@@ -70,7 +72,7 @@ func TestReadOnlyFolder(t *testing.T) {
 	if _, err := s.Save(t.Context(), testState(2), "test"); !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("save: %v", err)
 	}
-	if _, err := AcquireLease(dir, "borea", 1); !errors.Is(err, unix.EROFS) {
+	if _, err := disk.AcquireLease(t.Context(), dir, disk.Claimant{Owner: "borea", Attempt: 1, Timeout: time.Minute}); !errors.Is(err, unix.EROFS) {
 		t.Errorf("lease: %v", err)
 	}
 	wantLatest(t, openStore(t, dir, Options{}), 1) // looking is always possible

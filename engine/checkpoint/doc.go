@@ -26,24 +26,9 @@
 // An Identity says which run a checkpoint belongs to: workflow, configuration,
 // base model, dataset. Latest refuses those of another run (IdentityError).
 //
-// A Lease says who may write. It is the file lease.json, locked as long as its holder
-// lives. A later attempt of the same owner takes it over even
-// from a living holder; that late holder learns it at its next commit, which
-// fails with ErrLeaseLost and changes nothing. Another owner is
-// refused by name while the holder lives (HeldError). Check and rename happen
-// under one lock that takeovers need too, so no commit slips in between.
+// Who may write is said by a disk.Lease; without it a commit fails and changes nothing.
 //
 // # Caveats
-//
-// A Lease is held as long as the process lives and the Lease is reachable:
-// keep it until Release.
-//
-// Locks are flock(2). On a file system that does not share them between hosts,
-// a holder on another host looks dead and can be replaced by anybody; it is
-// still fenced off at its next commit.
-//
-// Attempts are compared as numbers. An owner whose attempts begin anew (say,
-// for each epoch) is not refused: it takes a dead holder's lease whatever its number.
 //
 // SaveBehind keeps the states it was given until they are written: up to two at
 // a time. A State must not be changed once it was handed over.

@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-
-	"so8t/engine/safetensors"
 )
 
 // fileSum is what the manifest says of a file.
@@ -147,21 +145,4 @@ func damageIfLost(path string, err error) error {
 		return &DamageError{path, err}
 	}
 	return err
-}
-
-// makeDir creates dir and its parents, each made durable in its parent.
-func makeDir(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := makeDir(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return safetensors.SyncDir(parent)
 }

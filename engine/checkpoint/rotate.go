@@ -5,9 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"so8t/disk"
 	"strings"
-
-	"so8t/engine/safetensors"
 )
 
 // rotate deletes the oldest checkpoints beyond the allowed number, but nothing
@@ -28,7 +27,7 @@ func (s *Store) rotate(ctx context.Context) error {
 		}
 		own++
 		if verified && own > s.max {
-			if err := s.lease.during(func() error { return s.discard(dir) }); err != nil {
+			if err := s.lease.During(func() error { return s.discard(dir) }); err != nil {
 				return err
 			}
 			continue
@@ -57,7 +56,7 @@ func (s *Store) Discard() error {
 	}
 	for i := len(positions) - 1; i >= 0; i-- { // oldest first: a crash leaves the best
 		dir := s.folder(positions[i])
-		if err := s.lease.during(func() error { return s.discard(dir) }); err != nil {
+		if err := s.lease.During(func() error { return s.discard(dir) }); err != nil {
 			return err
 		}
 	}
@@ -74,14 +73,14 @@ func (s *Store) discard(path string) error {
 	if err := os.Rename(path, trash); err != nil {
 		return err
 	}
-	if err := safetensors.SyncDir(s.dir); err != nil {
+	if err := disk.SyncDir(s.dir); err != nil {
 		return err
 	}
-	crash("checkpoint.trash_renamed")
+	disk.Crash("checkpoint.trash_renamed")
 	err := os.Remove(filepath.Join(trash, manifestName))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	crash("checkpoint.half_removed")
+	disk.Crash("checkpoint.half_removed")
 	return os.RemoveAll(trash)
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"so8t/disk"
 	"so8t/engine/safetensors"
 )
 
@@ -31,7 +32,7 @@ func (s *Store) saveAndRotate(ctx context.Context, state *State, reason string) 
 	info, err := s.save(ctx, state, reason)
 	if err != nil {
 		// Whoever lost the lease may find its files cleaned away: say the cause, not the symptom.
-		if lost := s.lease.Check(); errors.Is(lost, ErrLeaseLost) {
+		if lost := s.lease.Check(); errors.Is(lost, disk.ErrLeaseLost) {
 			err = lost
 		}
 		return Info{}, fmt.Errorf("save %s: %w", s.folder(state.Position), err)
@@ -57,7 +58,7 @@ func (s *Store) save(ctx context.Context, state *State, reason string) (Info, er
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return Info{}, err
 	}
-	crash("checkpoint.temp_created")
+	disk.Crash("checkpoint.temp_created")
 
 	m := &manifest{Format: formatVersion, Identity: s.id, Position: state.Position, Reason: reason, SavedAt: time.Now().UTC()}
 	if err := writeState(ctx, temp, state, m); err != nil {
@@ -74,14 +75,14 @@ func (s *Store) save(ctx context.Context, state *State, reason string) (Info, er
 	if err := writeManifest(ctx, temp, m); err != nil {
 		return Info{}, err
 	}
-	if err := safetensors.SyncDir(temp); err != nil {
+	if err := disk.SyncDir(temp); err != nil {
 		return Info{}, err
 	}
-	crash("checkpoint.before_rename")
-	if err := s.lease.during(func() error { return s.commit(temp, final) }); err != nil {
+	disk.Crash("checkpoint.before_rename")
+	if err := s.lease.During(func() error { return s.commit(temp, final) }); err != nil {
 		return Info{}, err
 	}
-	crash("checkpoint.after_sync")
+	disk.Crash("checkpoint.after_sync")
 	return m.info(final), nil
 }
 
@@ -125,13 +126,13 @@ func writeManifest(ctx context.Context, dir string, m *manifest) error {
 	if err != nil {
 		return err
 	}
-	crash("checkpoint.before_manifest")
+	disk.Crash("checkpoint.before_manifest")
 	_, err = writeFile(ctx, dir, manifestName, func(w io.Writer) error {
 		half := len(text) / 2
 		if _, err := w.Write(text[:half]); err != nil {
 			return err
 		}
-		crash("checkpoint.half_manifest")
+		disk.Crash("checkpoint.half_manifest")
 		_, err := w.Write(text[half:])
 		return err
 	})
@@ -154,7 +155,7 @@ func (s *Store) commit(temp, final string) error {
 		return err
 	}
 	if replaces {
-		crash("checkpoint.between_renames")
+		disk.Crash("checkpoint.between_renames")
 	}
 	if err := os.Rename(temp, final); err != nil {
 		if replaces {
@@ -162,8 +163,8 @@ func (s *Store) commit(temp, final string) error {
 		}
 		return err
 	}
-	crash("checkpoint.after_rename")
-	if err := safetensors.SyncDir(s.dir); err != nil {
+	disk.Crash("checkpoint.after_rename")
+	if err := disk.SyncDir(s.dir); err != nil {
 		return err
 	}
 	if replaces {
@@ -172,4 +173,18 @@ func (s *Store) commit(temp, final string) error {
 		}
 	}
 	return nil
+}
+
+// halfway passes writes on and comes to a crash point once left bytes went through.
+type halfway struct {
+	w    io.Writer
+	left int64
+}
+
+func (h *halfway) Write(p []byte) (int, error) {
+	before := h.left
+	if h.left -= int64(len(p)); before > 0 && h.left <= 0 {
+		disk.Crash("checkpoint.half_state")
+	}
+	return h.w.Write(p)
 }

@@ -12,13 +12,14 @@ import (
 	"strings"
 	"sync"
 
+	"so8t/disk"
 	"so8t/engine/safetensors"
 )
 
 // Options of a Store.
 type Options struct {
 	MaxCheckpoints int          // how many rotation keeps; 0: all
-	Lease          *Lease       // who may write; nil: nobody asks
+	Lease          *disk.Lease  // who may write; nil: nobody asks
 	Logger         *slog.Logger // nil: slog.Default()
 }
 
@@ -27,7 +28,7 @@ type Store struct {
 	dir   string
 	id    Identity
 	max   int
-	lease *Lease
+	lease *disk.Lease
 	log   *slog.Logger
 
 	commits sync.Mutex // one save at a time
@@ -42,9 +43,9 @@ func OpenStore(dir string, id Identity, o Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, id: id, max: o.MaxCheckpoints, lease: o.Lease, log: cmp.Or(o.Logger, slog.Default())}
 	s.behind.idle.L = &s.behind.mu
-	err := makeDir(dir)
+	err := disk.MakeDir(dir)
 	if err == nil && s.lease != nil {
-		err = s.lease.during(s.cleanUp)
+		err = s.lease.During(s.cleanUp)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open checkpoints %s: %w", dir, err)
@@ -78,14 +79,12 @@ func (s *Store) cleanUp() error {
 		case strings.HasPrefix(e.Name(), savingPrefix), strings.HasPrefix(e.Name(), trashPrefix):
 			s.log.Info("leftover of a crash removed", "path", path)
 			err = os.RemoveAll(path)
-		case strings.HasPrefix(e.Name(), leaseTempPrefix):
-			err = os.Remove(path)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return safetensors.SyncDir(s.dir)
+	return disk.SyncDir(s.dir)
 }
 
 // folders lists the checkpoints by name, the furthest first.

@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"so8t/disk"
 	"so8t/engine/safetensors"
 )
 
@@ -60,9 +62,9 @@ func openStore(t *testing.T, dir string, o Options) *Store {
 	return s
 }
 
-func acquire(t *testing.T, dir, owner string, attempt int) *Lease {
+func acquire(t *testing.T, dir, owner string, attempt int64) *disk.Lease {
 	t.Helper()
-	l, err := AcquireLease(dir, owner, attempt)
+	l, err := disk.AcquireLease(t.Context(), dir, disk.Claimant{Owner: owner, Attempt: attempt, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +116,7 @@ func listing(t *testing.T, dir string) (names []string) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Name() != leaseName && e.Name() != guardName {
+		if e.Name() != "lease.json" && e.Name() != ".guard" {
 			names = append(names, e.Name())
 		}
 	}

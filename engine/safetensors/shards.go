@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"so8t/disk"
 )
 
 // ShardedWriter writes a model folder's weights as Hugging Face does:
@@ -179,7 +180,7 @@ func (w *ShardedWriter) Close() error {
 			return fmt.Errorf("write %s: %w", filepath.Join(w.dir, IndexName), err)
 		}
 	}
-	return SyncDir(w.dir)
+	return disk.SyncDir(w.dir)
 }
 
 func (w *ShardedWriter) writeIndex() error {

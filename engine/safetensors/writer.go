@@ -5,9 +5,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
+	"so8t/disk"
 )
 
 // Order sorts specs as the reference lays files out: widest type first, then
@@ -120,55 +119,13 @@ func Write(w io.Writer, tensors []Named, metadata map[string]string) error {
 	return sw.Finish()
 }
 
-// WriteFile writes a whole file at path by Replace.
+// WriteFile writes a whole file at path by disk.Replace.
 func WriteFile(path string, tensors []Named, metadata map[string]string) error {
-	return Replace(path, func(w io.Writer) error {
+	return disk.Replace(path, func(w io.Writer) error {
 		b := bufio.NewWriterSize(w, 1<<20)
 		if err := Write(b, tensors, metadata); err != nil {
 			return err
 		}
 		return b.Flush()
 	})
-}
-
-// Replace puts a whole file in place, durably and at once: a reader sees the former file or the new one,
-// whatever happens in between. Errors name the path.
-func Replace(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("write %s: %w", path, err)
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil { // CreateTemp's 0600 would hide the file from others
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return SyncDir(filepath.Dir(path))
-}
-
-// SyncDir makes the names in a folder durable.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

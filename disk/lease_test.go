@@ -1,0 +1,223 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary, started again, hold a lease until it is killed.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("SO8T_TEST_HOLD"); dir != "" {
+		if _, err := AcquireLease(context.Background(), dir, Claimant{"borea", 1, 400 * time.Millisecond}); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("held")
+		time.Sleep(time.Minute)
+	}
+	os.Exit(m.Run())
+}
+
+// holder is another process that holds the lease of dir.
+func holder(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), "SO8T_TEST_HOLD="+dir)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	said := make([]byte, 64)
+	if n, _ := out.Read(said); !strings.HasPrefix(string(said[:n]), "held") {
+		t.Fatalf("%s", said[:n])
+	}
+	return c
+}
+
+func acquire(t *testing.T, dir, owner string, attempt int64) *Lease {
+	t.Helper()
+	l, err := AcquireLease(t.Context(), dir, Claimant{owner, attempt, time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Release() })
+	return l
+}
+
+func TestALaterAttemptTakesOver(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "checkpoints")
+	first := acquire(t, dir, "borea", 1)
+	second := acquire(t, dir, "borea", 2)
+	if err := first.Check(); !errors.Is(err, ErrLeaseLost) || !strings.Contains(err.Error(), `now held by "borea"`) {
+		t.Errorf("late first attempt: %v", err)
+	}
+	if err := first.During(func() error { t.Error("wrote"); return nil }); !errors.Is(err, ErrLeaseLost) {
+		t.Error(err)
+	}
+	if err := first.Release(); err != nil || second.Check() != nil {
+		t.Errorf("release of a lost lease: %v, %v", err, second.Check())
+	}
+}
+
+func TestTheLivingAreNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	l, err := AcquireLease(t.Context(), dir, Claimant{"borea", 2, 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Release()
+	for _, c := range []Claimant{{"nightly", 9, time.Second}, {"borea", 2, time.Second}, {"borea", 1, time.Second}} {
+		_, err := AcquireLease(t.Context(), dir, c)
+		var held *HeldError
+		if !errors.As(err, &held) || held.Holder.Owner != "borea" || !strings.Contains(err.Error(), `in use by "borea"`) {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+	var held *HeldError
+	if err := AwaitFree(t.Context(), dir, "nightly"); !errors.As(err, &held) {
+		t.Error(err)
+	}
+	if err := errors.Join(AwaitFree(t.Context(), dir, "borea"), AwaitFree(t.Context(), t.TempDir(), "x"), l.Check(), l.Release()); err != nil {
+		t.Error(err)
+	}
+	if err := l.Check(); !errors.Is(err, ErrLeaseLost) {
+		t.Errorf("after release: %v", err)
+	}
+	if err := acquire(t, dir, "nightly", 1).Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A killed holder is replaced at once, a stopped one once its timeout has passed; when it
+// wakes up it finds the lease gone, and not a byte of it can be written.
+func TestTheDeadAndTheStopped(t *testing.T) {
+	dir := t.TempDir()
+	killed := holder(t, dir)
+	_ = killed.Process.Kill()
+	_ = killed.Wait()
+	next, err := AcquireLease(t.Context(), dir, Claimant{"nightly", 1, time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Release(); err != nil {
+		t.Fatal(err)
+	}
+
+	stopped := holder(t, dir)
+	if err := stopped.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	next, err = AcquireLease(t.Context(), dir, Claimant{"nightly", 2, time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stopped.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond) // for the woken one to do damage
+	if err := errors.Join(next.Check(), next.Release()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLostIsTold(t *testing.T) {
+	dir := t.TempDir()
+	l, err := AcquireLease(t.Context(), dir, Claimant{"borea", 1, 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Release()
+	acquire(t, dir, "borea", 2)
+	select {
+	case <-l.Lost():
+	case <-time.After(time.Minute):
+		t.Error("not told")
+	}
+}
+
+func TestLeaseFiles(t *testing.T) {
+	for what, text := range map[string]string{
+		"another owner":     `{"owner":"borea","attempt":7,"token":"x"}`,
+		"cut short":         `{"owner":"bo`,
+		"a higher attempt":  `{"owner":"nightly","attempt":7,"token":"x"}`,
+		"nothing in a file": ``,
+	} {
+		dir := t.TempDir()
+		host, _ := os.Hostname()
+		text = strings.Replace(text, `"token"`, fmt.Sprintf(`"host":%q,"token"`, host), 1)
+		os.WriteFile(filepath.Join(dir, leaseName), []byte(text), 0o644) // nobody has it locked
+		os.WriteFile(filepath.Join(dir, leaseTempPrefix+"1"), nil, 0o644)
+		if err := acquire(t, dir, "nightly", 1).Check(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, leaseTempPrefix+"*")); len(left) > 0 {
+			t.Errorf("%s: left %v", what, left)
+		}
+	}
+	dir := t.TempDir()
+	l := acquire(t, dir, "borea", 1)
+	os.Remove(filepath.Join(dir, leaseName))
+	if err := l.Check(); !errors.Is(err, ErrLeaseLost) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Locks may not reach across hosts: there the renewals alone tell.
+func TestAnotherHostsHolder(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, leaseName)
+	write := func() {
+		os.WriteFile(path, []byte(`{"owner":"borea","host":"elsewhere","timeout_seconds":1.5}`), 0o644)
+	}
+	write()
+	stop := make(chan struct{})
+	go func() {
+		for range 10 {
+			time.Sleep(100 * time.Millisecond)
+			write()
+		}
+		close(stop)
+	}()
+	var held *HeldError
+	if _, err := AcquireLease(t.Context(), dir, Claimant{"nightly", 1, time.Second}); !errors.As(err, &held) || held.Holder.Host != "elsewhere" {
+		t.Errorf("a living holder elsewhere: %v", err)
+	}
+	<-stop
+	if err := acquire(t, dir, "nightly", 1).Check(); err != nil {
+		t.Errorf("a silent holder elsewhere: %v", err)
+	}
+}
+
+func TestOneOfManyGetsTheLease(t *testing.T) {
+	dir := t.TempDir()
+	const n = 16
+	leases := make(chan *Lease, n)
+	for range n {
+		go func() {
+			l, _ := AcquireLease(t.Context(), dir, Claimant{"borea", 1, 4 * time.Second})
+			leases <- l
+		}()
+	}
+	winners := 0
+	for range n {
+		if l := <-leases; l != nil {
+			winners++
+			defer l.Release()
+		}
+	}
+	if winners != 1 {
+		t.Errorf("%d hold the lease", winners)
+	}
+}
