@@ -94,7 +94,7 @@ func (d *decoder) check(c *Config) {
 
 	atLeast("checkpoint.interval_seconds", c.Checkpoint.IntervalSeconds, 1)
 	atLeast("checkpoint.max_checkpoints", c.Checkpoint.MaxCheckpoints, 1)
-	atLeast("checkpoint.heartbeat_timeout_seconds", c.Checkpoint.HeartbeatTimeoutSeconds, 5)
+	atLeast("checkpoint.heartbeat_timeout_seconds", c.Checkpoint.HeartbeatTimeoutSeconds, 2)
 
 	atLeast("evaluation.max_new_tokens", c.Evaluation.MaxNewTokens, 1)
 	atLeast("evaluation.fallback_tokens", c.Evaluation.FallbackTokens, 1)

@@ -41,6 +41,7 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	crashWhileTelling(&options)
 	temporal, err := connect(ctx, options, logger)
 	if err != nil {
 		return err
