@@ -108,4 +108,5 @@ func (d *decoder) check(c *Config) {
 	within("promotion.max_false_allow_increase", c.Promotion.MaxFalseAllowIncrease, 0, 1)
 	share("promotion.min_well_formed_rate", c.Promotion.MinWellFormedRate)
 	share("promotion.max_over_refusal_rate", c.Promotion.MaxOverRefusalRate)
+	atLeast("nightly.keep", c.Nightly.Keep, 0)
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Evaluation Evaluation `json:"evaluation"`
 	ABTest     ABTest     `json:"ab_test"`
 	Promotion  Promotion  `json:"promotion"`
+	Nightly    Nightly    `json:"nightly"`
 }
 
 // Data is the dataset and how it is rendered.
@@ -150,6 +151,15 @@ type Promotion struct {
 	MaxOverRefusalRate float64 `json:"max_over_refusal_rate"`
 }
 
+// Nightly is read by runs that a schedule starts, each in a dated directory of its own under output_dir.
+type Nightly struct {
+	// Keep is how many nights' directories stay; 0: all. Once a night has been compared, those
+	// older than the newest Keep that got as far as a model are deleted; nights that
+	// failed are not counted, so that they cannot push out good ones. Never deleted are the
+	// night that output_dir/final_model/current points at, and nights of another file or schedule.
+	Keep int `json:"keep"`
+}
+
 // Default is what a run does where its file says nothing: the published run's values.
 func Default() Config {
 	return Config{
@@ -169,6 +179,7 @@ func Default() Config {
 		Evaluation: Evaluation{MaxNewTokens: 512, FallbackTokens: 128, BatchSize: 8},
 		ABTest:     ABTest{BootstrapSamples: 10000, Alpha: 0.05, Seed: 42},
 		Promotion:  Promotion{Alpha: 0.05, MinWellFormedRate: 0.95, MaxOverRefusalRate: 0.10},
+		Nightly:    Nightly{Keep: 7},
 	}
 }
 
@@ -211,7 +222,11 @@ func (c *Config) results() Config {
 }
 
 func digest(c Config) string {
-	b, err := json.Marshal(c)
+	// nightly decides nothing of a run. Leaving it out keeps the digests of runs that began before there was such a key.
+	b, err := json.Marshal(struct {
+		Config
+		Nightly *Nightly `json:"nightly,omitempty"`
+	}{Config: c})
 	if err != nil {
 		panic(err) // numbers, strings and booleans: validated to be finite
 	}

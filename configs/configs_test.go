@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -46,6 +45,7 @@ func TestFaultsNameFileLineAndKey(t *testing.T) {
 		{"fraction for an integer", least + "training:\n  lora_r: 8.0\n", "c.yaml:5: training.lora_r: want a whole number"},
 		{"infinity", least + "training:\n  learning_rate: .inf\n", "c.yaml:5: training.learning_rate: want a number"},
 		{"yes is no boolean", least + "training:\n  fp16: yes\n", `c.yaml:5: training.fp16: want true or false, got "yes"`},
+		{"tagged boolean", least + "training:\n  fp16: !!bool yes\n", `c.yaml:5: training.fp16: want true or false, got "yes"`},
 		{"number for text", "output_dir: 7\n", "c.yaml:1: output_dir: want text"},
 		{"nothing for text", "output_dir:\n", "c.yaml:1: output_dir: want text, got nothing"},
 		{"list for a section", least + "training: [1]\n", "c.yaml:4: training: want a section of keys, got a list"},
@@ -156,20 +156,6 @@ func TestDigestFollowsResultsOnly(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
-	seed, err := os.ReadFile("retrain_borea_phi35_so8t_config.yaml")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(string(seed))
-	f.Fuzz(func(t *testing.T, text string) {
-		c, err := Parse("c.yaml", []byte(text), nil)
-		if (c == nil) == (err == nil) {
-			t.Fatalf("config %v with error %v", c, err)
-		}
-	})
-}
-
 func TestParseSet(t *testing.T) {
 	for text, want := range map[string]any{
 		"training.seed=1": 1, "training.learning_rate=1e-3": 1e-3, "training.bf16=true": true, "output_dir=a=b": "a=b",
@@ -180,7 +166,7 @@ func TestParseSet(t *testing.T) {
 			t.Errorf("%s: %#v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"training.seed", "=1", "training.seed=010", "a=[1"} {
+	for _, text := range []string{"training.seed", "=1", "training.seed=010", "a=[1", "a=&x 1", "a=[&x 1, *x]", "a=!!binary aGk="} {
 		if _, v, err := ParseSet(text); err == nil {
 			t.Errorf("%s: accepted as %#v", text, v)
 		}

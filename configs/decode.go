@@ -79,14 +79,17 @@ func (d *decoder) mapping(n *yaml.Node, into target, at string) {
 }
 
 var (
+	booleans = map[string]bool{"true": true, "True": true, "TRUE": true, "false": false, "False": false, "FALSE": false}
 	decimal  = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)$`)
 	floating = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
 )
 
+const noAnchors = "anchors and aliases are not read; write the value"
+
 func (d *decoder) value(n *yaml.Node, into target, key string) {
 	d.lines[key] = d.where(n)
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
-		d.fault(n, key, "anchors and aliases are not read; write the value")
+		d.fault(n, key, noAnchors)
 		return
 	}
 	switch into.Kind() {
@@ -101,11 +104,12 @@ func (d *decoder) value(n *yaml.Node, into target, key string) {
 		}
 		into.SetString(n.Value)
 	case reflect.Bool:
-		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+		value, written := booleans[n.Value] // a tag may call anything a boolean
+		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || !written {
 			d.fault(n, key, "want true or false, got %s", describe(n))
 			return
 		}
-		into.SetBool(n.Value == "true" || n.Value == "True" || n.Value == "TRUE")
+		into.SetBool(value)
 	case reflect.Int:
 		d.integer(n, into, key)
 	case reflect.Float64:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -93,13 +94,8 @@ func (d *decoder) override(c *Config, key string, value any) {
 	fault := func(format string, args ...any) {
 		d.faults = append(d.faults, &Error{Where: "set", Key: key, Text: fmt.Sprintf(format, args...)})
 	}
-	text, err := json.Marshal(value) // JSON is YAML
+	node, err := nodeOf(value)
 	if err != nil {
-		fault("%v", err)
-		return
-	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
 		fault("%v", err)
 		return
 	}
@@ -113,7 +109,7 @@ func (d *decoder) override(c *Config, key string, value any) {
 		}
 		if i == len(parts)-1 {
 			inner := &decoder{file: "set", lines: d.lines, overriding: true}
-			inner.value(doc.Content[0], next, key)
+			inner.value(node, next, key)
 			d.faults = append(d.faults, inner.faults...)
 			return
 		}
@@ -123,6 +119,51 @@ func (d *decoder) override(c *Config, key string, value any) {
 		}
 		target = next
 	}
+}
+
+// nodeOf is the YAML tree of a value of set, whatever its types. Not by way of a YAML text: there
+// JSON's strings would lose what YAML takes for a line break or does not let stand, as U+0085 and U+007F.
+func nodeOf(value any) (*yaml.Node, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var plain any
+	if err := d.Decode(&plain); err != nil {
+		return nil, err
+	}
+	return node(plain), nil
+}
+
+// node is that of nil, a bool, string, json.Number, []any or map[string]any.
+func node(value any) *yaml.Node {
+	scalar := func(tag, text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: text} }
+	switch v := value.(type) {
+	case bool:
+		return scalar("!!bool", strconv.FormatBool(v))
+	case string:
+		return scalar("!!str", v)
+	case json.Number:
+		if decimal.MatchString(v.String()) {
+			return scalar("!!int", v.String())
+		}
+		return scalar("!!float", v.String())
+	case []any:
+		list := &yaml.Node{Kind: yaml.SequenceNode}
+		for _, item := range v {
+			list.Content = append(list.Content, node(item))
+		}
+		return list
+	case map[string]any:
+		section := &yaml.Node{Kind: yaml.MappingNode}
+		for _, key := range sortedKeys(v) {
+			section.Content = append(section.Content, scalar("!!str", key), node(v[key]))
+		}
+		return section
+	}
+	return scalar("!!null", "null")
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -27,8 +27,28 @@ func ParseSet(text string) (key string, value any, err error) {
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!timestamp" {
 		return key, node.Value, nil // a date in a path
 	}
+	if what := unreadable(node); what != "" {
+		return "", nil, fmt.Errorf("set %s: %s", key, what)
+	}
 	if err := node.Decode(&value); err != nil {
 		return "", nil, fmt.Errorf("set %s: %w", key, err)
 	}
 	return key, value, nil
+}
+
+// unreadable says what in a value cannot be taken: an alias may stand for any amount of
+// text, and bytes are no text that JSON can carry.
+func unreadable(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		return noAnchors
+	case n.Tag == "!!binary":
+		return "!!binary is not read; write the text"
+	}
+	for _, inner := range n.Content {
+		if what := unreadable(inner); what != "" {
+			return what
+		}
+	}
+	return ""
 }
