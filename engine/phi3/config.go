@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strings"
 )
 
 // Config is config.json of a Phi3ForCausalLM, with the names of transformers' Phi3Config.
@@ -134,20 +135,25 @@ func parseConfig(data []byte) (*Config, error) {
 		return nil, r.err
 	}
 	if rest := r.rest(); len(rest) > 0 {
-		return nil, fmt.Errorf("%s: this key is not implemented and may change what the model computes", rest[0])
+		return nil, fmt.Errorf("%s: this key is not implemented and may change what the model computes", oneLine(rest[0]))
 	}
 	return c, c.validate()
 }
 
 func (c *Config) validate() error {
+	const layers, width, positions = 1 << 16, 1 << 20, 1 << 24 // far above any model, and their products fit an int64
 	for _, v := range []struct {
-		name  string
-		value int
-	}{{"vocab_size", c.VocabSize}, {"hidden_size", c.HiddenSize}, {"intermediate_size", c.IntermediateSize}, {"num_hidden_layers", c.NumHiddenLayers},
-		{"num_attention_heads", c.NumAttentionHeads}, {"num_key_value_heads", c.NumKeyValueHeads}, {"max_position_embeddings", c.MaxPositionEmbeddings}} {
-		if v.value <= 0 || v.value > 1<<24 {
+		name        string
+		value, most int
+	}{{"vocab_size", c.VocabSize, width}, {"hidden_size", c.HiddenSize, width}, {"intermediate_size", c.IntermediateSize, width},
+		{"num_hidden_layers", c.NumHiddenLayers, layers}, {"num_attention_heads", c.NumAttentionHeads, width}, {"num_key_value_heads", c.NumKeyValueHeads, width},
+		{"max_position_embeddings", c.MaxPositionEmbeddings, positions}, {"original_max_position_embeddings", c.Rope.OriginalMax, positions}} {
+		if v.value <= 0 || v.value > v.most {
 			return fmt.Errorf("%s: %d is out of range", v.name, v.value)
 		}
+	}
+	if !(c.RMSNormEps >= 0 && c.RMSNormEps < 1) {
+		return fmt.Errorf("rms_norm_eps: %v is out of range", c.RMSNormEps)
 	}
 	if c.HiddenSize%c.NumAttentionHeads != 0 {
 		return fmt.Errorf("hidden_size: %d is not a multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
@@ -166,7 +172,23 @@ func (c *Config) validate() error {
 			if len(f) != c.RotaryDim()/2 {
 				return fmt.Errorf("%s: has %d numbers, the rotated dimensions need %d", name, len(f), c.RotaryDim()/2)
 			}
+			for _, factor := range f {
+				if err := positive(name, factor); err != nil {
+					return err
+				}
+			}
 		}
+	}
+	if err := positive("rope_theta", c.Rope.Theta); err != nil {
+		return err
+	}
+	return positive("attention_factor", c.Rope.AttentionFactor)
+}
+
+// positive refuses what in float32 would make an angle, or its cosine's factor, infinite or no number.
+func positive(name string, v float64) error {
+	if !(v >= 1e-9 && v <= 1e15) {
+		return fmt.Errorf("%s: %v is out of range", name, v)
 	}
 	return nil
 }
@@ -184,7 +206,7 @@ func (r *reader) take(key string, into any) bool {
 		return false
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
-		r.err = fmt.Errorf("%s: %s is not of the expected type", key, raw)
+		r.err = fmt.Errorf("%s: %s is not of the expected type", key, oneLine(string(raw)))
 		return false
 	}
 	return true
@@ -243,11 +265,11 @@ func (r *reader) rope(c *Config) {
 	s.optional("attention_factor", &rope.AttentionFactor)
 	if s.err == nil {
 		if rest := s.rest(); len(rest) > 0 {
-			s.err = fmt.Errorf("rope_scaling.%s: not implemented", rest[0])
+			s.err = fmt.Errorf("rope_scaling.%s: not implemented", oneLine(rest[0]))
 		}
 	}
-	if s.err == nil && (rope.OriginalMax <= 1 || rope.Theta <= 0) {
-		s.err = fmt.Errorf("rope: original_max_position_embeddings %d or rope_theta %v is out of range", rope.OriginalMax, rope.Theta)
+	if s.err == nil && rope.OriginalMax <= 1 {
+		s.err = fmt.Errorf("original_max_position_embeddings: %d is out of range", rope.OriginalMax)
 	}
 	r.err = s.err
 	if !rope.LongRope {
@@ -289,4 +311,9 @@ func (r *reader) rest() []string {
 	}
 	sort.Strings(rest)
 	return rest
+}
+
+// oneLine is the beginning of a text from the file, fit for an error's one line.
+func oneLine(text string) string {
+	return strings.Join(strings.Fields(fmt.Sprintf("%.60s", text)), " ")
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Names of a model's files, as Hugging Face gives them.
@@ -103,7 +104,8 @@ func parseIndex(text []byte) (map[string][]string, error) {
 			if err != nil {
 				return fmt.Errorf("weight_map: %q: %w", name, err)
 			}
-			if shard == "" || shard != filepath.Base(shard) || !filepath.IsLocal(shard) {
+			const longest = 255 // NAME_MAX; the system would refuse longer ones as if the disk were at fault
+			if shard == "" || shard != filepath.Base(shard) || !filepath.IsLocal(shard) || strings.Contains(shard, "\x00") || len(shard) > longest {
 				return fmt.Errorf("weight_map: %q: %q is not a file name", name, shard)
 			}
 			shards[shard] = append(shards[shard], name)
