@@ -10,6 +10,7 @@ import (
 
 	"so8t/contract"
 	"so8t/dataset"
+	"so8t/disk"
 	"so8t/engine"
 	"so8t/evaluation"
 	"so8t/tokenizer"
@@ -32,12 +33,14 @@ func (j *job) evaluate(ctx context.Context, in contract.EvaluateInput) (out cont
 	if err != nil {
 		return out, err
 	}
-	return once(j, "evaluate-"+in.Model, key, []string{file}, func() (contract.EvaluateResult, error) {
-		e, err := j.answers(ctx, in.Model)
+	what := "evaluate-" + in.Model
+	answered := journal[evaluation.Batch]{path: j.path(".done", what+".jsonl"), lease: j.lease}
+	out, err = once(j, what, key, []string{file}, func() (contract.EvaluateResult, error) {
+		e, err := j.answers(ctx, in.Model, answered, key)
 		if err != nil {
 			return out, err
 		}
-		if err := e.Save(file); err != nil {
+		if err := j.lease.During(func() error { return e.Save(file) }); err != nil {
 			return out, err
 		}
 		j.log.Info("evaluated", "model", in.Model, "samples", e.Samples, "accuracy", round(e.Accuracy), "macro_f1", round(e.MacroF1),
@@ -45,6 +48,10 @@ func (j *job) evaluate(ctx context.Context, in contract.EvaluateInput) (out cont
 		return contract.EvaluateResult{Model: in.Model, File: file, Samples: e.Samples, Accuracy: e.Accuracy, MacroF1: e.MacroF1,
 			FalseAllowRate: float64(e.FalseAllowRate), WellFormedRate: e.WellFormedRate, TokenLoss: e.TokenLoss, TokensPerSec: e.TokensPerSecond}, nil
 	})
+	if err != nil {
+		return out, err
+	}
+	return out, answered.remove()
 }
 
 // evaluationKey covers everything that the figures depend on.
@@ -69,8 +76,19 @@ func (j *job) evaluationKey(ctx context.Context, in contract.EvaluateInput) (str
 	return keyOf(parts...)
 }
 
-// answers asks the model every test sample.
-func (j *job) answers(ctx context.Context, which string) (*evaluation.Evaluation, error) {
+// answers asks the model every test sample that the journal does not answer, and keeps each batch there.
+func (j *job) answers(ctx context.Context, which string, answered journal[evaluation.Batch], key string) (*evaluation.Evaluation, error) {
+	earlier, err := answered.open(key)
+	if err != nil {
+		return nil, err
+	}
+	before := 0
+	for _, b := range earlier {
+		before += len(b.Decisions)
+	}
+	if err := j.countStart(fmt.Sprintf("evaluation of %s at sample %d", which, before)); err != nil {
+		return nil, err
+	}
 	news := contract.Progress{Phase: contract.PhaseEvaluate, Detail: "loading the " + which + " model"}
 	j.beat.tell(news)
 	ctx, cancel := j.untilStopped(ctx)
@@ -99,14 +117,29 @@ func (j *job) answers(ctx context.Context, which string) (*evaluation.Evaluation
 		}
 	}
 	news.Detail = "the " + which + " model on the test part"
-	started := time.Now()
+	started, said := time.Now(), "evaluating"
 	c := j.run.Config.Evaluation
 	return evaluation.Run(ctx, model, words, test, evaluation.Options{
 		Model: which, MaxNewTokens: c.MaxNewTokens, FallbackTokens: c.FallbackTokens, BatchSize: c.BatchSize, MaxSamples: c.MaxSamples,
-	}, func(done, total int) {
-		news.Done, news.Total = done, total
-		news.SecondsLeft = time.Since(started).Seconds() / float64(done) * float64(total-done)
-		j.beat.tell(news)
+	}, evaluation.Session{
+		Earlier:  earlier,
+		Interval: time.Duration(j.run.Config.Checkpoint.IntervalSeconds) * time.Second,
+		Keep: func(b evaluation.Batch) error {
+			if err := answered.keep(b); err != nil {
+				return err
+			}
+			disk.Crash("evaluate.batch")
+			return nil
+		},
+		Progress: func(done, total int) {
+			j.log.Info(said, "model", which, "sample", done, "of", total)
+			said = "evaluated batch"
+			news.Done, news.Total = done, total
+			if done > before {
+				news.SecondsLeft = time.Since(started).Seconds() / float64(done-before) * float64(total-done)
+			}
+			j.beat.tell(news)
+		},
 	})
 }
 

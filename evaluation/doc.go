@@ -1,8 +1,8 @@
 // Package evaluation asks a model every sample of the test part, computes the figures,
 // compares two models on the same samples, and decides whether the second is promoted.
 //
-//	base, err := evaluation.Run(ctx, model, tokenizer, samples, options, progress) // adapter off
-//	retrained, err := evaluation.Run(…)                                            // adapter on
+//	base, err := evaluation.Run(ctx, model, tokenizer, samples, options, session) // adapter off
+//	retrained, err := evaluation.Run(…)                                           // adapter on
 //	base.Save("evaluation/base.json")
 //	result, err := evaluation.Compare(base, retrained, compareOptions)
 //	evaluation.WriteReport("ab_test", result, reportData)

@@ -28,6 +28,8 @@ type Decision struct {
 	LeakedThinking bool       `json:"leaked_thinking"`              // thinking inside <final>
 	OwnThinkTask   bool       `json:"own_think_task"`               // decided after the model's own think-task
 
+	LossSum         float64 `json:"loss_sum"` // of the gold answer, nats over LabelledTokens
+	LabelledTokens  int     `json:"labelled_tokens"`
 	GeneratedTokens int     `json:"generated_tokens"`
 	LatencySeconds  float64 `json:"latency_seconds"`
 }

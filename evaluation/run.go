@@ -86,14 +86,31 @@ type question struct {
 	prompt []int32 // input_ids up to the first labelled token
 }
 
-// Run asks the model every sample. progress, which may be nil, is called after each few
-// batches with the samples done and those in all; ctx ends the run between and, as the model
-// allows, inside batches. Samples of similar length are asked together; decisions come
-// back in the order of the test part.
+// Batch is what was answered together.
+type Batch struct {
+	StartedAt         time.Time  `json:"started_at"`
+	Seconds           float64    `json:"seconds"`            // it took
+	GenerationSeconds float64    `json:"generation_seconds"` // of them
+	Decisions         []Decision `json:"decisions"`
+}
+
+// Session is one process's part of an evaluation; the next one goes on with the batches that were
+// kept. The zero value asks everything, keeps nothing and tells nobody.
+type Session struct {
+	Earlier  []Batch               // of the same model, samples and answering options, in their order
+	Keep     func(Batch) error     // gets each batch that is answered; an error ends the run
+	Interval time.Duration         // of work that may be lost: a batch is cut so as to take about half of it; 0: any
+	Progress func(done, total int) // called with the samples at the beginning, and after each batch
+}
+
+// Run asks the model every sample that no earlier batch has answered. ctx ends the run between
+// and, as the model allows, inside batches. Samples of similar length are asked together; decisions
+// come back in the order of the test part. How samples are put into batches, and in how many
+// sessions they are answered, changes times only.
 //
 // The model must have been opened for the longest sample plus MaxNewTokens: a think-task is at most as long
 // as the answer may be, and the decision's line behind it takes the room of the gold answer's own tags.
-func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, progress func(done, total int)) (*Evaluation, error) {
+func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, s Session) (*Evaluation, error) {
 	o, err := o.withDefaults(t)
 	if err != nil {
 		return nil, err
@@ -102,38 +119,115 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 	if err != nil {
 		return nil, err
 	}
-	e := &Evaluation{Model: o.Model, StartedAt: time.Now().UTC(), Options: o, Labels: Labels}
+	e := &Evaluation{Model: o.Model, Options: o, Labels: Labels}
 	questions := d.questions(samples, o.MaxSamples, e)
 	if len(questions) == 0 {
 		return nil, fmt.Errorf("evaluate %s: none of %d test samples can be asked", o.Model, samples.Len())
 	}
-	decisions := make(map[int]Decision, len(questions))
-	byLength := slices.Clone(questions)
-	slices.SortStableFunc(byLength, func(a, b question) int { return cmp.Compare(len(a.prompt), len(b.prompt)) })
-	for batch := range slices.Chunk(byLength, batchesAtOnce*o.BatchSize) {
+	open, err := unanswered(questions, s.Earlier)
+	if err != nil {
+		return nil, fmt.Errorf("evaluate %s: %w", o.Model, err)
+	}
+	slices.SortStableFunc(open, func(a, b question) int { return cmp.Compare(len(a.prompt), len(b.prompt)) })
+	batches := slices.Clone(s.Earlier)
+	for {
+		if s.Progress != nil {
+			s.Progress(len(questions)-len(open), len(questions))
+		}
+		if len(open) == 0 {
+			break
+		}
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("evaluate %s: %w", o.Model, context.Cause(ctx))
 		}
-		done, err := askBatch(ctx, m, d, batch, o, &e.Totals)
+		asked := open[:min(len(open), batchLength(batches, batchesAtOnce*o.BatchSize, s.Interval))]
+		b, err := askBatch(ctx, m, d, asked, o)
 		if err != nil {
-			return nil, fmt.Errorf("evaluate %s: %d samples from line %d: %w", o.Model, len(batch), batch[0].sample.SourceLine, err)
+			return nil, fmt.Errorf("evaluate %s: %d samples from line %d: %w", o.Model, len(asked), asked[0].sample.SourceLine, err)
 		}
-		for i, q := range batch {
-			decisions[q.at] = done[i]
+		if s.Keep != nil {
+			if err := s.Keep(b); err != nil {
+				return nil, fmt.Errorf("evaluate %s: keep %d answers: %w", o.Model, len(asked), err)
+			}
 		}
-		if progress != nil {
-			progress(len(decisions), len(questions))
-		}
+		batches, open = append(batches, b), open[len(asked):]
 	}
-	for _, q := range questions {
-		e.Decisions = append(e.Decisions, decisions[q.at])
-	}
-	e.SamplesDigest = samplesDigest(e.Decisions)
-	e.FinishedAt = time.Now().UTC()
-	if e.Figures, err = figuresOf(e.Decisions, e.Totals); err != nil {
+	if err := e.take(questions, batches); err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", o.Model, err)
 	}
 	return e, nil
+}
+
+// take fills in what follows from the batches. Sums go by the order of the test part, so that their
+// last bits do not tell how it was divided.
+func (e *Evaluation) take(questions []question, batches []Batch) (err error) {
+	decisions := make(map[sampleID]Decision, len(questions))
+	for _, b := range batches {
+		e.Totals.GenerationSeconds += b.GenerationSeconds
+		for _, d := range b.Decisions {
+			decisions[d.id()] = d
+		}
+	}
+	for _, q := range questions {
+		d := decisions[q.id()]
+		e.Totals.LossSum += d.LossSum
+		e.Totals.LabelledTokens += d.LabelledTokens
+		e.Decisions = append(e.Decisions, d)
+	}
+	e.SamplesDigest = samplesDigest(e.Decisions)
+	e.StartedAt, e.FinishedAt = batches[0].StartedAt, time.Now().UTC()
+	e.Figures, err = figuresOf(e.Decisions, e.Totals)
+	return err
+}
+
+// sampleID tells a sample from all others of the test part.
+type sampleID struct {
+	line   int64
+	digest string
+}
+
+func (q question) id() sampleID { return sampleID{q.sample.SourceLine, q.sample.Digest} }
+func (d Decision) id() sampleID { return sampleID{d.SourceLine, d.Digest} }
+
+// unanswered is the questions without those that earlier batches answer. An answer to nothing that is asked
+// shows that the batches belong to other samples.
+func unanswered(questions []question, earlier []Batch) ([]question, error) {
+	answered := make(map[sampleID]bool, len(questions)) // false: asked, not answered
+	for _, q := range questions {
+		if _, twice := answered[q.id()]; twice {
+			return nil, fmt.Errorf("line %d (digest %.12s) is in the test part twice", q.sample.SourceLine, q.sample.Digest)
+		}
+		answered[q.id()] = false
+	}
+	for i, b := range earlier {
+		for _, d := range b.Decisions {
+			before, asked := answered[d.id()]
+			if !asked {
+				return nil, fmt.Errorf("earlier batch %d answers line %d (digest %.12s), which is not asked", i+1, d.SourceLine, d.Digest)
+			}
+			if before {
+				return nil, fmt.Errorf("earlier batch %d answers line %d (digest %.12s) once more", i+1, d.SourceLine, d.Digest)
+			}
+			answered[d.id()] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(questions), func(q question) bool { return answered[q.id()] }), nil
+}
+
+// batchLength is how many samples to ask next: full, unless that could take more than half an
+// interval, judged by the last batch. The first is one sample, and from there it grows by leaps:
+// where time is no matter, a run in two sessions has the same batches as one in one.
+func batchLength(batches []Batch, full int, interval time.Duration) int {
+	if interval <= 0 {
+		return full
+	}
+	if len(batches) == 0 {
+		return 1
+	}
+	last := batches[len(batches)-1]
+	n := len(last.Decisions)
+	fit := interval.Seconds() / 2 / last.Seconds * float64(n) // +Inf where it took no time
+	return max(1, int(min(fit, float64(4*n), float64(full))))
 }
 
 // questions lists what can be asked, and notes in e what cannot.
@@ -167,37 +261,42 @@ func (d *decider) questions(samples Samples, maxSamples int, e *Evaluation) []qu
 }
 
 // askBatch generates, scores and takes the loss of one batch.
-func askBatch(ctx context.Context, m Model, d *decider, batch []question, o Options, totals *Totals) ([]Decision, error) {
+func askBatch(ctx context.Context, m Model, d *decider, batch []question, o Options) (b Batch, err error) {
 	prompts := make([][]int32, len(batch))
-	inputs, labels := make([][]int32, len(batch)), make([][]int32, len(batch))
 	for i, q := range batch {
-		prompts[i], inputs[i], labels[i] = q.prompt, q.sample.InputIDs, q.sample.Labels
+		prompts[i] = q.prompt
 	}
 	start := time.Now()
 	generations, err := m.Generate(ctx, prompts, engine.GenerateOptions{MaxNewTokens: o.MaxNewTokens, BatchSize: o.BatchSize, EOS: o.EOS})
 	if err != nil {
-		return nil, fmt.Errorf("generate: %w", err)
+		return b, fmt.Errorf("generate: %w", err)
 	}
-	totals.GenerationSeconds += time.Since(start).Seconds()
+	b.StartedAt, b.GenerationSeconds = start.UTC(), time.Since(start).Seconds()
 	if len(generations) != len(batch) {
-		return nil, fmt.Errorf("generate: %d answers to %d prompts", len(generations), len(batch))
+		return b, fmt.Errorf("generate: %d answers to %d prompts", len(generations), len(batch))
 	}
-	out := make([]Decision, len(batch))
+	b.Decisions = make([]Decision, len(batch))
 	places := make([]place, len(batch))
 	for i, q := range batch {
-		out[i], places[i] = d.read(q, generations[i], o)
+		b.Decisions[i], places[i] = d.read(q, generations[i], o)
 	}
-	if err := d.score(ctx, m, prompts, places, out); err != nil {
-		return nil, fmt.Errorf("score labels: %w", err)
+	if err := d.score(ctx, m, prompts, places, b.Decisions); err != nil {
+		return b, fmt.Errorf("score labels: %w", err)
 	}
-	sum, targets, err := m.Loss(ctx, inputs, labels)
-	if err != nil {
-		return nil, fmt.Errorf("loss: %w", err)
+	for i, q := range batch {
+		if err := b.Decisions[i].takeLoss(ctx, m, q.sample); err != nil {
+			return b, fmt.Errorf("loss: line %d: %w", q.sample.SourceLine, err)
+		}
 	}
-	if math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return nil, fmt.Errorf("loss: %v over %d tokens", sum, targets)
+	b.Seconds = time.Since(start).Seconds()
+	return b, nil
+}
+
+// takeLoss asks for one sample alone: beside answers, hundreds of passes each, that costs little.
+func (d *Decision) takeLoss(ctx context.Context, m Model, s dataset.Sample) (err error) {
+	d.LossSum, d.LabelledTokens, err = m.Loss(ctx, [][]int32{s.InputIDs}, [][]int32{s.Labels})
+	if err == nil && (math.IsNaN(d.LossSum) || math.IsInf(d.LossSum, 0)) {
+		err = fmt.Errorf("%v over %d tokens", d.LossSum, d.LabelledTokens)
 	}
-	totals.LossSum += sum
-	totals.LabelledTokens += targets
-	return out, nil
+	return err
 }

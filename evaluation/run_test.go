@@ -51,7 +51,7 @@ func TestRun(t *testing.T) {
 	part := testPart(t, tok)
 	model := believer(t, tok, 2, 5) // 2 is DENY and decided REFUSE, 5 is ESCALATION and decided DENY
 	var progress [][2]int
-	e, err := Run(t.Context(), model, tok, part, Options{Model: "base", BatchSize: 2}, func(done, total int) { progress = append(progress, [2]int{done, total}) })
+	e, err := Run(t.Context(), model, tok, part, Options{Model: "base", BatchSize: 2}, Session{Progress: func(done, total int) { progress = append(progress, [2]int{done, total}) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestRun(t *testing.T) {
 	near(t, "well-formed", e.WellFormedRate, 1)
 	near(t, "own think-task", e.OwnThinkTaskRate, 1)
 	near(t, "token loss", e.TokenLoss, 0.5)
-	if want := [][2]int{{4, 12}, {8, 12}, {12, 12}}; !reflect.DeepEqual(progress, want) {
+	if want := [][2]int{{0, 12}, {4, 12}, {8, 12}, {12, 12}}; !reflect.DeepEqual(progress, want) {
 		t.Errorf("progress %v, want %v", progress, want)
 	}
 	for i, d := range e.Decisions {
@@ -81,7 +81,7 @@ func TestRunDoesNotDependOnBatches(t *testing.T) {
 	part := testPart(t, tok)
 	var first *Evaluation
 	for _, size := range []int{1, 2, 5, 100} {
-		e, err := Run(t.Context(), believer(t, tok, 3), tok, part, Options{BatchSize: size}, nil)
+		e, err := Run(t.Context(), believer(t, tok, 3), tok, part, Options{BatchSize: size}, Session{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +98,7 @@ func TestRunFallsBackOnMalformedAnswers(t *testing.T) {
 	tok := loadTokenizer(t)
 	model := believer(t, tok)
 	model.answer = func(string) string { return "そのまま答えます。そのまま答えます。" }
-	e, err := Run(t.Context(), model, tok, testPart(t, tok), Options{FallbackTokens: 4}, nil)
+	e, err := Run(t.Context(), model, tok, testPart(t, tok), Options{FallbackTokens: 4}, Session{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestRunScoresEachLayout(t *testing.T) {
 		}
 		return plain(prompt)
 	}
-	e, err := Run(t.Context(), model, tok, testPart(t, tok), Options{}, nil)
+	e, err := Run(t.Context(), model, tok, testPart(t, tok), Options{}, Session{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestRunScoresEachLayout(t *testing.T) {
 
 func TestRunMarksAnswersCutOff(t *testing.T) {
 	tok := loadTokenizer(t)
-	e, err := Run(t.Context(), believer(t, tok), tok, testPart(t, tok), Options{MaxNewTokens: 20}, nil)
+	e, err := Run(t.Context(), believer(t, tok), tok, testPart(t, tok), Options{MaxNewTokens: 20}, Session{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestRunTakesTheSameSubset(t *testing.T) {
 	tok := loadTokenizer(t)
 	part := testPart(t, tok)
 	digests := func(p memorySamples) (out []string) {
-		e, err := Run(t.Context(), believer(t, tok), tok, p, Options{MaxSamples: 5}, nil)
+		e, err := Run(t.Context(), believer(t, tok), tok, p, Options{MaxSamples: 5}, Session{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,14 +178,14 @@ func TestRunListsWhatItCannotAsk(t *testing.T) {
 	part[3].Label = "MAYBE"
 	part[7].InputIDs = part[7].InputIDs[:3] // cut before the assistant's header
 	part[7].Labels = part[7].Labels[:3]
-	e, err := Run(t.Context(), believer(t, tok), tok, part, Options{}, nil)
+	e, err := Run(t.Context(), believer(t, tok), tok, part, Options{}, Session{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(e.Decisions) != 10 || len(e.Skipped) != 2 || e.Skipped[0].SourceLine != 4 || e.Skipped[1].SourceLine != 8 {
 		t.Errorf("%d decisions, skipped %+v", len(e.Decisions), e.Skipped)
 	}
-	if _, err := Run(t.Context(), believer(t, tok), tok, part[3:4], Options{}, nil); err == nil {
+	if _, err := Run(t.Context(), believer(t, tok), tok, part[3:4], Options{}, Session{}); err == nil {
 		t.Error("a test part of which nothing can be asked was evaluated")
 	}
 }
@@ -196,22 +196,22 @@ func TestRunEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	model := believer(t, tok)
 	model.cancel = cancel
-	if _, err := Run(ctx, model, tok, part, Options{BatchSize: 1}, nil); !errors.Is(err, context.Canceled) || model.batches != 1 {
+	if _, err := Run(ctx, model, tok, part, Options{BatchSize: 1}, Session{}); !errors.Is(err, context.Canceled) || model.batches != 1 {
 		t.Errorf("a cancelled run went on for %d batches and answered %v", model.batches, err)
 	}
 	broken := believer(t, tok)
 	broken.generate = errors.New("out of memory")
-	if _, err := Run(t.Context(), broken, tok, part, Options{Model: "base"}, nil); err == nil || !strings.Contains(err.Error(), "evaluate base") || !strings.Contains(err.Error(), "out of memory") {
+	if _, err := Run(t.Context(), broken, tok, part, Options{Model: "base"}, Session{}); err == nil || !strings.Contains(err.Error(), "evaluate base") || !strings.Contains(err.Error(), "out of memory") {
 		t.Errorf("a broken model gave %v", err)
 	}
-	if _, err := Run(t.Context(), model, tok, part, Options{BatchSize: -1}, nil); err == nil {
+	if _, err := Run(t.Context(), model, tok, part, Options{BatchSize: -1}, Session{}); err == nil {
 		t.Error("a negative batch size was accepted")
 	}
 }
 
 func TestSaveAndLoad(t *testing.T) {
 	tok := loadTokenizer(t)
-	e, err := Run(t.Context(), believer(t, tok, 1), tok, testPart(t, tok), Options{Model: "retrained"}, nil)
+	e, err := Run(t.Context(), believer(t, tok, 1), tok, testPart(t, tok), Options{Model: "retrained"}, Session{})
 	if err != nil {
 		t.Fatal(err)
 	}
