@@ -18,6 +18,8 @@ import (
 	"so8t/tokenizer"
 )
 
+const workflowIDMark = "{workflow_id}" // in output_dir
+
 // Claim reads the config, checks everything that is cheap to check before hours are spent,
 // and takes the output directory for the run.
 func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contract.Claimed, error) {
@@ -29,7 +31,7 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 		return claimed, fail(contract.ErrConfig, err)
 	}
 	run := contract.Run{WorkflowID: activity.GetInfo(ctx).WorkflowExecution.ID, Host: a.Host, Config: *c, ConfigPath: in.Config}
-	run.OutputDir, err = filepath.Abs(strings.ReplaceAll(c.OutputDir, "{workflow_id}", fileName(run.WorkflowID)))
+	run.OutputDir, err = filepath.Abs(strings.ReplaceAll(c.OutputDir, workflowIDMark, fileName(run.WorkflowID)))
 	if err != nil {
 		return claimed, fail(contract.ErrConfig, err)
 	}
@@ -47,7 +49,15 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 	if run.InputPath, err = newest(c.Data.InputPath); err != nil {
 		return claimed, fail(contract.ErrData, err)
 	}
-	if run.CheckpointID, err = a.take(ctx, run, in.Existing); err != nil {
+	switch {
+	case in.Nightly != nil && in.Existing:
+		err = fail(contract.ErrConfig, errors.New("nightly: only Retrain makes a new night; to work on an old one, set output_dir to its directory"))
+	case in.Nightly != nil:
+		run, err = a.takeNight(ctx, run, in)
+	default:
+		run.CheckpointID, err = a.take(ctx, run, in.Existing)
+	}
+	if err != nil {
 		return claimed, err
 	}
 	claimed = contract.Claimed{Run: run, Notes: notes(c), SearchAttribute: a.SearchAttributes != nil && a.SearchAttributes(ctx)}

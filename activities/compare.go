@@ -21,6 +21,12 @@ func (a *Activities) Compare(ctx context.Context, in contract.CompareInput) (con
 	}
 	defer j.end()
 	result, err := j.compare(ctx)
+	if err == nil && in.Run.Night != nil {
+		var kept error
+		if result.Removed, kept = j.pruneNights(ctx, a); kept != nil {
+			j.log.Warn("old nights stay", "reason", kept) // the model counts
+		}
+	}
 	return result, j.outcome(ctx, err)
 }
 
@@ -61,7 +67,10 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 		Report: filepath.Join(dir, evaluation.ReportName), Results: filepath.Join(dir, evaluation.ResultsName),
 	}
 	if result.Verdict == evaluation.Promote {
-		if out.Promoted, err = j.promote(); err != nil {
+		if out.Promoted, err = j.promote(); err == nil && j.run.Night != nil {
+			out.Promoted, err = j.promoteNight(ctx)
+		}
+		if err != nil {
 			return out, fmt.Errorf("promote: %w", err)
 		}
 	}
@@ -95,19 +104,31 @@ func (j *job) reportData(base, retrained *evaluation.Evaluation) (d evaluation.R
 	return d, nil
 }
 
-// promote points final_model/current at the merged model. A reader of the link sees the
-// old target or the new one, never none.
-func (j *job) promote() (string, error) {
-	link := j.path("final_model", "current")
-	fresh := j.path("final_model", ".current-new")
-	if err := os.Remove(fresh); err != nil && !os.IsNotExist(err) {
-		return "", err
+// promote points final_model/current at the merged model.
+func (j *job) promote() (link string, err error) {
+	link = j.path("final_model", currentName)
+	return link, j.lease.During(func() error { return point(link, engine.MergedDir) })
+}
+
+// point makes link lead to target, durably. A reader of the link sees the old target or the
+// new one, never none.
+func point(link, target string) error {
+	dir, name := filepath.Split(link)
+	if err := disk.MakeDir(filepath.Clean(dir)); err != nil {
+		return err
 	}
-	if err := os.Symlink(engine.MergedDir, fresh); err != nil {
-		return "", err
+	fresh := filepath.Join(dir, "."+name+"-new")
+	if err := os.Remove(fresh); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	if err := os.Symlink(target, fresh); err != nil {
+		return err
+	}
+	if err := disk.SyncDir(dir); err != nil { // the new name leads somewhere before it replaces the old one
+		return err
 	}
 	if err := os.Rename(fresh, link); err != nil {
-		return "", err
+		return err
 	}
-	return link, disk.SyncDir(filepath.Dir(link))
+	return disk.SyncDir(dir)
 }

@@ -31,6 +31,8 @@ type owner struct {
 	BaseDigest string         `json:"base_digest"`
 	Since      time.Time      `json:"since"`
 	Config     configs.Config `json:"config"`
+	// Night is nil where a plain run works, or has gone on with what a night left: no later night removes that.
+	Night *contract.Night `json:"night,omitempty"`
 }
 
 const ownerName = "run.json"
@@ -40,7 +42,7 @@ const ownerName = "run.json"
 // the id under which the directory's checkpoints are kept.
 func (a *Activities) take(ctx context.Context, run contract.Run, existing bool) (origin string, err error) {
 	if !existing {
-		if err := os.MkdirAll(run.OutputDir, 0o755); err != nil {
+		if err := disk.MakeDir(run.OutputDir); err != nil {
 			return "", fail(contract.ErrConfig, fmt.Errorf("output_dir: %w", err))
 		}
 	}
@@ -51,7 +53,7 @@ func (a *Activities) take(ctx context.Context, run contract.Run, existing bool) 
 	defer guard.Close()
 
 	now := owner{WorkflowID: run.WorkflowID, Origin: run.WorkflowID, Host: a.Host, InputPath: run.InputPath,
-		BaseDigest: run.BaseDigest, Since: time.Now().UTC(), Config: run.Config}
+		BaseDigest: run.BaseDigest, Since: time.Now().UTC(), Config: run.Config, Night: run.Night}
 	before, err := readOwner(run.OutputDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && existing:

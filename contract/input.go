@@ -14,26 +14,38 @@ type RunInput struct {
 	Config string `json:"config"`
 	// Set overrides the YAML: dotted key → value.
 	Set map[string]any `json:"set,omitempty"`
+	// Nightly makes a Retrain one of many: it works in a dated directory of its own under output_dir.
+	Nightly *Nightly `json:"nightly,omitempty"`
 }
 
-const inputForm = `want {"config": "configs/….yaml", "set": {"training.seed": 1}}`
+// Nightly says how a night is named.
+type Nightly struct {
+	// TimeZone of the date and time in its directory's name, as IANA names it: Asia/Tokyo.
+	TimeZone string `json:"time_zone"`
+}
+
+// InputForm is an input by example, for messages.
+const InputForm = `want {"config": "configs/….yaml", "set": {"training.seed": 1}}`
 
 // ParseInput reads the JSON input of a workflow. Unknown fields are refused.
 func ParseInput(raw json.RawMessage) (RunInput, error) {
 	var in RunInput
 	if len(bytes.TrimSpace(raw)) == 0 || bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
-		return in, fmt.Errorf("no input: %s", inputForm)
+		return in, fmt.Errorf("no input: %s", InputForm)
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&in); err != nil {
-		return in, fmt.Errorf("input: %w: %s", err, inputForm)
+		return in, fmt.Errorf("input: %w: %s", err, InputForm)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return in, fmt.Errorf("input: more than one value: %s", inputForm)
+		return in, fmt.Errorf("input: more than one value: %s", InputForm)
 	}
 	if in.Config == "" {
-		return in, fmt.Errorf("input: config is missing: %s", inputForm)
+		return in, fmt.Errorf("input: config is missing: %s", InputForm)
+	}
+	if in.Nightly != nil && in.Nightly.TimeZone == "" {
+		return in, errors.New(`input: nightly.time_zone is missing: want "nightly": {"time_zone": "Asia/Tokyo"}`)
 	}
 	return in, nil
 }

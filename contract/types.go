@@ -23,6 +23,22 @@ type Run struct {
 	CheckpointID string `json:"checkpoint_id"`
 	// Resumes counts what a person resumed: the limit on starts without progress begins anew.
 	Resumes int `json:"resumes,omitempty"`
+	// Night is nil for a run that is not one of many.
+	Night *Night `json:"night,omitempty"`
+}
+
+// Night is one of the runs of a configuration whose output_dir holds a directory for each.
+type Night struct {
+	Root string `json:"root"` // output_dir, absolute; Run.OutputDir is in it
+	Name string `json:"name"` // of Run.OutputDir in Root
+	Series
+	At time.Time `json:"at"` // for which it was scheduled
+}
+
+// Series tells apart the nights of several configurations in one Root.
+type Series struct {
+	Config   string `json:"config"`             // absolute path of the YAML
+	Schedule string `json:"schedule,omitempty"` // id; empty for runs started by hand
 }
 
 // ClaimInput asks a worker to take the run.
@@ -31,6 +47,9 @@ type ClaimInput struct {
 	// Existing: the output directory must hold a run of this config already, whose model is
 	// to be evaluated or compared again.
 	Existing bool `json:"existing,omitempty"`
+	// ScheduledAt is the time that names a night, ScheduledBy the schedule that started it, if one did.
+	ScheduledAt time.Time `json:"scheduled_at,omitzero"`
+	ScheduledBy string    `json:"scheduled_by,omitempty"`
 }
 
 // Claimed is a worker's answer: the run is its own from now on.
@@ -114,6 +133,7 @@ type CompareResult struct {
 	Report   string   `json:"report"`  // ab_test_report.html
 	Results  string   `json:"results"` // ab_test_results.json
 	Promoted string   `json:"promoted,omitempty"`
+	Removed  []string `json:"removed,omitempty"` // names of older nights, to keep no more than nightly.keep
 }
 
 // SaveNowInput asks the process that trains for a checkpoint after the present step.

@@ -6,30 +6,37 @@ package workflows
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"go.temporal.io/sdk/workflow"
 
 	"so8t/contract"
 )
 
-// Retrain turns a base model and a dataset into an evaluated, exported model.
-func Retrain(ctx workflow.Context, input json.RawMessage) (*contract.Result, error) {
-	r, err := begin(ctx, input)
+// Retrain turns a base model and a dataset into an evaluated, exported model. It is started
+// with one argument; carried, a contract.Carried, comes from an earlier execution alone.
+func Retrain(ctx workflow.Context, input, carried json.RawMessage) (*contract.Result, error) {
+	r, err := begin(ctx, input, carried)
 	if err != nil {
 		return nil, r.end(ctx, err)
 	}
-	if err := r.retrain(ctx); err != nil {
+	if err := r.retrain(ctx); workflow.IsContinueAsNewError(err) {
+		return nil, err
+	} else if err != nil {
 		return nil, r.end(ctx, err)
 	}
 	return &r.result, r.end(ctx, nil)
 }
 
 func (r *run) retrain(ctx workflow.Context) error {
-	if err := r.claim(ctx, false); err != nil {
-		return err
-	}
-	if err := r.split(ctx); err != nil {
-		return err
+	if r.epoch == 0 {
+		if err := r.claim(ctx, false); err != nil {
+			return err
+		}
+		if err := r.split(ctx); err != nil {
+			return err
+		}
+		r.epoch = 1
 	}
 	if err := r.train(ctx); err != nil {
 		return err
@@ -52,7 +59,7 @@ func (r *run) claim(ctx workflow.Context, existing bool) error {
 		phase:    contract.PhaseClaim,
 		queue:    contract.TaskQueue,
 		summary:  "check " + r.input.Config + " and its inputs",
-		input:    func() any { return contract.ClaimInput{RunInput: r.input, Existing: existing} },
+		input:    func() any { return r.claimInput(ctx, existing) },
 		result:   &r.claimed,
 	})
 	if err != nil {
@@ -81,19 +88,20 @@ func (r *run) split(ctx workflow.Context) error {
 	return r.attributes(ctx, contract.AttrDataset, r.dataset.DatasetDigest)
 }
 
-// train runs one activity an epoch. An epoch that is paused starts again at its exact step.
+// train runs one activity an epoch. An epoch that is paused starts again at its exact step,
+// and before an activity starts a history that has become long is left behind.
 func (r *run) train(ctx workflow.Context) error {
 	epochs := r.claimed.Run.Config.Training.NumTrainEpochs
-	for epoch := 1; epoch <= epochs && !r.stopping; epoch++ {
+	for ; r.epoch <= epochs && !r.stopping; r.epoch++ {
 		var trained contract.TrainResult
 		err := r.do(ctx, step{
 			activity: contract.Train,
 			phase:    contract.PhaseTrain,
 			queue:    contract.DeviceQueue(r.claimed.Run.Host),
-			summary:  fmt.Sprintf("epoch %d of %d", epoch, epochs),
+			summary:  fmt.Sprintf("epoch %d of %d", r.epoch, epochs),
 			input: func() any {
 				trained = contract.TrainResult{}
-				return contract.TrainInput{Run: r.startedRun(), DatasetDigest: r.dataset.DatasetDigest, Epoch: epoch}
+				return contract.TrainInput{Run: r.startedRun(), DatasetDigest: r.dataset.DatasetDigest, Epoch: r.epoch}
 			},
 			result: &trained,
 			done:   func() bool { return trained.EpochDone },
@@ -106,7 +114,7 @@ func (r *run) train(ctx workflow.Context) error {
 			r.heard(trained.Progress)
 		}
 		if trained.EpochDone {
-			r.note(fmt.Sprintf("epoch %d: loss %.4f, validation loss %.4f, checkpoint `%s`", epoch, trained.Progress.Loss, trained.Progress.ValLoss, trained.Checkpoint))
+			r.note(fmt.Sprintf("epoch %d: loss %.4f, validation loss %.4f, checkpoint `%s`", r.epoch, trained.Progress.Loss, trained.Progress.ValLoss, trained.Checkpoint))
 		}
 	}
 	r.result.Stopped = r.stopping
@@ -168,6 +176,9 @@ func (r *run) compare(ctx workflow.Context) error {
 		return err
 	}
 	r.progress.Verdict = r.result.Compare.Verdict
+	if removed := r.result.Compare.Removed; len(removed) > 0 {
+		r.note("old nights removed: " + strings.Join(removed, ", "))
+	}
 	r.note(fmt.Sprintf("verdict: **%s** (McNemar p = %.3g)", r.result.Compare.Verdict, r.result.Compare.PValue))
 	return r.attributes(ctx, contract.AttrVerdict, r.result.Compare.Verdict)
 }
