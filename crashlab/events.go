@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.temporal.io/api/common/v1"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"so8t/disk"
+)
+
+// event is a disturbance. It says false where it could not be done just now.
+type event struct {
+	name   string
+	weight int
+	do     func(*lane, context.Context) (bool, error)
+}
+
+var events = []event{
+	{"kill -9 worker", 22, (*lane).killWorker},
+	{"kill -9 server", 7, (*lane).killServer},
+	{"kill -9 both", 9, (*lane).killBoth},
+	{"SIGTERM", 9, (*lane).terminate},
+	{"stopped and woken", 5, (*lane).zombie},
+	{"activity pause", 7, (*lane).pauseActivity},
+	{"workflow reset", 7, (*lane).reset},
+	{"at a narrow place", 34, (*lane).narrow},
+}
+
+// narrowNow lists the crash points that the phase at hand may come to.
+func (l *lane) narrowNow() []string {
+	l.mu.Lock()
+	t := &l.seen
+	var prefixes []string
+	switch {
+	case t.steps == nil:
+		prefixes = []string{"split.", "dir.", "lease.", "activity.", "temporal.", "file."}
+	case t.training:
+		prefixes = []string{"checkpoint.", "file.", "lease.", "activity.", "temporal."}
+	default:
+		prefixes = []string{"export.", "evaluate.", "dir.", "file.", "activity.", "temporal."}
+	}
+	if last := t.began + len(t.steps); t.training && last > 240 { // the end of training is near: what comes then
+		prefixes = append(prefixes, "export.", "dir.", "evaluate.")
+	}
+	l.mu.Unlock()
+	var list []string
+	for _, point := range disk.CrashPoints {
+		for _, p := range prefixes {
+			if strings.HasPrefix(point, p) {
+				list = append(list, point)
+			}
+		}
+	}
+	return list
+}
+
+// happens notes the event for what the logs tell next. back is set by what starts or wakes processes.
+func (l *lane) happens(name string) {
+	l.mu.Lock()
+	l.seen.event, l.seen.eventAt, l.seen.back, l.seen.anew = name, time.Now(), time.Now(), false
+	l.mu.Unlock()
+}
+
+func (l *lane) killWorker(ctx context.Context) (bool, error) {
+	l.worker.kill()
+	l.happens("kill -9 worker")
+	return true, l.startWorker("")
+}
+
+func (l *lane) killServer(ctx context.Context) (bool, error) {
+	l.server.kill()
+	l.happens("kill -9 server")
+	l.away()
+	return true, l.startServer(ctx)
+}
+
+func (l *lane) killBoth(ctx context.Context) (bool, error) {
+	l.server.kill()
+	l.worker.kill()
+	l.happens("kill -9 both")
+	l.away()
+	if err := l.startServer(ctx); err != nil {
+		return true, err
+	}
+	return true, l.startWorker("")
+}
+
+// away is how long something stays dead: mostly not at all, at times longer than an activity's report is repeated.
+func (l *lane) away() {
+	if l.rng.IntN(12) == 0 {
+		time.Sleep(12 * time.Second)
+		return
+	}
+	time.Sleep(time.Duration(l.rng.IntN(700)) * time.Millisecond)
+}
+
+func (l *lane) terminate(ctx context.Context) (bool, error) {
+	l.worker.signal(syscall.SIGTERM)
+	if !l.worker.gone(time.Minute) {
+		return true, fmt.Errorf("told to stop, the worker is still there after a minute: see %s", l.worker.log)
+	}
+	if code := l.worker.exitCode(); code != 0 {
+		return true, fmt.Errorf("told to stop, the worker ended with %d: see %s", code, l.worker.log)
+	}
+	l.happens("SIGTERM")
+	return true, l.startWorker("")
+}
+
+// zombie stops the worker beyond its heartbeat timeout, lets another take over, and wakes the first.
+func (l *lane) zombie(ctx context.Context) (bool, error) {
+	first := l.worker
+	first.signal(syscall.SIGSTOP)
+	l.happens("stopped and woken")
+	time.Sleep(heartbeatTimeout*time.Second + 500*time.Millisecond)
+	first.retired.Store(true)
+	if err := l.startWorker(""); err != nil {
+		return true, err
+	}
+	if err := l.untilProgress(ctx); err != nil {
+		return true, err
+	}
+	first.signal(syscall.SIGCONT)
+	if !first.gone(time.Minute) {
+		return true, fmt.Errorf("woken after another took over, the worker goes on: see %s", first.log)
+	}
+	return true, nil
+}
+
+func (l *lane) pauseActivity(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, untilStuck)
+	defer cancel()
+	answer, err := l.client.DescribeWorkflowExecution(ctx, l.run, "")
+	if err != nil || len(answer.GetPendingActivities()) == 0 {
+		return false, nil
+	}
+	id := answer.GetPendingActivities()[0].GetActivityId()
+	execution := &common.WorkflowExecution{WorkflowId: l.run, RunId: answer.GetWorkflowExecutionInfo().GetExecution().GetRunId()}
+	service := l.client.WorkflowService()
+	if _, err := service.PauseActivity(ctx, &workflowservice.PauseActivityRequest{Namespace: "default", Execution: execution,
+		Activity: &workflowservice.PauseActivityRequest_Id{Id: id}}); err != nil {
+		return false, nil // it ended just now
+	}
+	time.Sleep(time.Duration(500+l.rng.IntN(2000)) * time.Millisecond)
+	l.happens("activity pause")
+	_, err = service.UnpauseActivity(ctx, &workflowservice.UnpauseActivityRequest{Namespace: "default", Execution: execution,
+		Activity: &workflowservice.UnpauseActivityRequest_Id{Id: id}})
+	if err != nil {
+		if done, _ := l.over(ctx); done || strings.Contains(err.Error(), "not found") {
+			return true, nil // it had ended before it learned of the pause
+		}
+	}
+	return true, err
+}
+
+// reset takes the workflow back to an earlier decision.
+func (l *lane) reset(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, untilStuck)
+	defer cancel()
+	var decisions []int64
+	history := l.client.GetWorkflowHistory(ctx, l.run, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		e, err := history.Next()
+		if err != nil {
+			return false, nil
+		}
+		if e.GetEventType() == enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
+			decisions = append(decisions, e.GetEventId())
+		}
+	}
+	if len(decisions) == 0 {
+		return false, nil
+	}
+	l.happens("workflow reset")
+	l.mu.Lock()
+	l.seen.anew = true
+	l.mu.Unlock()
+	_, err := l.client.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{Namespace: "default",
+		WorkflowExecution: &common.WorkflowExecution{WorkflowId: l.run}, Reason: "crash laboratory", RequestId: fmt.Sprint(l.rng.Uint64()),
+		WorkflowTaskFinishEventId: decisions[l.rng.IntN(len(decisions))]})
+	if err != nil {
+		if done, _ := l.over(ctx); done {
+			return false, nil
+		}
+	}
+	return true, err
+}
+
+// narrow has the next worker kill itself at a crash point.
+func (l *lane) narrow(ctx context.Context) (bool, error) {
+	list := l.narrowNow()
+	point := list[l.rng.IntN(len(list))]
+	times := 1
+	if strings.HasPrefix(point, "file.") || strings.HasPrefix(point, "checkpoint.") {
+		times += l.rng.IntN(4)
+	}
+	l.worker.kill()
+	l.happens("kill -9 worker")
+	l.ledger.happened("kill -9 worker")
+	if err := l.startWorker(fmt.Sprintf("%s:%d", point, times)); err != nil {
+		return true, err
+	}
+	for end := time.Now().Add(6 * time.Second); l.worker.alive(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false, nil // it did not get there; what was to be counted is
+		}
+	}
+	if code := l.worker.exitCode(); code != -int(syscall.SIGKILL) {
+		return true, fmt.Errorf("the worker ended with %d: see %s", code, l.worker.log)
+	}
+	name := "at " + point
+	l.ledger.happened(name)
+	l.happens(name)
+	return true, l.startWorker("")
+}
+
+// untilProgress waits until something was done since the processes came back.
+func (l *lane) untilProgress(ctx context.Context) error {
+	for end := time.Now().Add(untilStuck); ; time.Sleep(5 * time.Millisecond) {
+		l.mu.Lock()
+		goes := l.seen.event == "" || l.seen.at.After(l.seen.back)
+		l.mu.Unlock()
+		if goes {
+			return nil
+		}
+		if !l.worker.alive() && l.armed != "" {
+			return nil // met its crash point late
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("run stuck: %s: %s", l.run, l.whereabouts(ctx))
+		}
+		if time.Now().UnixMilli()%20 == 0 {
+			if done, err := l.over(ctx); done || err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,213 @@
+// Command crashlab kills a retrain a thousand times and holds what comes out against a
+// run that nobody disturbed: the same bits, nothing lost, and at most one checkpoint
+// interval of work repeated. It uses the real Temporal server and the real worker.
+//
+//	make crash KILLS=1000 SEED=7
+//	make crash POWER=1000
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+var cli struct {
+	Kills int    `help:"How many disturbances of processes."`
+	Power int    `help:"How many losses of power."`
+	Seed  uint64 `help:"Of the instants and kinds; 0 draws one."`
+	Lanes int    `default:"2" help:"Servers and runs side by side."`
+	Dir   string `help:"Where to work and leave the logs of a failure; a temporary folder by default."`
+}
+
+func main() {
+	kong.Parse(&cli, kong.Name("crashlab"))
+	if cli.Seed == 0 {
+		cli.Seed = rand.Uint64N(1 << 32)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	dir, err := work(ctx)
+	if err != nil {
+		fmt.Printf("FAILED, seed %d; logs in %s\n%v\n", cli.Seed, dir, err)
+		os.Exit(1)
+	}
+	if cli.Dir == "" {
+		os.RemoveAll(dir)
+	}
+}
+
+func work(ctx context.Context) (dir string, err error) {
+	root, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{"bin/worker", "bin/temporal", "native/build/libso8t_cpu.so", "configs/demo.yaml"} {
+		if _, err := os.Stat(name); err != nil {
+			return "", fmt.Errorf("%w: run make crash in the repository", err)
+		}
+	}
+	if dir = cli.Dir; dir == "" {
+		if dir, err = os.MkdirTemp("", "crashlab-"); err != nil {
+			return "", err
+		}
+	} else if dir, err = filepath.Abs(dir); err != nil {
+		return "", err
+	}
+	fmt.Printf("seed %d, %d disturbances, %d losses of power\n", cli.Seed, cli.Kills, cli.Power)
+	want, err := reference(ctx, root, dir)
+	if err != nil {
+		return dir, fmt.Errorf("undisturbed run: %w", err)
+	}
+	fmt.Printf("undisturbed: adapter %s\n", want.Adapter)
+	if cli.Kills > 0 {
+		if err := disturb(ctx, root, dir, want); err != nil {
+			return dir, err
+		}
+	}
+	if cli.Power > 0 {
+		return dir, losePower(ctx, root, dir, want)
+	}
+	return dir, nil
+}
+
+func reference(ctx context.Context, root, dir string) (*result, error) {
+	l, err := newLane("calm", root, filepath.Join(dir, "calm"), filepath.Join(dir, "calm", "out"), cli.Seed, newLedger())
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	return l.undisturbed(ctx)
+}
+
+// disturb spreads the disturbances over the lanes.
+func disturb(ctx context.Context, root, dir string, want *result) error {
+	led := newLedger()
+	began := time.Now()
+	err := inLanes(ctx, cli.Kills, func(ctx context.Context, i int, more func() bool) error {
+		name := fmt.Sprintf("lane%d", i)
+		l, err := newLane(name, root, filepath.Join(dir, name), filepath.Join(dir, name, "out"), cli.Seed+uint64(i), led)
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		l.want = want
+		if err := l.live(ctx, more); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	led.print(os.Stdout)
+	fmt.Printf("seed %d, %v\n", cli.Seed, time.Since(began).Round(time.Second))
+	return errors.Join(err, led.err())
+}
+
+// inLanes runs the lanes until as many events have been granted, or one fails.
+func inLanes(ctx context.Context, events int, lane func(ctx context.Context, i int, more func() bool) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var granted atomic.Int64
+	more := func() bool {
+		n := granted.Add(1)
+		if n%50 == 0 && int(n) <= events {
+			fmt.Printf("%d of %d\n", n, events)
+		}
+		return int(n) <= events && ctx.Err() == nil
+	}
+	var all sync.WaitGroup
+	for i := range cli.Lanes {
+		all.Go(func() {
+			if err := lane(ctx, i, more); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// live takes one run after the other through disturbances.
+func (l *lane) live(ctx context.Context, more func() bool) error {
+	if err := l.up(ctx); err != nil {
+		return err
+	}
+	for going := true; going; {
+		if err := l.begin(ctx); err != nil {
+			return err
+		}
+		for hasty := 0; ; {
+			if going = more(); !going {
+				break
+			}
+			time.Sleep(time.Duration(l.rng.IntN(2000)) * time.Millisecond)
+			done, err := l.over(ctx)
+			if err != nil {
+				return err
+			}
+			if done { // the event that was granted is for the next run
+				if err := l.finish(ctx); err != nil {
+					return err
+				}
+				if err := l.begin(ctx); err != nil {
+					return err
+				}
+				time.Sleep(time.Duration(l.rng.IntN(1500)) * time.Millisecond)
+			}
+			if err := l.disturb(ctx); err != nil {
+				return err
+			}
+			// Now and then the next one comes before the run has gone on.
+			if hasty++; l.rng.IntN(5) > 0 || hasty > 2 {
+				if hasty = 0; l.untilProgress(ctx) != nil {
+					return l.untilProgress(ctx)
+				}
+			}
+			if err := l.up(ctx); err != nil {
+				return err
+			}
+		}
+		if err := l.finish(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// disturb does one event, whichever can be done.
+func (l *lane) disturb(ctx context.Context) error {
+	whole := 0
+	for _, e := range events {
+		whole += e.weight
+	}
+	for {
+		at := l.rng.IntN(whole)
+		for _, e := range events {
+			if at -= e.weight; at >= 0 {
+				continue
+			}
+			done, err := e.do(l, ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", e.name, err)
+			}
+			if done && e.name != "at a narrow place" {
+				l.ledger.happened(e.name)
+			}
+			if done {
+				return nil
+			}
+			break
+		}
+		if done, err := l.over(ctx); done || err != nil {
+			return err
+		}
+	}
+}
