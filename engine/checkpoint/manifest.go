@@ -95,6 +95,9 @@ func readManifest(dir string) (*manifest, error) {
 			return nil, &DamageError{path, fmt.Errorf("lists no %s", name)}
 		}
 	}
+	if len(m.Files) != 2 { // others' names might lead anywhere, and one file named often would be read as often
+		return nil, &DamageError{path, fmt.Errorf("lists %d files, this format has 2", len(m.Files))}
+	}
 	return m, nil
 }
 
