@@ -20,12 +20,6 @@ type Temporal interface {
 	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
 }
 
-// Tasks keeps note of the activities at work, by task token.
-type Tasks interface {
-	Begin(token []byte)
-	End(token []byte)
-}
-
 // Activities of one worker process.
 type Activities struct {
 	Temporal Temporal
@@ -34,8 +28,6 @@ type Activities struct {
 	// SearchAttributes reports whether the server knows contract.SearchAttributes; asked for
 	// each run, since a server can be replaced by a fresh one. nil: it does not.
 	SearchAttributes func(context.Context) bool
-	// Tasks is told what is being worked on; may be nil.
-	Tasks Tasks
 
 	training registry
 	rooms    rooms

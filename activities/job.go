@@ -35,11 +35,6 @@ type job struct {
 // ends with ctx, and when somebody else takes the output directory.
 func (a *Activities) begin(ctx context.Context, run contract.Run) (*job, context.Context, error) {
 	j := &job{run: run, stops: activity.GetWorkerStopChannel(ctx)}
-	if a.Tasks != nil {
-		token := activity.GetInfo(ctx).TaskToken
-		a.Tasks.Begin(token)
-		j.ended = append(j.ended, func() { a.Tasks.End(token) })
-	}
 	j.beat = newBeat(ctx, a.Temporal)
 	j.ended = append(j.ended, j.beat.end)
 	held, err := j.open(ctx, a)

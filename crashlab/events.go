@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -9,6 +10,7 @@ import (
 
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"so8t/disk"
@@ -151,7 +153,9 @@ func (l *lane) pauseActivity(ctx context.Context) (bool, error) {
 	_, err = service.UnpauseActivity(ctx, &workflowservice.UnpauseActivityRequest{Namespace: "default", Execution: execution,
 		Activity: &workflowservice.UnpauseActivityRequest_Id{Id: id}})
 	if err != nil {
-		if done, _ := l.over(ctx); done || strings.Contains(err.Error(), "not found") {
+		var ended *serviceerror.NotFound
+		var passed *serviceerror.InvalidArgument
+		if errors.As(err, &ended) || errors.As(err, &passed) {
 			return true, nil // it had ended before it learned of the pause
 		}
 	}

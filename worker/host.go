@@ -5,13 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -30,10 +28,7 @@ import (
 type host struct {
 	lease *disk.Lease
 	dir   string
-	path  string // of the tokens
-
-	mu     sync.Mutex
-	tokens map[string][]byte // by themselves
+	path  string // of the note of tasks
 }
 
 const tasksPrefix = "tasks-"
@@ -44,7 +39,7 @@ func waitForHost(ctx context.Context, o client.Options, name string, patience ti
 	key := sha256.Sum256([]byte(o.HostPort + "\x00" + o.Namespace + "\x00" + name))
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("so8t-worker-%d-%s", os.Getuid(), hex.EncodeToString(key[:8])))
 	self := rand.Text()
-	h := &host{dir: dir, path: filepath.Join(dir, tasksPrefix+self), tokens: map[string][]byte{}}
+	h := &host{dir: dir, path: filepath.Join(dir, tasksPrefix+self)}
 	for waited := false; ; waited = true {
 		lease, err := disk.AcquireLease(ctx, dir, disk.Claimant{Owner: "worker " + self[:6], Timeout: patience})
 		var held *disk.HeldError
@@ -65,33 +60,6 @@ func waitForHost(ctx context.Context, o client.Options, name string, patience ti
 func (h *host) release() {
 	_ = os.Remove(h.path)
 	_ = h.lease.Release()
-}
-
-// Begin and End note what is being worked on; activities call them.
-func (h *host) Begin(token []byte) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.tokens[string(token)] = token
-	h.save()
-}
-
-func (h *host) End(token []byte) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.tokens, string(token))
-	h.save()
-}
-
-// save needs no durability: after a loss of power the heartbeat timeout does its work.
-func (h *host) save() {
-	list := make([][]byte, 0, len(h.tokens))
-	for _, t := range h.tokens {
-		list = append(list, t)
-	}
-	text, err := json.Marshal(list)
-	if err == nil && os.WriteFile(h.path+".new", text, 0o600) == nil {
-		_ = os.Rename(h.path+".new", h.path)
-	}
 }
 
 // failLeftovers reports what predecessors were working on that died or did not answer.

@@ -10,6 +10,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"google.golang.org/grpc"
 
 	"so8t/activities"
 	"so8t/contract"
@@ -41,7 +42,8 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	crashWhileTelling(&options)
+	noted := &tasks{tokens: map[string][]byte{}}
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(noted.listen))
 	temporal, err := connect(ctx, options, logger)
 	if err != nil {
 		return err
@@ -53,7 +55,8 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	}
 	work.SearchAttributes(ctx) // now, so that the first run need not wait for them
 
-	shared := worker.New(temporal, contract.TaskQueue, worker.Options{WorkerStopTimeout: timeToLeave})
+	shared := worker.New(temporal, contract.TaskQueue, worker.Options{WorkerStopTimeout: timeToLeave,
+		StickyScheduleToStartTimeout: time.Second}) // how long a decision waits for a worker that is gone; what it saves is small
 	for _, w := range []any{workflows.Retrain, workflows.Evaluate, workflows.Compare} {
 		shared.RegisterWorkflow(w)
 	}
@@ -64,7 +67,7 @@ func (s *serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer mine.release()
-	work.Tasks = mine
+	noted.keepAt(mine.path)
 	mine.failLeftovers(ctx, temporal, logger)
 	work.RegisterShared(shared)
 	beside := worker.New(temporal, contract.HostQueue(host), worker.Options{DisableWorkflowWorker: true, WorkerStopTimeout: timeToLeave})
