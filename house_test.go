@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"dataset":            {"tokenizer", "disk"},
 	"internal/fuzzguard": {}, // for tests
 	"native":             {},
+	"deploy":             {},
 	"engine/safetensors": {"disk"},
 	"engine/checkpoint":  {"engine/safetensors", "disk"},
 	"engine/phi3":        {"disk", "native", "engine/safetensors", "tokenizer", "dataset"},
