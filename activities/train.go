@@ -56,7 +56,7 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 	}
 	e.news = contract.Progress{Phase: contract.PhaseTrain, Epoch: e.in.Epoch, Epochs: e.run.Config.Training.NumTrainEpochs, Detail: "loading the base model"}
 	e.saved(info)
-	if state != nil && (state.Position.Epoch > e.in.Epoch || state.Position.Epoch == e.in.Epoch && validated(state)) {
+	if state != nil && finished(state, e.in.Epoch) {
 		e.log.Info("epoch is done already", "epoch", e.in.Epoch, "checkpoint", e.news.Checkpoint)
 		return e.doneAlready(state)
 	}
@@ -150,11 +150,15 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 	return closeAll, nil
 }
 
-// validated reports whether a checkpoint at an epoch's end holds that epoch's validation loss.
-func validated(state *checkpoint.State) bool {
+// finished reports whether a checkpoint lies beyond the epoch, or at its end with its validation loss.
+func finished(state *checkpoint.State, epoch int) bool {
+	p := state.Position
+	if p.Epoch != epoch || p.StepInEpoch > 0 {
+		return p.Epoch >= epoch
+	}
 	curve, err := curveOf(state)
 	n := len(curve.Eval)
-	return err == nil && n > 0 && curve.Eval[n-1].Step == state.Position.Step
+	return err == nil && n > 0 && curve.Eval[n-1].Step == p.Step
 }
 
 // doneAlready is the result of an epoch whose end lies on disk.

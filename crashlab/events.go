@@ -65,7 +65,7 @@ func (l *lane) narrowNow() []string {
 // happens notes the event for what the logs tell next. back is set by what starts or wakes processes.
 func (l *lane) happens(name string) {
 	l.mu.Lock()
-	l.seen.event, l.seen.eventAt, l.seen.back, l.seen.anew = name, time.Now(), time.Now(), false
+	l.seen.cause, l.seen.event, l.seen.eventAt, l.seen.back, l.seen.anew = name, name, time.Now(), time.Now(), false
 	l.mu.Unlock()
 }
 
@@ -79,7 +79,11 @@ func (l *lane) killServer(ctx context.Context) (bool, error) {
 	l.server.kill()
 	l.happens("kill -9 server")
 	l.away()
-	return true, l.startServer(ctx)
+	err := l.startServer(ctx)
+	l.mu.Lock()
+	l.seen.back = time.Now()
+	l.mu.Unlock()
+	return true, err
 }
 
 func (l *lane) killBoth(ctx context.Context) (bool, error) {

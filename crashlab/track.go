@@ -9,7 +9,8 @@ type track struct {
 	back time.Time // when the processes were last started or woken
 	told bool      // progress since then was noted in the ledger
 
-	event   string // the newest disturbance; its work repeated and time lost are not known yet
+	event   string // the newest disturbance, until the run has gone on
+	cause   string // the newest disturbance
 	eventAt time.Time
 	anew    bool // only what a new attempt does counts as progress: the former one may go on for a moment
 
@@ -87,11 +88,11 @@ func (l *lane) resumed(s sight, step int) {
 		}
 	}
 	if begin, ok := t.steps[step]; ok && last > step {
-		l.ledger.repeated(t.event, l.run, lastAt.Sub(begin), last-step, t.longest)
+		l.ledger.repeated(t.cause, l.run, lastAt.Sub(begin), last-step, t.longest)
 	} else if !ok && last > step {
 		l.ledger.lost(l.run, step, last)
 	} else {
-		l.ledger.repeated(t.event, l.run, 0, 0, t.longest)
+		l.ledger.repeated(t.cause, l.run, 0, 0, t.longest)
 	}
 }
 
@@ -103,7 +104,7 @@ func (l *lane) evaluates(s sight) {
 		t.batch = map[string]time.Time{}
 	}
 	if before, ok := t.batch[model]; ok && s.msg == "evaluating" {
-		l.ledger.evaluatedAgain(t.event, l.run, max(0, t.eventAt.Sub(before)))
+		l.ledger.evaluatedAgain(t.cause, l.run, max(0, t.eventAt.Sub(before)))
 	}
 	t.batch[model] = s.at
 }

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -22,9 +24,8 @@ import (
 // stands by until the first is gone, or has not answered for a while: two would train on
 // one device at once, and a request to the training process could reach the other one.
 //
-// Beside the lease lie the task tokens of what the process is working on. Whoever takes it
-// over finds there what a killed predecessor was at, and reports it as failed, so that
-// the server retries at once instead of after the heartbeat timeout.
+// Beside the lease lie a note of what the process is working on. Whoever takes it over
+// finds there what a killed predecessor was at.
 type host struct {
 	lease *disk.Lease
 	dir   string
@@ -62,16 +63,22 @@ func (h *host) release() {
 	_ = h.lease.Release()
 }
 
-// failLeftovers reports what predecessors were working on that died or did not answer.
-func (h *host) failLeftovers(ctx context.Context, c client.Client, logger *slog.Logger) {
+// failLeftovers reports what predecessors were working on that died or did not answer, so
+// that the server retries it now and not after its timeouts.
+func (h *host) failLeftovers(ctx context.Context, c client.Client, namespace string, logger *slog.Logger) {
 	files, _ := filepath.Glob(filepath.Join(h.dir, tasksPrefix+"*"))
 	for _, file := range files {
-		var list [][]byte
+		var list []task
 		if file == h.path || disk.ReadJSON(file, &list) != nil {
 			continue
 		}
-		for _, token := range list {
-			err := c.CompleteActivity(ctx, token, nil, temporal.NewApplicationErrorWithOptions("the worker died; the next one goes on", "WorkerDied",
+		for _, t := range list {
+			if t.Workflow {
+				_, _ = c.WorkflowService().RespondWorkflowTaskFailed(ctx, &workflowservice.RespondWorkflowTaskFailedRequest{
+					TaskToken: t.Token, Namespace: namespace, Cause: enums.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE})
+				continue
+			}
+			err := c.CompleteActivity(ctx, t.Token, nil, temporal.NewApplicationErrorWithOptions("the worker died; the next one goes on", "WorkerDied",
 				temporal.ApplicationErrorOptions{NextRetryDelay: 100 * time.Millisecond}))
 			logger.Info("took over from a worker that died", "told_the_server", err == nil)
 		}

@@ -42,7 +42,7 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	noted := &tasks{tokens: map[string][]byte{}}
+	noted := newTasks()
 	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(noted.listen))
 	temporal, err := connect(ctx, options, logger)
 	if err != nil {
@@ -68,7 +68,7 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	}
 	defer mine.release()
 	noted.keepAt(mine.path)
-	mine.failLeftovers(ctx, temporal, logger)
+	mine.failLeftovers(ctx, temporal, options.Namespace, logger)
 	work.RegisterShared(shared)
 	beside := worker.New(temporal, contract.HostQueue(host), worker.Options{DisableWorkflowWorker: true, WorkerStopTimeout: timeToLeave})
 	work.RegisterHost(beside)
