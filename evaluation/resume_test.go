@@ -1,0 +1,195 @@
+package evaluation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"so8t/engine"
+)
+
+// recorder notes what is asked, and has losses whose sum depends on its order in the last bits.
+type recorder struct {
+	*fakeModel
+	prompts []string
+}
+
+func (r *recorder) Generate(ctx context.Context, prompts [][]int32, o engine.GenerateOptions) ([]engine.Generation, error) {
+	for _, p := range prompts {
+		r.prompts = append(r.prompts, r.tok.Decode(p, true))
+	}
+	return r.fakeModel.Generate(ctx, prompts, o)
+}
+
+func (r *recorder) Loss(_ context.Context, inputIDs, _ [][]int32) (sum float64, targets int, err error) {
+	for _, ids := range inputIDs {
+		sum += math.Sqrt(float64(len(ids))) / 3
+		targets += len(ids)
+	}
+	return sum, targets, nil
+}
+
+// withoutTimes is what two runs of one evaluation have in common.
+func withoutTimes(e *Evaluation) Evaluation {
+	out := *e
+	out.StartedAt, out.FinishedAt = time.Time{}, time.Time{}
+	out.Options.BatchSize = 0
+	out.Totals.GenerationSeconds, out.TokensPerSecond = 0, 0
+	return out
+}
+
+// reread is what comes back of batches that were written as JSON.
+func reread(t *testing.T, batches []Batch) (out []Batch) {
+	t.Helper()
+	text, err := json.Marshal(batches)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+var errStop = errors.New("stop here")
+
+// keepThen stops the run once n batches are kept.
+func keepThen(kept *[]Batch, n int) func(Batch) error {
+	return func(b Batch) error {
+		if *kept = append(*kept, b); len(*kept) == n {
+			return errStop
+		}
+		return nil
+	}
+}
+
+func TestRunGoesOn(t *testing.T) {
+	tok := loadTokenizer(t)
+	part := testPart(t, tok)
+	o := Options{Model: "base", BatchSize: 1}
+	var all []Batch
+	undisturbed, err := Run(t.Context(), &recorder{fakeModel: believer(t, tok, 3)}, tok, part, o, Session{Keep: keepThen(&all, -1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 6 {
+		t.Fatalf("12 samples, 2 together, were kept in %d batches", len(all))
+	}
+	for stop := 1; stop <= len(all); stop++ {
+		model := &recorder{fakeModel: believer(t, tok, 3)}
+		var kept []Batch
+		if _, err := Run(t.Context(), model, tok, part, o, Session{Keep: keepThen(&kept, stop)}); !errors.Is(err, errStop) {
+			t.Fatalf("a failed Keep gave %v", err)
+		}
+		earlier := reread(t, kept)
+		var progress []int
+		e, err := Run(t.Context(), model, tok, part, o, Session{Earlier: earlier, Keep: keepThen(&kept, -1),
+			Progress: func(done, _ int) { progress = append(progress, done) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := withoutTimes(e), withoutTimes(undisturbed); !reflect.DeepEqual(a, b) {
+			t.Errorf("stopped after batch %d: %+v\nundisturbed: %+v", stop, a, b)
+		}
+		if !e.StartedAt.Equal(earlier[0].StartedAt) {
+			t.Errorf("stopped after batch %d: it began %v, its first batch %v", stop, e.StartedAt, earlier[0].StartedAt)
+		}
+		once := slices.Compact(slices.Sorted(slices.Values(model.prompts)))
+		if len(once) != len(part) || len(model.prompts) != len(part) {
+			t.Errorf("stopped after batch %d: %d prompts, %d of them different, were asked for %d samples", stop, len(model.prompts), len(once), len(part))
+		}
+		if len(kept) != len(all) || progress[0] != 2*stop || progress[len(progress)-1] != len(part) {
+			t.Errorf("stopped after batch %d: kept %d, progress %v", stop, len(kept), progress)
+		}
+		seconds := 0.0
+		for _, b := range kept {
+			seconds += b.GenerationSeconds
+		}
+		near(t, "generation seconds", e.Totals.GenerationSeconds, seconds)
+	}
+}
+
+func TestRunRefusesAnswersToOtherQuestions(t *testing.T) {
+	tok := loadTokenizer(t)
+	part := testPart(t, tok)
+	var kept []Batch
+	if _, err := Run(t.Context(), believer(t, tok), tok, part, Options{}, Session{Keep: keepThen(&kept, -1)}); err != nil {
+		t.Fatal(err)
+	}
+	other := reread(t, kept)
+	other[0].Decisions[4].Digest = strings.Repeat("f", 64)
+	for want, earlier := range map[string][]Batch{"not asked": other, "once more": {kept[0], kept[0]}} {
+		model := believer(t, tok)
+		_, err := Run(t.Context(), model, tok, part, Options{}, Session{Earlier: earlier})
+		if err == nil || !strings.Contains(err.Error(), want) || model.batches > 0 {
+			t.Errorf("want %q, got %v after %d batches", want, err, model.batches)
+		}
+	}
+	// What is not asked with MaxSamples was asked without.
+	if _, err := Run(t.Context(), believer(t, tok), tok, part, Options{MaxSamples: 5}, Session{Earlier: kept}); err == nil {
+		t.Error("answers to samples that are left out were taken")
+	}
+}
+
+func TestBatchesDoNotShowInTheResult(t *testing.T) {
+	tok := loadTokenizer(t)
+	part := testPart(t, tok)
+	var first Evaluation
+	for i, c := range []struct {
+		size     int
+		interval time.Duration
+	}{{100, 0}, {1, 0}, {2, 0}, {3, time.Hour}, {5, time.Nanosecond}} {
+		e, err := Run(t.Context(), &recorder{fakeModel: believer(t, tok, 3)}, tok, part, Options{BatchSize: c.size}, Session{Interval: c.interval})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = withoutTimes(e)
+		}
+		if got := withoutTimes(e); !reflect.DeepEqual(got, first) {
+			t.Errorf("%+v: %+v\nall at once: %+v", c, got, first)
+		}
+	}
+}
+
+func TestBatchesFitTheInterval(t *testing.T) {
+	tok := loadTokenizer(t)
+	var kept []Batch
+	lengths := func(s Session) (out []int) {
+		kept = nil
+		s.Keep = keepThen(&kept, -1)
+		if _, err := Run(t.Context(), believer(t, tok), tok, testPart(t, tok), Options{BatchSize: 3}, s); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range kept {
+			out = append(out, len(b.Decisions))
+		}
+		return out
+	}
+	if got, want := lengths(Session{Interval: 24 * time.Hour}), []int{1, 4, 6, 1}; !slices.Equal(got, want) {
+		t.Errorf("in no hurry: batches of %v, want %v", got, want)
+	}
+	// The second session goes on where the first was.
+	if got, want := lengths(Session{Interval: 24 * time.Hour, Earlier: reread(t, kept[:1])}), []int{4, 6, 1}; !slices.Equal(got, want) {
+		t.Errorf("after one batch: batches of %v, want %v", got, want)
+	}
+	if got := lengths(Session{Interval: time.Nanosecond}); len(got) != 12 {
+		t.Errorf("in a great hurry: batches of %v", got)
+	}
+	for _, c := range []struct {
+		n       int
+		seconds float64
+		want    int
+	}{{4, 100, 6}, {4, 600, 1}, {1, 600, 1}, {4, 1, 16}, {16, 1, 32}, {16, 0, 32}, {1, 75, 2}} {
+		last := Batch{Seconds: c.seconds, Decisions: make([]Decision, c.n)}
+		if got := batchLength([]Batch{{Seconds: 1, Decisions: make([]Decision, 8)}, last}, 32, 300*time.Second); got != c.want {
+			t.Errorf("after %d samples in %v s: %d, want %d", c.n, c.seconds, got, c.want)
+		}
+	}
+}
