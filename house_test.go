@@ -26,18 +26,19 @@ var mayImport = map[string][]string{
 	"evaluation":         {"disk", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
 	"activities": {"disk", "contract", "configs", "evaluation", "engine", "native", "engine/phi3", "engine/safetensors",
 		"engine/checkpoint", "tokenizer", "dataset"},
-	"worker/start": {"contract", "configs"},
-	"worker": {"disk", "worker/start", "workflows", "activities", "contract", "configs", "evaluation", "engine", "native", "engine/phi3",
+	"worker/start":    {"contract", "configs"},
+	"worker/schedule": {"contract", "configs", "worker/start"},
+	"worker": {"disk", "worker/start", "worker/schedule", "workflows", "activities", "contract", "configs", "evaluation", "engine", "native", "engine/phi3",
 		"engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
 }
 
 // outside lists modules that only some packages may reach.
 var outside = map[string][]string{
-	"go.temporal.io/sdk/":             {"workflows", "activities", "worker", "worker/start"},
+	"go.temporal.io/sdk/":             {"workflows", "activities", "worker", "worker/start", "worker/schedule"},
 	"github.com/ebitengine/purego":    {"native", "engine", "engine/phi3", "evaluation", "activities", "worker"},
 	"github.com/apache/arrow/go/":     {"dataset", "engine", "engine/phi3", "evaluation", "activities", "worker"},
 	"gonum.org/v1/":                   {"evaluation", "activities", "worker"},
-	"github.com/stretchr/testify":     {"worker", "workflows", "activities", "worker/start"}, // through Temporal's SDK
+	"github.com/stretchr/testify":     {"worker", "workflows", "activities", "worker/start", "worker/schedule"}, // through Temporal's SDK
 	"net/http/pprof":                  {},
 	"github.com/temporalio/cli":       {},
 	"go.temporal.io/sdk/testsuite":    {},

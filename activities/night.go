@@ -42,7 +42,7 @@ var (
 // takeNight gives the run a directory of its own under output_dir, which run.OutputDir is
 // at first: the one it has already, or one that nobody had.
 func (a *Activities) takeNight(ctx context.Context, run contract.Run, in contract.ClaimInput) (contract.Run, error) {
-	zone, err := LoadZone(in.Nightly.TimeZone)
+	zone, err := in.Nightly.Zone()
 	if err != nil {
 		return run, fail(contract.ErrConfig, fmt.Errorf("nightly.time_zone: %w", err))
 	}
@@ -98,14 +98,6 @@ func freeFor(run contract.Run) (bool, error) {
 	}
 	// A claim that was killed leaves hidden names at most.
 	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !strings.HasPrefix(e.Name(), ".") }), err
-}
-
-// LoadZone is the time zone of that IANA name.
-func LoadZone(name string) (*time.Location, error) {
-	if name == "Local" || name == "" { // of whichever machine
-		return nil, fmt.Errorf("%q names no time zone; want one as Asia/Tokyo or UTC", name)
-	}
-	return time.LoadLocation(name)
 }
 
 func lockNights(ctx context.Context, root string) (unlock func(), err error) {

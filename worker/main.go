@@ -1,5 +1,6 @@
 // Command worker is the program: without arguments it serves Temporal, with start it
-// submits a run and shows it, with follow it shows one that was left.
+// submits a run and shows it, with follow it shows one that was left, with schedule it has
+// one started every night.
 package main
 
 import (
@@ -10,19 +11,22 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // a nightly run's time zone, also on a machine without the package tzdata
 
 	"github.com/alecthomas/kong"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 
+	"so8t/worker/schedule"
 	"so8t/worker/start"
 )
 
 var cli struct {
-	Serve  serveCommand  `cmd:"" default:"1" help:"Serve Temporal: take runs and work on them (the default)."`
-	Start  start.Command `cmd:"" help:"Submit a run and show it. Ctrl-C leaves it running."`
-	Follow start.Follow  `cmd:"" help:"Show a run that is under way or has ended."`
+	Serve    serveCommand     `cmd:"" default:"1" help:"Serve Temporal: take runs and work on them (the default)."`
+	Start    start.Command    `cmd:"" help:"Submit a run and show it. Ctrl-C leaves it running."`
+	Follow   start.Follow     `cmd:"" help:"Show a run that is under way or has ended."`
+	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
 }
 
 const about = `Retrains Phi-3 models with QLoRA and SO(8) gates under Temporal.

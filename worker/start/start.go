@@ -22,19 +22,29 @@ import (
 // Dial connects to the Temporal server of the environment.
 type Dial func(context.Context) (client.Client, error)
 
-// Command submits a run and follows it.
-type Command struct {
-	Config     string   `required:"" help:"The run's YAML. Like all paths here: as the worker sees it."`
-	BaseModel  string   `help:"Instead of model.base_model_path."`
-	Dataset    string   `help:"Instead of data.input_path; may be a glob."`
-	Output     string   `help:"Instead of output_dir."`
-	Set        []string `sep:"none" placeholder:"KEY=VALUE" help:"Override one key of the YAML, as in training.seed=1. May be repeated."`
-	WorkflowID string   `help:"Name of the run; by default the config's name and the time. A run of that name that is under way is followed."`
-	Detach     bool     `help:"Submit, and do not wait."`
+// Input is what a run is made from, as flags.
+type Input struct {
+	Config    string   `required:"" help:"The run's YAML. Like all paths here: as the worker sees it."`
+	BaseModel string   `help:"Instead of model.base_model_path."`
+	Dataset   string   `help:"Instead of data.input_path; may be a glob."`
+	Output    string   `help:"Instead of output_dir."`
+	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override one key of the YAML, as in training.seed=1. May be repeated."`
 }
 
-// input is what the workflow is given.
-func (c *Command) input() (contract.RunInput, error) {
+// Command submits a run and follows it.
+type Command struct {
+	Input
+	WorkflowID string `help:"Name of the run; by default the config's name and the time. A run of that name that is under way is followed."`
+	Detach     bool   `help:"Submit, and do not wait."`
+}
+
+// Name of the config, without folder and extension.
+func (c *Input) Name() string {
+	return strings.TrimSuffix(filepath.Base(c.Config), filepath.Ext(c.Config))
+}
+
+// RunInput is what the workflow is given.
+func (c *Input) RunInput() (contract.RunInput, error) {
 	in := contract.RunInput{Config: c.Config, Set: map[string]any{}}
 	for key, value := range map[string]string{"model.base_model_path": c.BaseModel, "data.input_path": c.Dataset, "output_dir": c.Output} {
 		if value != "" {
@@ -56,7 +66,7 @@ func (c *Command) input() (contract.RunInput, error) {
 
 // Run submits and follows.
 func (c *Command) Run(ctx context.Context, dial Dial) error {
-	in, err := c.input()
+	in, err := c.RunInput()
 	if err != nil {
 		return err
 	}
@@ -67,8 +77,7 @@ func (c *Command) Run(ctx context.Context, dial Dial) error {
 	defer server.Close()
 	id := c.WorkflowID
 	if id == "" {
-		name := strings.TrimSuffix(filepath.Base(c.Config), filepath.Ext(c.Config))
-		id = name + "-" + time.Now().Format("20060102-150405")
+		id = c.Name() + "-" + time.Now().Format("20060102-150405")
 	}
 	_, err = server.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: contract.TaskQueue,

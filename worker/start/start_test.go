@@ -16,8 +16,8 @@ import (
 )
 
 func TestFlagsBecomeOverrides(t *testing.T) {
-	c := Command{Config: "c.yaml", BaseModel: "b", Dataset: "d/*.jsonl", Output: "o", Set: []string{"training.seed=1", "training.learning_rate=1e-3", "so8t.layers=[0, 1]"}}
-	in, err := c.input()
+	c := Input{Config: "c.yaml", BaseModel: "b", Dataset: "d/*.jsonl", Output: "o", Set: []string{"training.seed=1", "training.learning_rate=1e-3", "so8t.layers=[0, 1]"}}
+	in, err := c.RunInput()
 	want := map[string]any{"model.base_model_path": "b", "data.input_path": "d/*.jsonl", "output_dir": "o",
 		"training.seed": 1, "training.learning_rate": 1e-3, "so8t.layers": []any{0, 1}}
 	if err != nil || in.Config != "c.yaml" || !reflect.DeepEqual(in.Set, want) {
@@ -25,7 +25,7 @@ func TestFlagsBecomeOverrides(t *testing.T) {
 	}
 	for _, set := range [][]string{{"training.seed"}, {"training.seed=010"}, {"output_dir=x"}, {"a=1", "a=2"}} {
 		c.Set = set
-		if in, err := c.input(); err == nil {
+		if in, err := c.RunInput(); err == nil {
 			t.Errorf("%v: accepted as %v", set, in.Set)
 		}
 	}
