@@ -33,6 +33,7 @@ type stage struct {
 	server  client.Client
 	step    atomic.Int32
 	failing atomic.Bool // the next epoch reports a full disk
+	hold    atomic.Bool // no step is taken
 }
 
 const (
@@ -63,6 +64,9 @@ func (s *stage) train(ctx context.Context, in contract.TrainInput) (contract.Tra
 		case <-ctx.Done():
 			return contract.TrainResult{Progress: p, Checkpoint: "checkpoint_epoch_0_step_1"}, nil
 		case <-time.After(stepPlayed):
+		}
+		if s.hold.Load() {
+			continue
 		}
 		p.Step, p.At = int(s.step.Add(1)), time.Now().UTC()
 		p.Loss = 2 / float64(p.Step)
@@ -163,6 +167,17 @@ var scenarios = map[string]func(s *stage, run client.WorkflowRun) error{
 		_, err := s.update(run, contract.VerbResume)
 		return err
 	},
+	"long": func(s *stage, run client.WorkflowRun) error {
+		s.hold.Store(true)
+		defer s.hold.Store(false)
+		for i := range longHistory {
+			p := contract.Progress{Phase: contract.PhaseTrain, Detail: fmt.Sprint("signal ", i), Epoch: 1, Epochs: 2, Step: 1, Steps: 2 * stepsPlayed}
+			if err := s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.SignalProgress, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
 	"cancelled": func(s *stage, run client.WorkflowRun) error {
 		return s.server.CancelWorkflow(context.Background(), run.GetID(), "")
 	},
@@ -202,7 +217,7 @@ func (s *stage) play(name string, t *testing.T) *history.History {
 	s.step.Store(0)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	run, err := s.server.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: name, TaskQueue: contract.TaskQueue}, Retrain, json.RawMessage(`{"config":"c.yaml"}`))
+	run, err := s.server.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: name, TaskQueue: contract.TaskQueue}, "Retrain", json.RawMessage(`{"config":"c.yaml"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

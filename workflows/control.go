@@ -56,7 +56,9 @@ func (r *run) listen(ctx workflow.Context) error {
 					workflow.GetLogger(ctx).Warn("signal ignored", "signal", v.name, "reason", err.Error())
 					continue
 				}
+				r.signals++
 				workflow.Go(ctx, func(ctx workflow.Context) {
+					defer func() { r.signals-- }()
 					if _, err := v.do(ctx); err != nil {
 						workflow.GetLogger(ctx).Warn("signal failed", "signal", v.name, "error", err.Error())
 					}
@@ -101,7 +103,7 @@ func (r *run) mayCheckpoint() error {
 	if r.paused {
 		return errors.New("paused: the state is on disk already")
 	}
-	if r.progress.Phase != contract.PhaseTrain || !r.working {
+	if r.progress.Phase != contract.PhaseTrain || r.ended != nil {
 		return fmt.Errorf("not training at present (phase: %s)", r.progress.Phase)
 	}
 	return nil
@@ -151,7 +153,7 @@ func (r *run) doCheckpoint(ctx workflow.Context) (string, error) {
 	}))
 	defer cancel()
 	answer := workflow.ExecuteActivity(asking, contract.SaveNow, contract.SaveNowInput{WorkflowID: r.claimed.Run.WorkflowID})
-	err := workflow.Await(ctx, func() bool { return answer.IsReady() || r.paused || r.progress.Phase != contract.PhaseTrain })
+	err := workflow.Await(ctx, func() bool { return answer.IsReady() || r.paused || r.progress.Phase != contract.PhaseTrain || r.renewing || r.ended != nil })
 	if err != nil {
 		return "", err
 	}

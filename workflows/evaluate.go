@@ -27,7 +27,7 @@ func Compare(ctx workflow.Context, input json.RawMessage) (*contract.Result, err
 
 // again works on an output directory that a retrain of the same config has filled.
 func again(ctx workflow.Context, input json.RawMessage, work func(*run) error) (*contract.Result, error) {
-	r, err := begin(ctx, input)
+	r, err := begin(ctx, input, nil)
 	if err == nil {
 		err = r.claim(ctx, true)
 	}

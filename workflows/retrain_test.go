@@ -75,7 +75,8 @@ func epochResult(in contract.TrainInput, done bool) contract.TrainResult {
 }
 
 func (b *bench) run(input string) (*contract.Result, error) {
-	b.ExecuteWorkflow(Retrain, json.RawMessage(input))
+	b.RegisterWorkflow(Retrain)
+	b.ExecuteWorkflow("Retrain", json.RawMessage(input)) // by name: whoever starts a run knows of one argument
 	if !b.IsWorkflowCompleted() {
 		b.t.Fatal("the workflow has not completed")
 	}

@@ -14,6 +14,7 @@ import (
 
 // run is the state of one workflow. It is small: everything big is on the host's disk.
 type run struct {
+	raw      json.RawMessage // input, as it came
 	input    contract.RunInput
 	claimed  contract.Claimed
 	dataset  contract.SplitResult
@@ -21,6 +22,7 @@ type run struct {
 	progress contract.Progress
 	notes    []string // what was reached so far, oldest first
 
+	epoch   int // that trains or is next, from 1; 0 before the first
 	resumes int
 
 	paused    bool
@@ -29,6 +31,8 @@ type run struct {
 	fresh     bool // Evaluate: measure even what was measured before
 	ended     error
 	working   bool   // an activity of do is scheduled
+	signals   int    // being acted on
+	renewing  bool   // a new execution is about to go on
 	interrupt func() // cancels that activity; it saves its state first
 }
 
@@ -40,17 +44,20 @@ type step struct {
 	done                            func() bool // nil: done when it returns
 }
 
-func begin(ctx workflow.Context, raw json.RawMessage) (*run, error) {
-	r := &run{interrupt: func() {}}
+// begin reads the input and what an earlier execution carried over, and listens from then
+// on: an update that waits for its handler runs as soon as there is one.
+func begin(ctx workflow.Context, raw, carried json.RawMessage) (*run, error) {
+	r := &run{raw: raw, interrupt: func() {}}
+	var bad error
+	if r.input, bad = contract.ParseInput(raw); bad != nil {
+		bad = temporal.NewNonRetryableApplicationError(bad.Error(), contract.ErrConfig, nil)
+	} else {
+		bad = r.takeOver(ctx, carried)
+	}
 	if err := r.listen(ctx); err != nil {
 		return r, err
 	}
-	input, err := contract.ParseInput(raw)
-	if err != nil {
-		return r, temporal.NewNonRetryableApplicationError(err.Error(), contract.ErrConfig, nil)
-	}
-	r.input = input
-	return r, nil
+	return r, bad
 }
 
 // end waits for the answers still owed, and says in one line how the run ended.
@@ -82,6 +89,11 @@ func (r *run) startedRun() contract.Run {
 func (r *run) do(ctx workflow.Context, s step) error {
 	r.enter(ctx, s)
 	for {
+		if s.phase == contract.PhaseTrain && !r.stopping && r.historyIsLong(ctx) {
+			if err := r.renew(ctx); err != nil {
+				return err
+			}
+		}
 		if err := r.awaitResume(ctx); err != nil {
 			return err
 		}
@@ -99,7 +111,7 @@ func (r *run) do(ctx workflow.Context, s step) error {
 
 		switch {
 		case ctx.Err() != nil:
-			return temporal.NewCanceledError("cancelled on request; the same workflow id and output directory go on from the newest checkpoint")
+			return cancelled()
 		case err == nil && (s.done == nil || s.done()):
 			return nil
 		case err == nil, r.interrupted(err):
@@ -110,6 +122,10 @@ func (r *run) do(ctx workflow.Context, s step) error {
 			return err
 		}
 	}
+}
+
+func cancelled() error {
+	return temporal.NewCanceledError("cancelled on request; the same workflow id and output directory go on from the newest checkpoint")
 }
 
 // interrupted reports whether an error is what is left of an activity that was told to
