@@ -96,7 +96,9 @@ func newStack(t *testing.T) *stack {
 
 func postgresPrograms() string {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path)
+		if path, err = filepath.EvalSymlinks(path); err == nil { // the others may not be linked
+			return filepath.Dir(path)
+		}
 	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // Debian keeps them out of PATH
 	if len(found) == 0 {
@@ -144,7 +146,7 @@ func (s *stack) serverEnvironment(service string) []string {
 	}
 	env := s.compose.environment(s.t, service, s.dotEnv)
 	changes := []string{
-		"POSTGRES_SEEDS", "127.0.0.1", "DB_PORT", s.ports["postgres"], "BIND_ON_IP", "127.0.0.1",
+		"POSTGRES_SEEDS", "127.0.0.1", "DB_PORT", s.ports["postgres"],
 		"SCHEMA_DIR", strings.Replace(env["SCHEMA_DIR"], "/etc/temporal", strings.TrimSpace(string(module)), 1),
 		"DYNAMIC_CONFIG_FILE_PATH", absolute(s.t, "dynamicconfig.yaml"), "SOURCE", strings.TrimSpace(string(module)),
 	}
