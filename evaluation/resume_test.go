@@ -144,7 +144,7 @@ func TestBatchesDoNotShowInTheResult(t *testing.T) {
 	for i, c := range []struct {
 		size     int
 		interval time.Duration
-	}{{100, 0}, {1, 0}, {2, 0}, {3, time.Hour}, {5, time.Nanosecond}} {
+	}{{100, 0}, {1, 0}, {2, 0}, {3, time.Hour}, {5, time.Second}} {
 		e, err := Run(t.Context(), &recorder{fakeModel: believer(t, tok, 3)}, tok, part, Options{BatchSize: c.size}, Session{Interval: c.interval})
 		if err != nil {
 			t.Fatal(err)
@@ -176,20 +176,23 @@ func TestBatchesFitTheInterval(t *testing.T) {
 		t.Errorf("in no hurry: batches of %v, want %v", got, want)
 	}
 	// The second session goes on where the first was.
-	if got, want := lengths(Session{Interval: 24 * time.Hour, Earlier: reread(t, kept[:1])}), []int{4, 6, 1}; !slices.Equal(got, want) {
+	first := reread(t, kept[:1])
+	if got, want := lengths(Session{Interval: 24 * time.Hour, Earlier: first}), []int{4, 6, 1}; !slices.Equal(got, want) {
 		t.Errorf("after one batch: batches of %v, want %v", got, want)
 	}
-	if got := lengths(Session{Interval: time.Nanosecond}); len(got) != 12 {
-		t.Errorf("in a great hurry: batches of %v", got)
+	slow := reread(t, kept[:1])
+	slow[0].Seconds = 1e6
+	if got, want := lengths(Session{Interval: 24 * time.Hour, Earlier: append(first, slow...)}), []int{1, 4, 2}; !slices.Equal(got, want) {
+		t.Errorf("after a slow batch of 4: batches of %v, want %v", got, want)
 	}
 	for _, c := range []struct {
-		n       int
-		seconds float64
-		want    int
-	}{{4, 100, 6}, {4, 600, 1}, {1, 600, 1}, {4, 1, 16}, {16, 1, 32}, {16, 0, 32}, {1, 75, 2}} {
-		last := Batch{Seconds: c.seconds, Decisions: make([]Decision, c.n)}
-		if got := batchLength([]Batch{{Seconds: 1, Decisions: make([]Decision, 8)}, last}, 32, 300*time.Second); got != c.want {
-			t.Errorf("after %d samples in %v s: %d, want %d", c.n, c.seconds, got, c.want)
+		n                 int
+		seconds, interval float64
+		want              int
+	}{{4, 100, 300, 6}, {4, 600, 300, 1}, {1, 600, 300, 1}, {4, 1, 300, 16}, {16, 1, 300, 32}, {16, 0, 300, 32}, {1, 75, 300, 2}, {8, 1, 1, 32}, {8, 2, 1, 20}} {
+		batches := []Batch{{Seconds: 1, Decisions: make([]Decision, 8)}, {Seconds: c.seconds, Decisions: make([]Decision, c.n)}}
+		if got := batchLength(batches, 32, time.Duration(c.interval*float64(time.Second))); got != c.want {
+			t.Errorf("after %d samples in %v s, interval %v s: %d, want %d", c.n, c.seconds, c.interval, got, c.want)
 		}
 	}
 }

@@ -99,14 +99,15 @@ type Batch struct {
 type Session struct {
 	Earlier  []Batch               // of the same model, samples and answering options, in their order
 	Keep     func(Batch) error     // gets each batch that is answered; an error ends the run
-	Interval time.Duration         // of work that may be lost: a batch is cut so as to take about half of it; 0: any
+	Interval time.Duration         // of work that may be lost: a batch is to take half of it at most; 0: any
 	Progress func(done, total int) // called with the samples at the beginning, and after each batch
 }
 
 // Run asks the model every sample that no earlier batch has answered. ctx ends the run between
 // and, as the model allows, inside batches. Samples of similar length are asked together; decisions
-// come back in the order of the test part. How samples are put into batches, and in how many
-// sessions they are answered, changes times only.
+// come back in the order of the test part, and sums go by it: what a session leaves open, the next one
+// makes into the same batches, with the same result. Only where Interval cuts batches, which depends
+// on time, a model whose sums round otherwise in other batches shows it in its last bits.
 //
 // The model must have been opened for the longest sample plus MaxNewTokens: a think-task is at most as long
 // as the answer may be, and the decision's line behind it takes the room of the gold answer's own tags.
@@ -158,8 +159,8 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 	return e, nil
 }
 
-// take fills in what follows from the batches. Sums go by the order of the test part, so that their
-// last bits do not tell how it was divided.
+// take fills in what follows from the batches. Losses are summed sample by sample, so that the sum's
+// last bits do not tell how the test part was divided.
 func (e *Evaluation) take(questions []question, batches []Batch) (err error) {
 	decisions := make(map[sampleID]Decision, len(questions))
 	for _, b := range batches {
@@ -214,9 +215,12 @@ func unanswered(questions []question, earlier []Batch) ([]question, error) {
 	return slices.DeleteFunc(slices.Clone(questions), func(q question) bool { return answered[q.id()] }), nil
 }
 
+// quick is a time for a batch that is short enough whatever the interval: what makes the same batches
+// in every run is worth more.
+const quick = 5 * time.Second
+
 // batchLength is how many samples to ask next: full, unless that could take more than half an
-// interval, judged by the last batch. The first is one sample, and from there it grows by leaps:
-// where time is no matter, a run in two sessions has the same batches as one in one.
+// interval, judged by the last batch. The first is one sample, and from there it grows by leaps.
 func batchLength(batches []Batch, full int, interval time.Duration) int {
 	if interval <= 0 {
 		return full
@@ -226,7 +230,7 @@ func batchLength(batches []Batch, full int, interval time.Duration) int {
 	}
 	last := batches[len(batches)-1]
 	n := len(last.Decisions)
-	fit := interval.Seconds() / 2 / last.Seconds * float64(n) // +Inf where it took no time
+	fit := max(interval/2, quick).Seconds() / last.Seconds * float64(n) // +Inf where it took no time
 	return max(1, int(min(fit, float64(4*n), float64(full))))
 }
 
