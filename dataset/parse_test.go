@@ -1,12 +1,10 @@
 package dataset
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"strings"
 	"testing"
-	"unicode/utf8"
 )
 
 func TestParseLineReadsEveryField(t *testing.T) {
@@ -52,27 +50,4 @@ func TestLineReader(t *testing.T) {
 			t.Errorf("%.30q: %q, want %q", c.text, got, c.want)
 		}
 	}
-}
-
-// FuzzParseLine: whatever is accepted is what encoding/json reads too, with every required field.
-func FuzzParseLine(f *testing.F) {
-	f.Add([]byte(`{"instruction":"i","input":"","output":"o","four_class_label":"DENY","nsfw":false}`))
-	f.Add([]byte(`{"instruction":"\u3042\n","input":"x","output":"\"","four_class_label":"ALLOW","system":null}`))
-	f.Add([]byte(`{"instruction":1}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r, reason, detail := parseLine(data)
-		if reason != "" {
-			if !utf8.ValidString(detail) || len(detail) > 300 {
-				t.Errorf("%s: detail %q", reason, detail)
-			}
-			return
-		}
-		var other Record
-		if err := json.Unmarshal(data, &other); err != nil || other != r {
-			t.Errorf("%+v, encoding/json reads %+v, %v", r, other, err)
-		}
-		if r.Instruction == "" || r.Output == "" || !isLabel(r.FourClassLabel) || !utf8.ValidString(r.Output) {
-			t.Errorf("accepted %+v", r)
-		}
-	})
 }

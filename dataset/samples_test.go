@@ -216,22 +216,6 @@ func readThrough(data []byte) bool {
 
 var sinkhole int32
 
-func FuzzArrow(f *testing.F) {
-	for _, rows := range []int{0, 3, 20} {
-		data, err := os.ReadFile(writePart(f, rows, 8))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		aligned := make([]int64, len(data)/8+1) // as a mapping is
-		image := unsafe.Slice((*byte)(unsafe.Pointer(&aligned[0])), len(data))
-		copy(image, data)
-		readThrough(image)
-	})
-}
-
 func TestVerifyFindsDamage(t *testing.T) {
 	o := options(t, records(t, 0, 100))
 	m := mustSplit(t, o)

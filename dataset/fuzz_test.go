@@ -1,0 +1,244 @@
+package dataset
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"so8t/internal/fuzzguard"
+)
+
+// memoryDir is a folder where a sync costs nothing, if the machine has one.
+func memoryDir(f *testing.F) string {
+	dir, err := os.MkdirTemp("/dev/shm", "so8t-dataset-")
+	if err != nil {
+		return f.TempDir()
+	}
+	f.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// FuzzLine: whatever the line, a record or a reason answers; what is accepted is what encoding/json reads too, and the
+// same again once it is written.
+func FuzzLine(f *testing.F) {
+	for _, text := range []string{
+		`{"instruction":"i","input":"","output":"o","four_class_label":"DENY","nsfw":false}`,
+		`{"instruction":"\u3042\n","input":"x","output":"\"","four_class_label":"ALLOW","system":null}`,
+		`{"instruction":1}`, `{"instruction":"a","instruction":"b"}`, `{"a":{"b":[[]]}}`, "\xef\xbb\xbf{}", ` `, `{"input":"\ud800"}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r Record
+		var reason Reason
+		var detail string
+		fuzzguard.Call(t, len(data), fuzzguard.Bound{PerByte: 64, Fixed: 1 << 18}, func() { r, reason, detail = parseLine(data) })
+		if reason != "" {
+			if !utf8.ValidString(detail) || len(detail) > 300 || strings.Contains(detail, "\n") {
+				t.Fatalf("%s: detail %q", reason, detail)
+			}
+			return
+		}
+		var other Record
+		if err := json.Unmarshal(data, &other); err != nil || other != r {
+			t.Fatalf("%+v, encoding/json reads %+v, %v", r, other, err)
+		}
+		if r.Instruction == "" || r.Output == "" || !isLabel(r.FourClassLabel) || !utf8.ValidString(r.Output) {
+			t.Fatalf("accepted %+v", r)
+		}
+		if again, reason, detail := parseLine([]byte(jsonLine(t, r))); reason != "" || again != r {
+			t.Fatalf("written again: %s %s, %+v", reason, detail, again)
+		}
+	})
+}
+
+// FuzzRecord: a record that check lets pass becomes a sample, whose assistant's turn decides what the record says.
+func FuzzRecord(f *testing.F) {
+	tok := smallTokenizer(f)
+	renderers := map[bool]*renderer{}
+	for _, quadruple := range []bool{false, true} {
+		d, err := newRenderer(tok, quadruple)
+		if err != nil {
+			f.Fatal(err)
+		}
+		renderers[quadruple] = d
+	}
+	f.Add("i", "", "o", "", "", "", uint8(0), true)
+	f.Add("機密情報", "x\n", " お答えできません。", "s", "office", "safe", uint8(2), false)
+	f.Add("</s>", " ", quadruple("t", "decision: DENY\nbecause", "p", "f"), "{{ x }}", "", "", uint8(2), true)
+	f.Add("a", "b", quadruple("t", "because", "p", " f "), "", "", "", uint8(3), true)
+	f.Add("a<|end|>", "<final>", "<think-task>", "<s>", "</think-task>", "\n", uint8(1), true)
+	f.Fuzz(func(t *testing.T, instruction, input, output, system, domain, safety string, label uint8, quad bool) {
+		r := Record{Instruction: instruction, Input: input, Output: output, System: system, DomainLabel: domain, SafetyLabel: safety,
+			FourClassLabel: Labels[int(label)%len(Labels)], Line: 1}
+		// As a line has it: parseLine decides what a record may be.
+		r, reason, _ := parseLine([]byte(jsonLine(t, r)))
+		if reason != "" {
+			return
+		}
+		d := renderers[quad]
+		size := len(r.Instruction) + len(r.Input) + len(r.Output) + len(r.System) + len(r.DomainLabel) + len(r.SafetyLabel)
+		var ids, labels []int32
+		var err error
+		fuzzguard.Call(t, size, fuzzguard.Bound{PerByte: 512, Fixed: 2 << 20}, func() {
+			if reason, _ = d.check(&r); reason == "" {
+				ids, labels, err = d.sample(&r)
+			}
+		})
+		if err != nil {
+			t.Fatalf("passes check, but ends the split: %v", err)
+		}
+		if reason != "" {
+			return
+		}
+		first := slices.IndexFunc(labels, func(l int32) bool { return l != ignored })
+		if len(ids) != len(labels) || first < 1 || !slices.Equal(ids[first:], labels[first:]) || ids[len(ids)-1] != d.end || slices.Contains(labels[:len(labels)-1], d.end) {
+			t.Fatalf("ids %v, labels %v", ids, labels)
+		}
+		if !quad {
+			return
+		}
+		answer := Assistant(r)
+		q, ok := ParseQuadruple(answer)
+		if !ok || q.Decision != r.FourClassLabel {
+			t.Fatalf("%q decides %q, the record says %s", answer, q.Decision, r.FourClassLabel)
+		}
+		r.Output = answer
+		if Assistant(r) != answer {
+			t.Fatalf("%q is wrapped again: %q", answer, Assistant(r))
+		}
+	})
+}
+
+// FuzzSplit puts lines of any bytes before good ones. Each is in a part or counted by reason, the parts read back, and a
+// second Split knows the first.
+func FuzzSplit(f *testing.F) {
+	good := records(f, 0, 40) // enough for train and test both
+	tok := smallTokenizer(f)
+	dir := memoryDir(f)
+	f.Add([]byte(strings.Join(records(f, 40, 43), "\n")), true)
+	f.Add([]byte("\xef\xbb\xbf"+good[0]+"\r\n\r\n"+good[0]+"\n{}"), false)
+	f.Add([]byte(`{"instruction":"<|end|>","input":"","output":"o","four_class_label":"DENY"}`), true)
+	f.Add([]byte(jsonLine(f, Record{Instruction: "i", Output: strings.Repeat("long ", 600), FourClassLabel: "ALLOW"})), true)
+	f.Add([]byte("{\n\xff\n[]\n\"\n"), true)
+	f.Fuzz(func(t *testing.T, data []byte, quad bool) {
+		text := string(data) + "\n" + strings.Join(good, "\n") + "\n"
+		o := SplitOptions{InputPath: filepath.Join(dir, "in.jsonl"), OutputDir: filepath.Join(dir, "out"), Tokenizer: tok, MaxSeqLength: 512,
+			QuadrupleThinking: quad, MaxBadFraction: 1, Seed: 42}
+		if err := os.RemoveAll(o.OutputDir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(o.InputPath, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var m *Manifest
+		var err error
+		// The good lines' rendering and three parts' buffers are in the fixed amount.
+		fuzzguard.Call(t, len(data), fuzzguard.Bound{PerByte: 1024, Fixed: 32 << 20}, func() { m, err = Split(context.Background(), o) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		samples := int64(0)
+		for i, name := range partNames {
+			samples += checkPart(t, filepath.Join(o.OutputDir, splitsName, name+".arrow"), m.part(i), m.Lines)
+		}
+		if lines := int64(strings.Count(text, "\n")); m.Lines != lines || samples+m.Bad+m.TooLong != lines || samples < int64(len(good)) {
+			t.Fatalf("%d lines: %d read, %d samples, %d bad, %d too long", lines, m.Lines, samples, m.Bad, m.TooLong)
+		}
+		again, err := Split(context.Background(), o)
+		if err != nil || !again.Reused || again.Train.SHA256 != m.Train.SHA256 {
+			t.Fatalf("the same split again: %+v, %v", again, err)
+		}
+	})
+}
+
+// checkPart wants of a part's file what the manifest says of it, and lines in order.
+func checkPart(t *testing.T, path string, want *PartInfo, lines int64) int64 {
+	t.Helper()
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tokens, last := int64(0), int64(0)
+	for i := range s.Len() {
+		sample := s.At(i)
+		tokens += int64(len(sample.InputIDs))
+		digest, err := hex.DecodeString(sample.Digest)
+		if sample.SourceLine <= last || sample.SourceLine > lines || !isLabel(sample.Label) || err != nil || len(digest) != 32 {
+			t.Fatalf("sample %d: %+v", i, sample)
+		}
+		last = sample.SourceLine
+	}
+	if int64(s.Len()) != want.Samples || tokens != want.Tokens {
+		t.Fatalf("%s: %d samples of %d tokens, the manifest says %d of %d", path, s.Len(), tokens, want.Samples, want.Tokens)
+	}
+	return want.Samples
+}
+
+// arrowBound: a batch's views for 24 bytes of footer, a table for 4 of a vector, and the texts copied once.
+var arrowBound = fuzzguard.Bound{PerByte: 128, Fixed: 1 << 18}
+
+// FuzzArrow: whatever the file, Open answers, and of what it accepts every sample can be read. Its tensors and texts
+// are no more than the file has bytes: no batch lies in another.
+func FuzzArrow(f *testing.F) {
+	for _, rows := range []int{0, 3, 20} {
+		data, err := os.ReadFile(writePart(f, rows, 8))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	dir := memoryDir(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(dir, "fuzz.arrow")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fuzzguard.Call(t, len(data), arrowBound, func() {
+			s, err := Open(path)
+			if err != nil {
+				if strings.Contains(err.Error(), "\n") {
+					t.Errorf("error of several lines: %q", err)
+				}
+				return
+			}
+			defer s.Close()
+			if err := fitsIn(s, len(data)); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+// fitsIn reads every sample.
+func fitsIn(s *Samples, size int) error {
+	var sum int32
+	read := 0
+	for key, value := range s.Metadata() {
+		read += len(key) + len(value)
+	}
+	for i := range s.Len() {
+		sample := s.At(i)
+		if len(sample.InputIDs) != len(sample.Labels) {
+			return fmt.Errorf("sample %d has %d ids, %d labels", i, len(sample.InputIDs), len(sample.Labels))
+		}
+		for j := range sample.InputIDs {
+			sum += sample.InputIDs[j] + sample.Labels[j]
+		}
+		// Columns may share bytes, so each counts by itself.
+		read += max(4*len(sample.InputIDs), len(sample.Label), len(sample.Domain), len(sample.Digest))
+	}
+	sinkhole = sum
+	if read > size {
+		return fmt.Errorf("%d samples hold more than %d bytes of a file of %d", s.Len(), read, size)
+	}
+	return nil
+}
