@@ -288,13 +288,9 @@ func (s *stack) until(what string, done func() bool) {
 	}
 }
 
-func (s *stack) answers(port string) bool {
-	connection, err := net.DialTimeout("tcp", "127.0.0.1:"+s.ports[port], time.Second)
-	if err != nil {
-		return false
-	}
-	_ = connection.Close()
-	return true
+// databaseAnswers is the health check of the compose file: an open port is not enough.
+func (s *stack) databaseAnswers() bool {
+	return exec.Command(filepath.Join(s.postgres, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", s.ports["postgres"]).Run() == nil
 }
 
 // connect is a client of the namespace that the job makes.

@@ -32,7 +32,7 @@ func TestSurvivesTheLossOfAll(t *testing.T) {
 	}
 	s.makeDatabase()
 	s.start("postgres")
-	s.until("PostgreSQL answers", func() bool { return s.answers("postgres") })
+	s.until("PostgreSQL answers", s.databaseAnswers)
 	s.writeServerConfig()
 	s.job("schema", s.serverEnvironment("schema"))
 	s.start("temporal")
