@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ import (
 // are done or the workflow cancels it, and reports as a real one does.
 type stage struct {
 	server  client.Client
+	decider worker.Worker // takes the workflows, and their claims
 	step    atomic.Int32
 	failing atomic.Bool // the next epoch reports a full disk
 	hold    atomic.Bool // no step is taken
@@ -49,7 +51,7 @@ func (s *stage) claim(ctx context.Context, in contract.ClaimInput) (contract.Cla
 	c.Training.NumTrainEpochs = 2
 	c.Checkpoint.HeartbeatTimeoutSeconds = 5
 	id := activity.GetInfo(ctx).WorkflowExecution.ID
-	return contract.Claimed{Run: contract.Run{WorkflowID: id, CheckpointID: id, Host: "stage", OutputDir: "/runs/" + id, BaseName: "base", InputPath: "/data/records.jsonl", Config: c}}, nil
+	return contract.Claimed{Run: contract.Run{WorkflowID: id, CheckpointID: id, Host: "stage", OutputDir: "/runs/" + id, BaseName: "base", InputPath: "/data/records.jsonl", Config: c}, SearchAttribute: true}, nil
 }
 
 func (s *stage) train(ctx context.Context, in contract.TrainInput) (contract.TrainResult, error) {
@@ -101,17 +103,27 @@ func (s *stage) register(w worker.Worker) {
 // serve plays all queues; its end is registered with t.
 func (s *stage) serve(t *testing.T) {
 	t.Helper()
-	for _, queue := range []string{contract.TaskQueue, contract.HostQueue("stage"), contract.DeviceQueue("stage")} {
-		w := worker.New(s.server, queue, worker.Options{})
+	for _, queue := range []string{contract.HostQueue("stage"), contract.DeviceQueue("stage")} {
+		w := worker.New(s.server, queue, worker.Options{DisableWorkflowWorker: true})
 		s.register(w)
-		for _, f := range []any{Retrain, Evaluate, Compare} {
-			w.RegisterWorkflow(f)
-		}
 		if err := w.Start(); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(w.Stop)
 	}
+	if err := s.decide(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.decider.Stop() })
+}
+
+func (s *stage) decide() error {
+	s.decider = worker.New(s.server, contract.TaskQueue, worker.Options{})
+	s.register(s.decider)
+	for _, f := range []any{Retrain, Evaluate, Compare} {
+		s.decider.RegisterWorkflow(f)
+	}
+	return s.decider.Start()
 }
 
 // devServer starts the development server that make build builds.
@@ -124,7 +136,11 @@ func devServer(t *testing.T) *testsuite.DevServer {
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("%v: make build makes it", err)
 	}
-	server, err := testsuite.StartDevServer(context.Background(), testsuite.DevServerOptions{ExistingPath: path, LogLevel: "error",
+	var attributes []string
+	for _, name := range contract.SearchAttributes() {
+		attributes = append(attributes, "--search-attribute", name+"=Keyword")
+	}
+	server, err := testsuite.StartDevServer(context.Background(), testsuite.DevServerOptions{ExistingPath: path, LogLevel: "error", ExtraArgs: attributes,
 		ClientOptions: &client.Options{Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}})
 	if err != nil {
 		t.Fatal(err)
@@ -170,17 +186,63 @@ var scenarios = map[string]func(s *stage, run client.WorkflowRun) error{
 	"long": func(s *stage, run client.WorkflowRun) error {
 		s.hold.Store(true)
 		defer s.hold.Store(false)
-		for i := range longHistory {
-			p := contract.Progress{Phase: contract.PhaseTrain, Detail: fmt.Sprint("signal ", i), Epoch: 1, Epochs: 2, Step: 1, Steps: 2 * stepsPlayed}
-			if err := s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.SignalProgress, p); err != nil {
+		return s.lengthen(run)
+	},
+	"long_and_paused_in_the_last_instant": inTheLastInstant(
+		func(s *stage, run client.WorkflowRun) error {
+			return s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.VerbPause, nil)
+		},
+		func(s *stage, run client.WorkflowRun) error {
+			if err := s.await(run, func(p contract.Progress) bool { return p.Paused }); err != nil {
 				return err
 			}
-		}
-		return nil
-	},
+			_, err := s.update(run, contract.VerbResume)
+			return err
+		}),
+	"long_and_stopped_in_the_last_instant": inTheLastInstant(
+		func(s *stage, run client.WorkflowRun) error {
+			return s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.VerbStop, nil)
+		},
+		func(*stage, client.WorkflowRun) error { return nil }),
 	"cancelled": func(s *stage, run client.WorkflowRun) error {
 		return s.server.CancelWorkflow(context.Background(), run.GetID(), "")
 	},
+}
+
+// lengthen makes a run's history long.
+func (s *stage) lengthen(run client.WorkflowRun) error {
+	for i := range longHistory {
+		p := contract.Progress{Phase: contract.PhaseTrain, Detail: fmt.Sprint("signal ", i), Epoch: 1, Epochs: 2, Step: 1, Steps: 2 * stepsPlayed}
+		if err := s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.SignalProgress, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inTheLastInstant asks something of a long run between the end of its epoch and the
+// workflow's next look: one workflow task brings both.
+func inTheLastInstant(ask, then func(*stage, client.WorkflowRun) error) func(*stage, client.WorkflowRun) error {
+	return func(s *stage, run client.WorkflowRun) error {
+		s.hold.Store(true)
+		defer s.hold.Store(false)
+		s.decider.Stop()
+		if err := errors.Join(s.lengthen(run), ask(s, run)); err != nil {
+			return err
+		}
+		s.hold.Store(false)
+		for training := true; training; time.Sleep(20 * time.Millisecond) {
+			d, err := s.server.DescribeWorkflowExecution(context.Background(), run.GetID(), "")
+			if err != nil {
+				return err
+			}
+			training = len(d.GetPendingActivities()) > 0
+		}
+		if err := s.decide(); err != nil {
+			return err
+		}
+		return then(s, run)
+	}
 }
 
 func (s *stage) update(run client.WorkflowRun, verb string) (answer string, err error) {
@@ -211,16 +273,18 @@ func (s *stage) await(run client.WorkflowRun, holds func(contract.Progress) bool
 	return fmt.Errorf("still at %+v", p)
 }
 
-// play lives one scenario through and returns its history.
-func (s *stage) play(name string, t *testing.T) *history.History {
+// play lives one scenario through and returns the history of each execution.
+func (s *stage) play(name string, t *testing.T) (executions []*history.History) {
 	t.Helper()
 	s.step.Store(0)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	run, err := s.server.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: name, TaskQueue: contract.TaskQueue}, "Retrain", json.RawMessage(`{"config":"c.yaml"}`))
+	run, err := s.server.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: name, TaskQueue: contract.TaskQueue},
+		"Retrain", json.RawMessage(`{"config":"c.yaml"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
+	id := run.GetRunID()
 	if err := s.await(run, func(p contract.Progress) bool { return p.Phase == contract.PhaseTrain && p.Step > 0 }); err != nil {
 		t.Fatal(err)
 	}
@@ -231,13 +295,35 @@ func (s *stage) play(name string, t *testing.T) *history.History {
 	err = run.Get(ctx, &result)
 	var cancelled *temporal.CanceledError
 	if name == "cancelled" && errors.As(err, &cancelled) {
-		err = nil
+		return []*history.History{s.history(t, name, id)}
 	}
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	var h history.History
-	events := s.server.GetWorkflowHistory(ctx, name, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	if stopped := strings.Contains(name, "stopped"); result.Stopped != stopped || !stopped && result.Steps != 2*stepsPlayed {
+		t.Errorf("%+v", result)
+	}
+	d, err := s.server.DescribeWorkflow(ctx, name, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for attribute, want := range map[string]string{contract.AttrBaseModel: "base", contract.AttrDataset: "d", contract.AttrPhase: contract.PhaseDone, contract.AttrVerdict: "promote"} {
+		if got, _ := d.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(attribute)); got != want {
+			t.Errorf("search attribute %s is %q at the end, want %q", attribute, got, want)
+		}
+	}
+	for id != "" {
+		h := s.history(t, name, id)
+		executions = append(executions, h)
+		id = h.Events[len(h.Events)-1].GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
+	}
+	return executions
+}
+
+func (s *stage) history(t *testing.T, id, run string) *history.History {
+	t.Helper()
+	h := &history.History{}
+	events := s.server.GetWorkflowHistory(context.Background(), id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		e, err := events.Next()
 		if err != nil {
@@ -245,7 +331,7 @@ func (s *stage) play(name string, t *testing.T) *history.History {
 		}
 		h.Events = append(h.Events, e)
 	}
-	return &h
+	return h
 }
 
 // Every scenario on a real server. With SO8T_CAPTURE=1 (make histories) their histories are
@@ -255,26 +341,40 @@ func TestScenariosOnAServer(t *testing.T) {
 	s.serve(t)
 	for name := range scenarios {
 		t.Run(name, func(t *testing.T) {
-			h := s.play(name, t)
-			t.Logf("%d events", len(h.Events))
-			if os.Getenv("SO8T_CAPTURE") == "" {
-				return
+			executions := s.play(name, t)
+			want := 1
+			if strings.HasPrefix(name, "long") && !strings.Contains(name, "stopped") {
+				want = 2
 			}
-			text, err := protojson.Marshal(h)
-			if err != nil {
-				t.Fatal(err)
+			if len(executions) != want {
+				t.Errorf("%d executions, want %d", len(executions), want)
 			}
-			f, err := os.Create(filepath.Join("testdata", "replay_"+time.Now().UTC().Format("20060102")+"_"+name+".json.gz"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			zip := gzip.NewWriter(f)
-			if _, err := zip.Write(text); err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(zip.Close(), f.Close()); err != nil {
-				t.Fatal(err)
+			for i, h := range executions {
+				t.Logf("%d events", len(h.Events))
+				if os.Getenv("SO8T_CAPTURE") != "" {
+					file := fmt.Sprintf("replay_%s_%s", time.Now().UTC().Format("20060102"), name)
+					if len(executions) > 1 {
+						file += fmt.Sprintf("_%d", i+1)
+					}
+					if err := keep(h, filepath.Join("testdata", file+".json.gz")); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
 		})
 	}
+}
+
+func keep(h *history.History, path string) error {
+	text, err := protojson.Marshal(h)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	zip := gzip.NewWriter(f)
+	_, err = zip.Write(text)
+	return errors.Join(err, zip.Close(), f.Close())
 }

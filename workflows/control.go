@@ -153,7 +153,9 @@ func (r *run) doCheckpoint(ctx workflow.Context) (string, error) {
 	}))
 	defer cancel()
 	answer := workflow.ExecuteActivity(asking, contract.SaveNow, contract.SaveNowInput{WorkflowID: r.claimed.Run.WorkflowID})
-	err := workflow.Await(ctx, func() bool { return answer.IsReady() || r.paused || r.progress.Phase != contract.PhaseTrain || r.renewing || r.ended != nil })
+	err := workflow.Await(ctx, func() bool {
+		return answer.IsReady() || r.paused || r.progress.Phase != contract.PhaseTrain || r.renewing || r.ended != nil
+	})
 	if err != nil {
 		return "", err
 	}

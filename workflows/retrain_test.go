@@ -74,9 +74,9 @@ func epochResult(in contract.TrainInput, done bool) contract.TrainResult {
 		Phase: contract.PhaseTrain, Epoch: in.Epoch, Epochs: 2, Step: 5 * in.Epoch, Steps: 10, Loss: 1.5, TokensPerSec: 900}}
 }
 
-func (b *bench) run(input string) (*contract.Result, error) {
+func (b *bench) run(input string, further ...any) (*contract.Result, error) {
 	b.RegisterWorkflow(Retrain)
-	b.ExecuteWorkflow("Retrain", json.RawMessage(input)) // by name: whoever starts a run knows of one argument
+	b.ExecuteWorkflow("Retrain", append([]any{json.RawMessage(input)}, further...)...) // by name: whoever starts a run knows of one argument
 	if !b.IsWorkflowCompleted() {
 		b.t.Fatal("the workflow has not completed")
 	}
