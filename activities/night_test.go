@@ -194,10 +194,13 @@ func TestOldNightsGo(t *testing.T) {
 		last = n.run(fmt.Sprint("w", day), at(day), day == 22 || day == 24) // two of them failed
 	}
 	n.write(filepath.Join(n.root, ".2026-11-01T0200.removed", "checkpoints", "x")) // by a process that was killed
+	if err := os.CopyFS(filepath.Join(n.root, "2026-11-25T0200-2"), os.DirFS(last.run.OutputDir)); err != nil { // a person's copy counts for nothing
+		t.Fatal(err)
+	}
 	if removed := n.prune(last); !slices.Equal(removed, []string{"2026-11-22T0200", "2026-11-21T0200"}) {
 		t.Errorf("removed %v", removed)
 	}
-	n.want("2026-11-23T0200", "2026-11-24T0200", "2026-11-25T0200") // two models, and the failure between them
+	n.want("2026-11-23T0200", "2026-11-24T0200", "2026-11-25T0200", "2026-11-25T0200-2") // two models, and the failure between them
 	if removed := n.prune(last); len(removed) > 0 {
 		t.Errorf("then %v", removed)
 	}
