@@ -156,16 +156,48 @@ func TestOrdersReachTheTrainingEpoch(t *testing.T) {
 
 func TestReportForgetsStepsDoneAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), reportName)
-	r := openReport(path, 0)
+	r := openReport(path, 0, 10)
 	r.Points = []reportPoint{{Step: 10, TokensPerSecond: 100}, {Step: 20, TokensPerSecond: 300}, {Step: 30, TokensPerSecond: 900}}
 	if err := r.write(); err != nil {
 		t.Fatal(err)
 	}
-	r = openReport(path, 20)
+	r = openReport(path, 20, 10)
 	if err := r.write(); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.Points) != 2 || r.Summary.Steps != 20 || r.Summary.MeanTokensPerSecond != 200 {
 		t.Errorf("%+v", r.Summary)
+	}
+}
+
+// The report of a long run is bounded, its points are spread evenly, and its peaks are those
+// of the dropped points too.
+func TestReportOfALongRunIsThinned(t *testing.T) {
+	path := filepath.Join(t.TempDir(), reportName)
+	r := openReport(path, 0, 5)
+	for step := 1; step <= 40*maxReportPoints; step++ {
+		if step == 1 || step%5 == 0 {
+			p := reportPoint{Step: step, PeakRSSBytes: 1}
+			if step == 15 {
+				p.PeakRSSBytes = 7
+			}
+			r.Points = append(r.Points, p)
+			r.thin()
+		}
+		if step%1000 == 0 {
+			if err := r.write(); err != nil {
+				t.Fatal(err)
+			}
+			r = openReport(path, step, 5)
+		}
+	}
+	n := len(r.Points)
+	if n > maxReportPoints+2 || n < maxReportPoints/2 || r.Points[0].Step != 1 || r.Summary.PeakRSSBytes != 7 {
+		t.Errorf("%d points, %+v", n, r.Summary)
+	}
+	for i := 3; i < n; i++ {
+		if r.Points[i].Step-r.Points[i-1].Step != r.Points[3].Step-r.Points[2].Step {
+			t.Fatalf("points at steps %d and %d", r.Points[i-1].Step, r.Points[i].Step)
+		}
 	}
 }

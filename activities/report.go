@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,9 +17,11 @@ import (
 const reportName = "performance_report.json"
 
 // report is performance_report.json: speed and memory over time, and a summary. It is
-// carried on over restarts; points of steps that are done again are replaced.
+// carried on over restarts; points of steps that are done again are replaced. Of a long run
+// it keeps about a thousand points, evenly.
 type report struct {
-	path string
+	path  string
+	every int // training.logging_steps: steps between two points
 
 	Summary reportSummary `json:"summary"`
 	Points  []reportPoint `json:"points"`
@@ -31,6 +35,7 @@ type reportPoint struct {
 	RSSBytes         int64     `json:"rss_bytes"`
 	PeakRSSBytes     int64     `json:"peak_rss_bytes"`
 	DeviceBytes      int64     `json:"device_peak_bytes"` // the most that the native library held
+	Goroutines       int       `json:"goroutines"`        // of the worker's process
 }
 
 type reportSummary struct {
@@ -41,14 +46,16 @@ type reportSummary struct {
 	PeakDeviceBytes     int64   `json:"peak_device_bytes"`
 }
 
+const maxReportPoints = 1000
+
 // openReport reads what earlier attempts measured up to a step. A damaged report is begun
 // anew: it decides nothing.
-func openReport(path string, step int) *report {
+func openReport(path string, step, every int) *report {
 	r := &report{}
 	if err := disk.ReadJSON(path, r); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r = &report{}
 	}
-	r.path = path
+	r.path, r.every = path, every
 	kept := r.Points[:0]
 	for _, p := range r.Points {
 		if p.Step <= step {
@@ -67,12 +74,21 @@ func (r *report) add(m *engine.Model, step engine.StepResult, pace *pace) error 
 	rss, peak := residentBytes()
 	r.Points = append(r.Points, reportPoint{At: time.Now().UTC(), Step: step.Position.Step,
 		TokensPerSecond: pace.tokensPerSecond(), SamplesPerSecond: pace.samplesPerSecond(),
-		RSSBytes: rss, PeakRSSBytes: peak, DeviceBytes: int64(info.PeakBytes)})
+		RSSBytes: rss, PeakRSSBytes: peak, DeviceBytes: int64(info.PeakBytes), Goroutines: runtime.NumGoroutine()})
+	r.thin()
 	return nil
 }
 
+// thin drops points of a long run: the file is written with every checkpoint.
+func (r *report) thin() {
+	n := r.Points[len(r.Points)-1].Step / r.every
+	r.Points = slices.DeleteFunc(r.Points, func(p reportPoint) bool {
+		return p.Step >= r.every && !engine.Kept(p.Step/r.every, n, maxReportPoints)
+	})
+}
+
 func (r *report) write() error {
-	s := reportSummary{}
+	s := reportSummary{PeakRSSBytes: r.Summary.PeakRSSBytes, PeakDeviceBytes: r.Summary.PeakDeviceBytes} // of dropped points, too
 	for _, p := range r.Points {
 		s.Steps = max(s.Steps, p.Step)
 		s.MeanTokensPerSecond += p.TokensPerSecond / float64(len(r.Points))

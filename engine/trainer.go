@@ -49,7 +49,7 @@ type EvalPoint struct {
 
 // Curve is a run's metrics so far; it travels in every checkpoint.
 type Curve struct {
-	Train []Point     `json:"train"`
+	Train []Point     `json:"train"` // of a long run not every step (Kept)
 	Eval  []EvalPoint `json:"eval,omitempty"`
 }
 
@@ -231,7 +231,7 @@ func (t *Trainer) step(ctx context.Context) (StepResult, error) {
 	}
 	t.advance()
 	r.Position, r.Duration = t.position, time.Since(start)
-	t.curve.Train = append(t.curve.Train, Point{Step: next, Epoch: float64(next) / float64(t.StepsPerEpoch()), Loss: r.Loss, GradNorm: r.GradNorm, LearningRate: r.LearningRate})
+	t.curve.add(Point{Step: next, Epoch: float64(next) / float64(t.StepsPerEpoch()), Loss: r.Loss, GradNorm: r.GradNorm, LearningRate: r.LearningRate})
 	return r, nil
 }
 
