@@ -20,10 +20,16 @@ type addedTokens struct {
 }
 
 func (a *addedTokens) add(token addedToken) {
-	list := append(a.byFirst[token.content[0]], token)
-	sort.SliceStable(list, func(i, j int) bool { return len(list[i].content) > len(list[j].content) })
-	a.byFirst[token.content[0]] = list
+	first := token.content[0]
+	a.byFirst[first] = append(a.byFirst[first], token)
 	a.any = true
+}
+
+// sort brings them into order, once all are there.
+func (a *addedTokens) sort() {
+	for _, list := range a.byFirst {
+		sort.SliceStable(list, func(i, j int) bool { return len(list[i].content) > len(list[j].content) })
+	}
 }
 
 // next is the first match at or after from; ok is false where there is none.

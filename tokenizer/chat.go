@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/nikolalohinski/gonja/v2/builtins"
@@ -31,6 +32,9 @@ func (c *chat) parse(source, text string, special map[string]string) (err error)
 	if text == "" {
 		return nil
 	}
+	if err := checkSize(text); err != nil {
+		return fmt.Errorf("%s: %w", source, err)
+	}
 	defer recovered(source, &err)
 	const name = "/chat_template"
 	options := config.New()
@@ -43,7 +47,7 @@ func (c *chat) parse(source, text string, special map[string]string) (err error)
 		Context:           exec.EmptyContext().Update(builtins.GlobalFunctions),
 		Filters:           builtins.Filters,
 		Tests:             builtins.Tests,
-		ControlStructures: builtins.ControlStructures,
+		ControlStructures: statements(),
 		Methods:           builtins.Methods,
 	}
 	if c.template, err = exec.NewTemplate(name, options, loader, environment); err != nil {
@@ -67,13 +71,16 @@ func (t *Tokenizer) ApplyChatTemplate(messages []Message, addGenerationPrompt bo
 		return "", ErrNoTemplate
 	}
 	turns := make([]any, len(messages))
+	size := 0
 	for i, m := range messages {
+		size += len(m.Role) + len(m.Content)
 		turns[i] = map[string]any{"role": m.Role, "content": m.Content}
 	}
 	var raised error
 	variables := map[string]any{
 		"messages":              turns,
 		"add_generation_prompt": addGenerationPrompt,
+		"range":                 rangeFunction(),
 		"raise_exception": func(message string) (string, error) {
 			raised = errors.New(message)
 			return "", raised
@@ -85,12 +92,13 @@ func (t *Tokenizer) ApplyChatTemplate(messages []Message, addGenerationPrompt bo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer recovered(c.source, &err)
-	text, err = c.template.ExecuteToString(exec.NewContext(variables))
+	var b strings.Builder
+	err = c.template.Execute(&limited{&b, 16*size + maxTemplateBytes}, exec.NewContext(variables))
 	if raised != nil {
 		err = raised // without the engine's account of where it was called
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", c.source, err)
 	}
-	return text, nil
+	return b.String(), nil
 }

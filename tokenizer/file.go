@@ -3,12 +3,11 @@ package tokenizer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"sort"
 )
-
-// maxID bounds the tables that are indexed by id: a damaged file must not ask for gigabytes.
-const maxID = 1 << 24
 
 // fileJSON is tokenizer.json. Parts with a type of their own stay raw until that type is known.
 type fileJSON struct {
@@ -60,14 +59,20 @@ func parse(data []byte) (*Tokenizer, error) {
 	if t.normalizer, err = parseNormalizer("normalizer", f.Normalizer); err != nil {
 		return nil, err
 	}
+	if err := checkGrowth("normalizer", t.normalizer); err != nil {
+		return nil, err
+	}
 	if t.decoder, err = parseDecoder(f.Decoder); err != nil {
+		return nil, err
+	}
+	if err := checkGrowth("decoder", []normalizeStep{{old: t.decoder.old, new: t.decoder.new}}); err != nil {
 		return nil, err
 	}
 	m, err := parseModel(f.Model)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.setVocab(m.Vocab); err != nil {
+	if err := t.setVocab(m.Vocab, len(data)); err != nil {
 		return nil, err
 	}
 	if t.bpe, err = newBPE(m, t.ids); err != nil {
@@ -107,17 +112,23 @@ func parseModel(raw json.RawMessage) (*modelJSON, error) {
 	return m, nil
 }
 
-// setVocab fills ids and pieces from the model's vocabulary.
-func (t *Tokenizer) setVocab(vocab map[string]int64) error {
+// setVocab fills ids and pieces from the model's vocabulary. The table of pieces goes up to the largest id: one beyond
+// the bytes of the file, each entry of which takes several, is an error and not a reason to take gigabytes.
+func (t *Tokenizer) setVocab(vocab map[string]int64, fileBytes int) error {
 	contents := make([]string, 0, len(vocab))
-	for content := range vocab {
+	size := int64(0)
+	for content, id := range vocab {
 		contents = append(contents, content)
+		if id < int64(fileBytes) {
+			size = max(size, id+1)
+		}
 	}
+	t.pieces = make([]piece, 0, size)
 	sort.Strings(contents) // the same error for the same file
 	t.ids = make(map[string]int32, len(vocab))
 	for _, content := range contents {
 		id := vocab[content]
-		if id < 0 || id >= maxID {
+		if id < 0 || id >= int64(fileBytes) {
 			return fmt.Errorf("model.vocab.%q: id %d is out of range", content, id)
 		}
 		if other, taken := t.Token(int32(id)); taken {
@@ -178,6 +189,8 @@ func (t *Tokenizer) addTokens(tokens []addedJSON, vocabLen int) error {
 		t.pieces[want].special = a.Special && token.content == a.Content
 		t.addedNorm.add(token)
 	}
+	t.added.sort()
+	t.addedNorm.sort()
 	return nil
 }
 
@@ -188,8 +201,8 @@ func strict(data []byte, into any) error {
 	if err := d.Decode(into); err != nil {
 		return err
 	}
-	if d.More() {
-		return fmt.Errorf("text after the end of the JSON value")
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("text after the end of the JSON value")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,6 +74,13 @@ func TestLoadRefuses(t *testing.T) {
 		{"empty vocab", func(o object) { model(o)["vocab"] = object{} }, "model.vocab: missing or empty"},
 		{"negative id", func(o object) { model(o)["vocab"].(object)["a"] = -1 }, `model.vocab."a": id -1`},
 		{"huge id", func(o object) { model(o)["vocab"].(object)["a"] = 1 << 40 }, `model.vocab."a": id 1099511627776`},
+		{"id beyond the file", func(o object) { model(o)["vocab"].(object)["a"] = 1 << 23 }, `model.vocab."a": id 8388608 is out of range`},
+		{"endless normalizer", func(o object) {
+			o["normalizer"] = object{"type": "Sequence", "normalizers": slices.Repeat([]any{object{"type": "Replace", "pattern": object{"String": "a"}, "content": "aa"}}, 5)}
+		}, "normalizer: steps that make a text more than 16 times longer"},
+		{"long decoder", func(o object) {
+			first(o["decoder"].(object), "decoders")["content"] = strings.Repeat("a", 99)
+		}, "decoder: steps that make"},
 		{"id twice", func(o object) { model(o)["vocab"].(object)["a"] = 4 }, "id 4 is already that of"},
 		{"merge of three", func(o object) { model(o)["merges"] = []any{"a b c"} }, "model.merges[0]"},
 		{"merge outside", func(o object) { model(o)["merges"] = []any{"a 漢"} }, `model.merges[0]: "漢" is not in model.vocab`},
@@ -122,27 +130,4 @@ func TestLoadRefusesConfig(t *testing.T) {
 	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "tokenizer.json") {
 		t.Errorf("empty folder: error %v", err)
 	}
-}
-
-// FuzzParse: a damaged tokenizer.json is an error, and what loads can encode and decode.
-func FuzzParse(f *testing.F) {
-	tiny := `{"normalizer":{"type":"Prepend","prepend":"▁"},"decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},` +
-		`{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},"added_tokens":[{"id":0,"content":"<u>"},{"id":5,"content":"b c","normalized":true,"lstrip":true}],` +
-		`"model":{"type":"BPE","unk_token":"<u>","vocab":{"<u>":0,"a":1,"b":2,"ab":3,"aba":4},"merges":["a b",["ab","a"]]}}`
-	if _, err := parse([]byte(tiny)); err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte(tiny), "aba b c<u> xx")
-	f.Fuzz(func(t *testing.T, data []byte, text string) {
-		tok, err := parse(data)
-		if err != nil {
-			return
-		}
-		for _, id := range tok.Encode(text) {
-			if _, ok := tok.Token(id); !ok {
-				t.Fatalf("Encode(%q) gave id %d, which is no token", text, id)
-			}
-		}
-		tok.Decode(tok.Encode(text), true)
-	})
 }

@@ -25,6 +25,26 @@ func normalize(steps []normalizeStep, s string) string {
 	return s
 }
 
+// Bounds of what a file may ask for: each step may lengthen the text, and steps multiply.
+const (
+	maxGrowth       = 16 // a text, by all Replace steps together
+	maxPrependBytes = 64 // a segment, by all Prepend steps together
+)
+
+// checkGrowth refuses steps that would make texts many times longer than they are.
+func checkGrowth(key string, steps []normalizeStep) error {
+	growth, prepended := 1, 0
+	for _, step := range steps {
+		if step.old != "" {
+			growth *= max(1, (len(step.new)+len(step.old)-1)/len(step.old))
+		}
+		if prepended += len(step.prepend); growth > maxGrowth || prepended > maxPrependBytes {
+			return fmt.Errorf("%s: steps that make a text more than %d times longer, or put more than %d bytes before it, are not supported", key, maxGrowth, maxPrependBytes)
+		}
+	}
+	return nil
+}
+
 type patternJSON struct {
 	String *string `json:"String"`
 	Regex  *string `json:"Regex"`
