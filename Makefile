@@ -2,6 +2,7 @@
 # make demo    a whole retrain of a small model under Temporal, on this machine
 # make server  bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
 # make test    every test; make vet: go vet, staticcheck, workflowcheck
+# make fuzz    every fuzz target for FUZZTIME=60s
 # make bench   this engine against PyTorch + PEFT; make bench-full: the size of Phi-3.5-mini
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
-.PHONY: build setup worker server demo test vet bench bench-full histories clean
+.PHONY: build setup worker server demo test vet fuzz bench bench-full histories clean
 build: worker bin/temporal $(NATIVE)
 
 # What a fresh Debian or Ubuntu lacks is installed through apt, saying so. The programs and
@@ -68,6 +69,9 @@ vet: bin/staticcheck bin/workflowcheck
 
 test: build server
 	go test ./...
+
+fuzz:
+	tools/fuzz.sh
 
 bench: build
 	bench/run.sh
