@@ -59,12 +59,17 @@ func read(file []byte) (s *Samples, err error) {
 		return nil, err
 	}
 	blocks, count := footer.structs(3, 24)
+	end := int64(0) // of the batch before: one that is listed again and again would make millions of samples of a few
 	for i := range count {
 		block := blocks[24*i:]
 		offset, meta, body := int64At(block, 0), int64(int32(binary.LittleEndian.Uint32(block[8:]))), int64At(block, 16)
 		if offset < 0 || meta < 8 || body < 0 || offset > int64(tail) || meta > int64(tail)-offset || body > int64(tail)-offset-meta {
 			return nil, fmt.Errorf("record batch %d: lies outside the file", i)
 		}
+		if offset < end {
+			return nil, fmt.Errorf("record batch %d: begins at byte %d, the one before ends at %d", i, offset, end)
+		}
+		end = offset + meta + body
 		b, err := readBatch(file[offset:offset+meta], file[offset+meta:offset+meta+body])
 		if err != nil {
 			return nil, fmt.Errorf("record batch %d: %w", i, err)

@@ -15,10 +15,11 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/memory"
 )
 
-// A record batch is closed at either bound; three parts' batches are what a split holds in memory.
+// A record batch is closed at any of these bounds; three parts' batches are what a split holds in memory.
 const (
 	batchRows   = 4096
 	batchTokens = 1 << 19
+	batchBytes  = 16 << 20 // of domain labels, which no token need stand for
 )
 
 // columns is the schema's fields, one row a sample.
@@ -51,6 +52,7 @@ type partWriter struct {
 	writer *ipc.FileWriter
 	rows   *array.RecordBuilder
 	tokens int // in the batch
+	bytes  int // of domain labels in the batch
 }
 
 func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
@@ -104,7 +106,8 @@ func (w *partWriter) add(r *Record, ids, labels []int32) error {
 		}
 	}
 	w.tokens += len(ids)
-	if w.tokens >= batchTokens || w.rows.Field(4).Len() >= batchRows {
+	w.bytes += len(r.DomainLabel)
+	if w.tokens >= batchTokens || w.bytes >= batchBytes || w.rows.Field(4).Len() >= batchRows {
 		return w.flush()
 	}
 	return nil
@@ -117,7 +120,7 @@ func appendList(b array.Builder, values []int32) {
 }
 
 func (w *partWriter) flush() error {
-	w.tokens = 0
+	w.tokens, w.bytes = 0, 0
 	if w.rows.Field(4).Len() == 0 {
 		return nil
 	}

@@ -93,8 +93,13 @@ func readSchema(schema fbTable) (map[string]string, error) {
 		}
 	}
 	metadata := map[string]string{}
+	read := 0
 	for _, entry := range schema.tables(2) {
-		metadata[entry.text(0)] = entry.text(1)
+		key, value := entry.text(0), entry.text(1)
+		metadata[key] = value
+		if read += len(key) + len(value); read > len(schema.Bytes) { // entries that share one long text
+			return nil, fmt.Errorf("%w: its metadata is longer than the footer that holds it", errNotSamples)
+		}
 	}
 	return metadata, nil
 }

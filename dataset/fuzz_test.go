@@ -39,7 +39,7 @@ func FuzzLine(f *testing.F) {
 		var r Record
 		var reason Reason
 		var detail string
-		fuzzguard.Call(t, len(data), fuzzguard.Bound{PerByte: 64, Fixed: 1 << 18}, func() { r, reason, detail = parseLine(data) })
+		fuzzguard.Call(t, len(data), fuzzguard.Bound{PerByte: 32, Fixed: 1 << 14}, func() { r, reason, detail = parseLine(data) })
 		if reason != "" {
 			if !utf8.ValidString(detail) || len(detail) > 300 || strings.Contains(detail, "\n") {
 				t.Fatalf("%s: detail %q", reason, detail)
@@ -87,7 +87,7 @@ func FuzzRecord(f *testing.F) {
 		size := len(r.Instruction) + len(r.Input) + len(r.Output) + len(r.System) + len(r.DomainLabel) + len(r.SafetyLabel)
 		var ids, labels []int32
 		var err error
-		fuzzguard.Call(t, size, fuzzguard.Bound{PerByte: 512, Fixed: 2 << 20}, func() {
+		fuzzguard.Call(t, size, fuzzguard.Bound{PerByte: 512, Fixed: 1 << 18}, func() {
 			if reason, _ = d.check(&r); reason == "" {
 				ids, labels, err = d.sample(&r)
 			}
@@ -184,7 +184,7 @@ func checkPart(t *testing.T, path string, want *PartInfo, lines int64) int64 {
 }
 
 // arrowBound: a batch's views for 24 bytes of footer, a table for 4 of a vector, and the texts copied once.
-var arrowBound = fuzzguard.Bound{PerByte: 128, Fixed: 1 << 18}
+var arrowBound = fuzzguard.Bound{PerByte: 128, Fixed: 1 << 16}
 
 // FuzzArrow: whatever the file, Open answers, and of what it accepts every sample can be read. Its tensors and texts
 // are no more than the file has bytes: no batch lies in another.

@@ -20,8 +20,13 @@ import (
 // writePart writes rows of known values in batches and returns the file.
 func writePart(t testing.TB, rows, flushEvery int) string {
 	t.Helper()
+	return writePartOf(t, Options{Seed: 3}, rows, flushEvery)
+}
+
+func writePartOf(t testing.TB, o Options, rows, flushEvery int) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "part.arrow")
-	w, err := newPartWriter(path, schemaOf(Options{Seed: 3}))
+	w, err := newPartWriter(path, schemaOf(o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +202,33 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
+// A batch that grew with its texts alone would hold all of them in memory, and at 2 GB no longer be an Arrow batch.
+func TestLongDomainLabelsCloseBatches(t *testing.T) {
+	w, err := newPartWriter(filepath.Join(t.TempDir(), "part.arrow"), schemaOf(Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	domain := strings.Repeat("d", 1<<20)
+	for range 40 {
+		if err := w.add(&Record{DomainLabel: domain}, []int32{1}, []int32{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.finish(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(w.file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.batches) < 2 || s.Len() != 40 || s.At(39).Domain != domain {
+		t.Errorf("%d samples in %d batches", s.Len(), len(s.batches))
+	}
+	if err := errors.Join(s.Close(), w.close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // readThrough says whether a file image is accepted, and touches every value if it is.
 func readThrough(data []byte) bool {
 	s, err := read(data)
@@ -215,6 +247,42 @@ func readThrough(data []byte) bool {
 }
 
 var sinkhole int32
+
+// A small file must not stand for a large one: batches and texts that are referred to again and again.
+func TestSharedPartsAreRefused(t *testing.T) {
+	long := Options{TokenizerDigest: strings.Repeat("d", 10_000)}
+	for want, share := range map[string]func(footer fbTable){
+		"record batch 1: begins at byte": func(footer fbTable) {
+			blocks, _ := footer.structs(3, 24)
+			copy(blocks[24:48], blocks[:24])
+		},
+		"longer than the footer": func(footer fbTable) {
+			entries, count := footer.child(1).structs(2, 4)
+			for i, entry := range footer.child(1).tables(2) {
+				if len(entry.text(1)) < len(long.TokenizerDigest) {
+					continue
+				}
+				at := binary.LittleEndian.Uint32(entries[4*i:]) // from its own place on
+				for j := range count {
+					binary.LittleEndian.PutUint32(entries[4*j:], at+uint32(4*i)-uint32(4*j))
+				}
+			}
+		},
+	} {
+		data, err := os.ReadFile(writePartOf(t, long, 20, 8))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !readThrough(data) {
+			t.Fatal("the file is refused before anything is shared")
+		}
+		tail := len(data) - 10
+		share(table(data[tail-int(binary.LittleEndian.Uint32(data[tail:])) : tail]))
+		if _, err := read(data); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
 
 func TestVerifyFindsDamage(t *testing.T) {
 	o := options(t, records(t, 0, 100))
