@@ -15,7 +15,7 @@ import (
 )
 
 // yaml.v3 keeps a node of some 200 bytes for what may be two bytes of text, and every fault of a line is reported.
-var yamlBound = fuzzguard.Bound{PerByte: 2000, Fixed: 1 << 20}
+var yamlBound = fuzzguard.Bound{PerByte: 1000, Fixed: 1 << 18}
 
 func addFiles(f *testing.F) {
 	files, err := filepath.Glob("*.yaml")

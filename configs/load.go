@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 )
@@ -25,7 +26,11 @@ func (e *Error) Error() string {
 	if e.Key == "" {
 		return e.Where + ": " + e.Text
 	}
-	return e.Where + ": " + e.Key + ": " + e.Text
+	key := e.Key
+	if strings.ContainsFunc(key, unicode.IsControl) { // YAML lets a key have several lines; a fault has one
+		key = strconv.Quote(key)
+	}
+	return e.Where + ": " + key + ": " + e.Text
 }
 
 // Load reads the file, applies the overrides of set (dotted key → value) and checks every
