@@ -20,7 +20,7 @@ func FuzzParseInput(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var in RunInput
 		var err error
-		fuzzguard.Call(t, len(raw), fuzzguard.Bound{PerByte: 100, Fixed: 1 << 20}, func() { in, err = ParseInput(raw) })
+		fuzzguard.Call(t, len(raw), fuzzguard.Bound{PerByte: 100, Fixed: 1 << 14}, func() { in, err = ParseInput(raw) })
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
 				t.Fatalf("error of several lines: %q", err)

@@ -162,7 +162,7 @@ func FuzzText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var ids []int32
-		fuzzguard.Call(t, len(text), fuzzguard.Bound{PerByte: 512, Fixed: 1 << 18}, func() { ids = tok.Encode(text) })
+		fuzzguard.Call(t, len(text), fuzzguard.Bound{PerByte: 256, Fixed: 1 << 17}, func() { ids = tok.Encode(text) })
 		var decoded string
 		fuzzguard.Call(t, len(text), fuzzguard.Bound{PerByte: 64, Fixed: 1 << 18}, func() { decoded = tok.Decode(ids, false) })
 		valid := strings.ToValidUTF8(text, "\uFFFD")

@@ -18,7 +18,7 @@ import (
 )
 
 // readBound: each file is read whole, once, and its JSON taken apart.
-var readBound = fuzzguard.Bound{PerByte: 64, Fixed: 1 << 20}
+var readBound = fuzzguard.Bound{PerByte: 64, Fixed: 1 << 16}
 
 // smallState is of few bytes, so that the fuzzer reaches each of them.
 func smallState(step int) *State {

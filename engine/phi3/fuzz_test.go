@@ -36,7 +36,7 @@ func FuzzConfig(f *testing.F) {
 		}
 		var c *Config
 		var err error
-		fuzzguard.Call(t, len(text), fuzzguard.Bound{PerByte: 100, Fixed: 1 << 20}, func() { c, err = parseConfig(text) })
+		fuzzguard.Call(t, len(text), fuzzguard.Bound{PerByte: 64, Fixed: 1 << 14}, func() { c, err = parseConfig(text) })
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
 				t.Fatalf("error of several lines: %q", err)

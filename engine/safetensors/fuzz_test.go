@@ -14,7 +14,7 @@ import (
 )
 
 // The header's JSON tokens, and an entry, a name and an index row for every 60 bytes of it.
-var headerBound = fuzzguard.Bound{PerByte: 64, Fixed: 1 << 20}
+var headerBound = fuzzguard.Bound{PerByte: 64, Fixed: 1 << 16}
 
 // memoryDir is a folder where writing costs no disk, if the machine has one.
 func memoryDir(tb testing.TB) string {
