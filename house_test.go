@@ -11,6 +11,8 @@ import (
 // directly or through others. Imports point one way: what decides never sees what computes.
 var mayImport = map[string][]string{
 	"disk":               {},
+	"crashlab/powerfs":   {},
+	"crashlab":           {"crashlab/powerfs", "contract", "configs", "disk"},
 	"configs":            {},
 	"contract":           {"configs"},
 	"workflows":          {"contract", "configs"},
@@ -34,15 +36,16 @@ var mayImport = map[string][]string{
 
 // outside lists modules that only some packages may reach.
 var outside = map[string][]string{
-	"go.temporal.io/sdk/":             {"workflows", "activities", "worker", "worker/start", "worker/schedule"},
+	"go.temporal.io/sdk/":             {"crashlab", "workflows", "activities", "worker", "worker/start", "worker/schedule"},
 	"github.com/ebitengine/purego":    {"native", "engine", "engine/phi3", "evaluation", "activities", "worker"},
 	"github.com/apache/arrow/go/":     {"dataset", "engine", "engine/phi3", "evaluation", "activities", "worker"},
 	"gonum.org/v1/":                   {"evaluation", "activities", "worker"},
-	"github.com/stretchr/testify":     {"worker", "workflows", "activities", "worker/start", "worker/schedule"}, // through Temporal's SDK
+	"github.com/stretchr/testify":     {"crashlab", "worker", "workflows", "activities", "worker/start", "worker/schedule"}, // through Temporal's SDK
+	"github.com/hanwen/go-fuse/":      {"crashlab/powerfs", "crashlab"}, // for tests only
 	"net/http/pprof":                  {},
 	"github.com/temporalio/cli":       {},
 	"go.temporal.io/sdk/testsuite":    {},
-	"github.com/alecthomas/kong":      {"worker"},
+	"github.com/alecthomas/kong":      {"crashlab", "worker"},
 	"go.temporal.io/sdk/contrib/envc": {"worker"},
 }
 

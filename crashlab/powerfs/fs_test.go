@@ -1,0 +1,403 @@
+package powerfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Some things need a process that does not serve the mount itself, or one that dies.
+func TestMain(m *testing.M) {
+	switch path := os.Getenv("POWERFS_PATH"); os.Getenv("POWERFS_CHILD") {
+	case "mmap": // prints what it sees in the file through memory, then after a line on stdin again
+		file, err := os.Open(path)
+		if err != nil {
+			panic(err)
+		}
+		view, err := unix.Mmap(int(file.Fd()), 0, 5, unix.PROT_READ, unix.MAP_SHARED)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Printf("%s", view)
+		os.Exit(0)
+	case "flock":
+		file, err := os.Open(path)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Print(unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil)
+		os.Exit(0)
+	case "use": // until it is killed
+		for i := 0; ; i++ {
+			_ = put(filepath.Join(path, "f"), make([]byte, 100_000), true)
+			if i == 10 {
+				fmt.Println("busy")
+			}
+		}
+	case "serve": // and use, until it is killed
+		if _, err := Mount(path, 1); err != nil {
+			panic(err)
+		}
+		for range 4 {
+			go func() {
+				for {
+					_, _ = os.Stat(filepath.Join(path, "nothing"))
+				}
+			}()
+		}
+		fmt.Println("busy")
+		select {}
+	}
+	os.Exit(m.Run())
+}
+
+func child(what, path string) *exec.Cmd {
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), "POWERFS_CHILD="+what, "POWERFS_PATH="+path)
+	c.Stderr = os.Stderr
+	return c
+}
+
+func TestOtherProcesses(t *testing.T) {
+	_, dir := mount(t, 1)
+	path := filepath.Join(dir, "f")
+	must(t, put(path, []byte("hello"), false))
+	if seen, err := child("mmap", path).Output(); err != nil || string(seen) != "hello" {
+		t.Errorf("mapped: %q, %v", seen, err)
+	}
+	must(t, put(path, []byte("other"), false))
+	if seen, err := child("mmap", path).Output(); err != nil || string(seen) != "other" {
+		t.Errorf("mapped after a change: %q, %v", seen, err)
+	}
+	file, err := os.Open(path)
+	must(t, err)
+	if got, err := child("flock", path).Output(); err != nil || string(got) != "true" {
+		t.Errorf("free lock: %s, %v", got, err)
+	}
+	must(t, unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB))
+	if got, err := child("flock", path).Output(); err != nil || string(got) != "false" {
+		t.Errorf("held lock: %s, %v", got, err)
+	}
+	must(t, file.Close())
+	if got, err := child("flock", path).Output(); err != nil || string(got) != "true" {
+		t.Errorf("lock of a closed file: %s, %v", got, err)
+	}
+}
+
+func TestUnlinkedOpenFiles(t *testing.T) {
+	f, dir := mount(t, 1)
+	path := filepath.Join(dir, "f")
+	file, err := os.Create(path)
+	must(t, err)
+	must(t, os.Remove(path))
+	_, err = file.WriteAt([]byte("unseen"), 0)
+	must(t, errors.Join(err, file.Sync()))
+	text := make([]byte, 6)
+	if _, err := file.ReadAt(text, 0); err != nil || string(text) != "unseen" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if used := f.Stats().Used; used != blockSize {
+		t.Errorf("%d bytes used", used)
+	}
+	must(t, file.Close())
+	for end := time.Now().Add(time.Minute); f.Stats().Used != 0; time.Sleep(time.Millisecond) { // the kernel tells of the last close later
+		if time.Now().After(end) {
+			t.Fatal("the space of a deleted file is never free")
+		}
+	}
+}
+
+func TestQuota(t *testing.T) {
+	f, dir := mount(t, 1)
+	must(t, os.WriteFile(filepath.Join(dir, "there"), make([]byte, 10_000), 0o644)) // 3 blocks
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		f.Quota(5*blockSize, errno)
+		path := filepath.Join(dir, "f")
+		if err := os.WriteFile(path, make([]byte, 20_000), 0o644); !errors.Is(err, errno) {
+			t.Errorf("%v: %v", errno, err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Size() != 2*blockSize {
+			t.Errorf("what fits: %v, %v", info, err)
+		}
+		if err := os.Truncate(path, 3*blockSize); !errors.Is(err, errno) {
+			t.Errorf("truncate: %v", err)
+		}
+		must(t, os.Truncate(path, blockSize))
+		must(t, os.WriteFile(filepath.Join(dir, "g"), make([]byte, blockSize), 0o644))
+		must(t, errors.Join(os.Remove(filepath.Join(dir, "g")), os.Remove(path)))
+		var s unix.Statfs_t
+		must(t, unix.Statfs(dir, &s))
+		if s.Blocks != 5 {
+			t.Errorf("statfs: %d blocks", s.Blocks)
+		}
+		f.Quota(0, 0)
+		must(t, os.WriteFile(path, make([]byte, 20_000), 0o644))
+		must(t, os.Remove(path))
+	}
+}
+
+func TestFaults(t *testing.T) {
+	f, dir := mount(t, 1)
+	must(t, os.MkdirAll(filepath.Join(dir, "checkpoints", "one"), 0o755))
+	fail := func(r Rule) func() {
+		clear, err := f.Fail(r)
+		must(t, err)
+		return clear
+	}
+	state, other := filepath.Join(dir, "checkpoints", "one", "state"), filepath.Join(dir, "other")
+
+	clear := fail(Rule{Kinds: Fsync, Path: "checkpoints/*/state", Errno: syscall.EIO, From: 2, Once: true})
+	for i, want := range []error{nil, syscall.EIO, nil} {
+		if err := put(state, []byte("x"), true); !errors.Is(err, want) {
+			t.Errorf("fsync %d: %v", i+1, err)
+		}
+		must(t, put(other, nil, true))
+	}
+	clear()
+
+	clear = fail(Rule{Kinds: Rename, Path: "renamed", Errno: syscall.EDQUOT, From: 2})
+	for i, want := range []error{nil, syscall.EDQUOT, syscall.EDQUOT} {
+		if err := os.Rename(other, filepath.Join(dir, "renamed")); !errors.Is(err, want) {
+			t.Errorf("rename %d: %v", i+1, err)
+		}
+		must(t, put(other, nil, true))
+	}
+	clear()
+	must(t, os.Rename(other, filepath.Join(dir, "renamed")))
+
+	clear = fail(Rule{Kinds: Mutating, Errno: syscall.EROFS})
+	file, err := os.Open(state)
+	must(t, err)
+	for what, err := range map[string]error{"create": put(filepath.Join(dir, "new"), nil, false), "mkdir": os.Mkdir(filepath.Join(dir, "d"), 0o755),
+		"chmod": file.Chmod(0o600), "remove": os.Remove(state), "truncate": os.Truncate(state, 0), "symlink": os.Symlink("x", filepath.Join(dir, "s"))} {
+		if !errors.Is(err, syscall.EROFS) {
+			t.Errorf("read-only: %s: %v", what, err)
+		}
+	}
+	clear()
+	must(t, errors.Join(file.Chmod(0o600), file.Close()))
+
+	clear = fail(Rule{Kinds: Read, Path: "state", Errno: syscall.EIO})
+	if _, err := os.ReadFile(state); !errors.Is(err, syscall.EIO) {
+		t.Errorf("read: %v", err)
+	}
+	clear()
+	if text, err := os.ReadFile(state); err != nil || string(text) != "x" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, err := f.Fail(Rule{Path: "["}); err == nil {
+		t.Error("a bad pattern is taken")
+	}
+}
+
+// The same operations give the same results and the same tree here and in a folder of the system.
+func TestLikeAnyFileSystem(t *testing.T) {
+	f, ours := mount(t, 1)
+	theirs := t.TempDir()
+	rng := rand.New(rand.NewPCG(7, 7))
+	names := []string{"a", "b", "c", "d/a", "d/b", "e/a", "d", "e", "e/d", "e/d/a"}
+	succeeded := map[int]int{}
+	for i := range 4000 {
+		name, other := names[rng.IntN(len(names))], names[rng.IntN(len(names))]
+		what, at, size := rng.IntN(14), rng.Int64N(200_000), 1+rng.IntN(100_000)
+		var results [2]string
+		for j, root := range []string{ours, theirs} {
+			result, err := operate(what, filepath.Join(root, name), filepath.Join(root, other), at, bytes.Repeat([]byte{byte(i)}, size))
+			var errno syscall.Errno
+			if errors.As(err, &errno) {
+				result = errno.Error()
+			} else if succeeded[what]++; err != nil {
+				t.Fatal(err)
+			}
+			results[j] = result
+		}
+		if results[0] != results[1] {
+			t.Fatalf("operation %d (%d %s %s): %s here, %s there", i, what, name, other, results[0], results[1])
+		}
+		if i%200 == 199 {
+			if a, b := tree(t, ours), tree(t, theirs); !maps.Equal(a, b) {
+				t.Fatalf("after operation %d:\n%v\n%v", i, a, b)
+			}
+		}
+		if i%1000 == 999 { // and with all of it synced, a cut takes nothing away
+			before := tree(t, ours)
+			must(t, filepath.WalkDir(ours, func(path string, d fs.DirEntry, err error) error {
+				if err != nil || !d.IsDir() && !d.Type().IsRegular() {
+					return err
+				}
+				return syncDir(path)
+			}))
+			cut(t, f)
+			if after := tree(t, ours); !maps.Equal(before, after) {
+				t.Fatalf("after %v:\n%v\n%v", f.LastCut(), before, after)
+			}
+		}
+	}
+	if len(succeeded) != 14 {
+		t.Errorf("some operations never succeeded: %v", succeeded)
+	}
+}
+
+func operate(what int, path, other string, at int64, data []byte) (string, error) {
+	open := func(flags int, use func(*os.File) error) error {
+		file, err := os.OpenFile(path, flags, 0o644)
+		if err != nil {
+			return err
+		}
+		return errors.Join(use(file), file.Close())
+	}
+	switch what {
+	case 0, 1, 2:
+		return "", open(os.O_RDWR|os.O_CREATE, func(file *os.File) error {
+			_, err := file.WriteAt(data, at)
+			return err
+		})
+	case 3:
+		return "", open(os.O_WRONLY|os.O_APPEND|os.O_CREATE, func(file *os.File) error {
+			_, err := file.Write(data)
+			return err
+		})
+	case 4:
+		return "", open(os.O_WRONLY|os.O_CREATE|os.O_EXCL, func(*os.File) error { return nil })
+	case 5:
+		return "", open(os.O_WRONLY|os.O_TRUNC, func(*os.File) error { return nil })
+	case 6:
+		return "", os.Truncate(path, at)
+	case 7, 8:
+		return "", os.Mkdir(path, 0o755)
+	case 9:
+		return "", unix.Unlink(path)
+	case 10:
+		return "", unix.Rmdir(path)
+	case 11:
+		return "", unix.Rename(path, other)
+	case 12:
+		return "", unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
+	default:
+		err := errors.Join(os.Chmod(path, 0o700), os.Chtimes(path, time.Unix(at, 0), time.Unix(at, 5)))
+		if err != nil {
+			return "", err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprint(info.Mode(), info.ModTime().UnixNano()), nil
+	}
+}
+
+func tree(t *testing.T, root string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	must(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		text := ""
+		if d.Type().IsRegular() {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			text = fmt.Sprint(len(data), rand.NewChaCha8([32]byte(append(data, make([]byte, 32)...)[:32])).Uint64(), bytes.Count(data, []byte{0}), sum(data))
+		}
+		all[strings.TrimPrefix(path, root)] = info.Mode().String() + " " + text
+		return nil
+	}))
+	return all
+}
+
+func sum(data []byte) (s uint64) {
+	for i, b := range data {
+		s += uint64(i+1) * uint64(b)
+	}
+	return s
+}
+
+func TestSymlinks(t *testing.T) {
+	f, dir := mount(t, 1)
+	must(t, put(filepath.Join(dir, "f"), []byte("text"), true))
+	must(t, errors.Join(os.Symlink("f", filepath.Join(dir, "l")), syncDir(dir)))
+	cut(t, f)
+	target, err := os.Readlink(filepath.Join(dir, "l"))
+	text, readErr := os.ReadFile(filepath.Join(dir, "l"))
+	if err != nil || readErr != nil || target != "f" || string(text) != "text" {
+		t.Errorf("%q, %v; %q, %v", target, err, text, readErr)
+	}
+	if err := os.Link(filepath.Join(dir, "f"), filepath.Join(dir, "hard")); !errors.Is(err, syscall.EPERM) {
+		t.Errorf("hard link: %v", err)
+	}
+}
+
+func mounted(t *testing.T, dir string) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	must(t, err)
+	return strings.Contains(string(table), " "+dir+" ")
+}
+
+// Whoever has files open, lives on or is killed: nothing of the mount stays.
+func TestNothingStays(t *testing.T) {
+	f, dir := mount(t, 1)
+	_ = f
+	before := runtime.NumGoroutine()
+	at := t.TempDir()
+	g, err := Mount(at, 1)
+	must(t, err)
+	file, err := os.Create(filepath.Join(at, "open"))
+	must(t, err)
+	user := child("use", at)
+	out, err := user.StdoutPipe()
+	must(t, errors.Join(err, user.Start()))
+	_, err = out.Read(make([]byte, 5))
+	must(t, errors.Join(err, user.Process.Kill()))
+	_ = user.Wait()
+	must(t, os.WriteFile(filepath.Join(at, "g"), nil, 0o644)) // still serves
+	must(t, g.Unmount())
+	must(t, g.Unmount()) // again
+	if mounted(t, at) || !mounted(t, dir) {
+		t.Errorf("mounted: %v, %v", mounted(t, at), mounted(t, dir))
+	}
+	if _, err := file.Write([]byte("x")); err == nil {
+		t.Error("written into nothing")
+	}
+	_ = file.Close()
+	for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, there were %d", runtime.NumGoroutine(), before)
+		}
+	}
+
+	server := child("serve", at)
+	out, err = server.StdoutPipe()
+	must(t, errors.Join(err, server.Start()))
+	_, err = out.Read(make([]byte, 5))
+	if !mounted(t, at) {
+		t.Error("the other process serves nothing")
+	}
+	must(t, errors.Join(err, server.Process.Kill()))
+	for end := time.Now().Add(2 * time.Minute); mounted(t, at); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			_ = unix.Unmount(at, unix.MNT_FORCE|unix.MNT_DETACH)
+			t.Fatal("the mount of a killed process stays")
+		}
+	}
+	_ = server.Wait()
+}
