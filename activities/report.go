@@ -81,10 +81,8 @@ func (r *report) add(m *engine.Model, step engine.StepResult, pace *pace) error 
 
 // thin drops points of a long run: the file is written with every checkpoint.
 func (r *report) thin() {
-	n := r.Points[len(r.Points)-1].Step / r.every
-	r.Points = slices.DeleteFunc(r.Points, func(p reportPoint) bool {
-		return p.Step >= r.every && !engine.Kept(p.Step/r.every, n, maxReportPoints)
-	})
+	every := r.every * engine.Every(r.Points[len(r.Points)-1].Step/r.every, maxReportPoints)
+	r.Points = slices.DeleteFunc(r.Points, func(p reportPoint) bool { return p.Step%every != 0 && p.Step != 1 })
 }
 
 func (r *report) write() error {

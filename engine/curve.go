@@ -1,26 +1,25 @@
 package engine
 
-// maxPoints bounds the curve, which is written with every checkpoint: about 300 kB.
-const maxPoints = 2000
+import "slices"
 
-// Kept reports whether a run that has come to step n keeps its point of step i: of more than
-// most steps every second, of more than twice that every fourth, and so on, and the first.
-// It depends on nothing else, so that a run that was killed keeps the same points.
-func Kept(i, n, most int) (keep bool) {
+// maxPoints bounds the curve, which is written with every checkpoint: about 140 kB.
+const maxPoints = 1000
+
+// Every is the distance of the points that are kept of n: 1 as long as there are no more
+// than most, then 2, 4 and so on. It depends on nothing else, so that a run that was killed
+// keeps the same points.
+func Every(n, most int) int {
 	every := 1
 	for n/every > most {
 		every *= 2
 	}
-	return i%every == 0 || i == 1
+	return every
 }
 
-// add appends the newest step's point, which stays at least until the next one.
+// add appends the newest step's point, which stays at least until the next one; the first
+// stays for good.
 func (c *Curve) add(p Point) {
-	kept := c.Train[:0]
-	for _, old := range c.Train {
-		if Kept(old.Step, p.Step, maxPoints) {
-			kept = append(kept, old)
-		}
-	}
-	c.Train = append(kept, p)
+	every := Every(p.Step, maxPoints)
+	c.Train = slices.DeleteFunc(c.Train, func(old Point) bool { return old.Step%every != 0 && old.Step != 1 })
+	c.Train = append(c.Train, p)
 }

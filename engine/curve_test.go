@@ -10,7 +10,7 @@ import (
 // that was restored from any of its checkpoints.
 func TestCurveIsThinned(t *testing.T) {
 	var whole, restored Curve
-	for step := 1; step <= 50000; step++ {
+	for step := 1; step <= 20000; step++ {
 		whole.add(Point{Step: step})
 		restored.add(Point{Step: step})
 		if step%997 == 0 {

@@ -49,7 +49,7 @@ type EvalPoint struct {
 
 // Curve is a run's metrics so far; it travels in every checkpoint.
 type Curve struct {
-	Train []Point     `json:"train"` // of a long run not every step (Kept)
+	Train []Point     `json:"train"` // of a long run not every step (Every)
 	Eval  []EvalPoint `json:"eval,omitempty"`
 }
 

@@ -36,7 +36,8 @@ type house struct {
 
 const root = ".." // of the repository: where make demo runs the worker
 
-func newHouse(t *testing.T) *house {
+// newHouse starts the server, with further arguments where there are any.
+func newHouse(t *testing.T, server ...string) *house {
 	t.Helper()
 	cli, err := filepath.Abs(filepath.Join(root, "bin", "temporal"))
 	if err != nil {
@@ -51,7 +52,7 @@ func newHouse(t *testing.T) *house {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	h.server, err = testsuite.StartDevServer(t.Context(), testsuite.DevServerOptions{ExistingPath: cli, LogLevel: "error",
+	h.server, err = testsuite.StartDevServer(t.Context(), testsuite.DevServerOptions{ExistingPath: cli, LogLevel: "error", ExtraArgs: server,
 		ClientOptions: &client.Options{Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}})
 	if err != nil {
 		t.Fatal(err)
