@@ -3,6 +3,7 @@
 # make server  bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
 # make test    every test; make vet: go vet, staticcheck, workflowcheck
 # make fuzz    every fuzz target for FUZZTIME=60s
+# make soak    one run of SOAK epochs: what grows with the length of a run
 # make bench   this engine against PyTorch + PEFT; make bench-full: the size of Phi-3.5-mini
 
 SHELL := /bin/bash
@@ -11,7 +12,7 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
-.PHONY: build setup worker server demo test vet fuzz bench bench-full histories clean
+.PHONY: build setup worker server demo test vet fuzz soak bench bench-full histories clean
 build: worker bin/temporal $(NATIVE)
 
 # What a fresh Debian or Ubuntu lacks is installed through apt, saying so. The programs and
@@ -72,6 +73,12 @@ test: build server
 
 fuzz:
 	tools/fuzz.sh
+
+# Memory, open files, goroutines, history and files of one run of very many epochs: 200 take
+# two minutes on two cores.
+SOAK ?= 200
+soak: build
+	SO8T_SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run TestSoak ./worker
 
 bench: build
 	bench/run.sh
