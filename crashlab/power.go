@@ -1,5 +1,107 @@
 package main
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
 
-func losePower(ctx context.Context, root, dir string, want *result) error { return nil }
+	"so8t/crashlab/powerfs"
+)
+
+// losePower lets runs lose the power of the disk that they write to, again and again.
+func losePower(ctx context.Context, root, dir string, want *result) error {
+	if err := tryMount(dir); errors.Is(err, powerfs.ErrUnavailable) {
+		fmt.Printf("losses of power: skipped: %v\n", err)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	led := newLedger()
+	began := time.Now()
+	err := inLanes(ctx, cli.Power, func(ctx context.Context, i int, more func() bool) error {
+		name := fmt.Sprintf("power%d", i)
+		if err := powerLane(ctx, name, root, filepath.Join(dir, name), cli.Seed+100+uint64(i), led, want, more); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	led.print(os.Stdout)
+	fmt.Printf("seed %d, %v\n", cli.Seed, time.Since(began).Round(time.Second))
+	return errors.Join(err, led.err())
+}
+
+func tryMount(dir string) error {
+	probe := filepath.Join(dir, "probe")
+	if err := os.MkdirAll(probe, 0o755); err != nil {
+		return err
+	}
+	fs, err := powerfs.Mount(probe, 0)
+	if err != nil {
+		return err
+	}
+	return fs.Unmount()
+}
+
+func powerLane(ctx context.Context, name, root, dir string, seed uint64, led *ledger, want *result, more func() bool) error {
+	mount := filepath.Join(dir, "disk")
+	if err := os.MkdirAll(mount, 0o755); err != nil {
+		return err
+	}
+	fs, err := powerfs.Mount(mount, seed)
+	if err != nil {
+		return err
+	}
+	defer fs.Unmount()
+	l, err := newLane(name, root, dir, filepath.Join(mount, "out"), seed, led)
+	if err != nil {
+		return err
+	}
+	defer l.close() // before the disk goes
+	l.want = want
+	fs.AtCut(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.worker != nil {
+			l.worker.signal(syscall.SIGKILL)
+		}
+	})
+	cut := event{"power", 1, func(l *lane, ctx context.Context) (bool, error) { return true, l.losePower(ctx, fs) }}
+	return l.live(ctx, more, []event{cut})
+}
+
+// losePower ends the power, mostly at one of the operations that make something durable, and brings all back.
+func (l *lane) losePower(ctx context.Context, fs *powerfs.FS) error {
+	kinds := []powerfs.Kind{0, powerfs.Fsync, powerfs.FsyncDir, powerfs.Rename, powerfs.Create, powerfs.Unlink, powerfs.Write}
+	kind := kinds[l.rng.IntN(len(kinds))]
+	down := fs.CutAt(1+l.rng.Int64N(12), kind)
+	if kind == 0 {
+		down = fs.CutAt(1+l.rng.Int64N(200), kind)
+	}
+	select {
+	case <-down:
+	case <-time.After(2 * time.Second): // idle, or all but done
+		fs.Cut()
+	}
+	l.worker.kill()
+	name := "between two operations"
+	if cut := fs.LastCut(); cut.Op != 0 {
+		name = strings.TrimSpace("at " + cut.Op.String())
+	}
+	l.ledger.happened(name)
+	if l.rng.IntN(4) == 0 { // it was the whole machine
+		l.server.kill()
+		if err := l.startServer(ctx); err != nil {
+			return err
+		}
+	}
+	if err := fs.Remount(); err != nil {
+		return err
+	}
+	l.happens(name)
+	return l.startWorker("")
+}

@@ -39,6 +39,7 @@ type FS struct {
 	last     Report
 	faults   []*fault
 	armed    *arming
+	atCut    func()
 	conn     *conn
 }
 
@@ -129,6 +130,14 @@ func (f *FS) CutAt(n int64, which Kind) <-chan struct{} {
 	return f.conn.down
 }
 
+// AtCut has f called at each cut, before any operation answers that power is out: to kill
+// who must not live to see it. It must not use the file system.
+func (f *FS) AtCut(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.atCut = do
+}
+
 // Disarm takes CutAt back.
 func (f *FS) Disarm() {
 	f.mu.Lock()
@@ -196,6 +205,9 @@ func (f *FS) cut(report Report) {
 	f.last = report
 	f.cuts++
 	f.conn.dead = true
+	if f.atCut != nil {
+		f.atCut()
+	}
 	close(f.conn.down)
 }
 

@@ -113,9 +113,15 @@ func TestUnlinkedOpenFiles(t *testing.T) {
 		t.Errorf("%d bytes used", used)
 	}
 	must(t, file.Close())
-	for end := time.Now().Add(time.Minute); f.Stats().Used != 0; time.Sleep(time.Millisecond) { // the kernel tells of the last close later
+	awaitUsed(t, f, 0)
+}
+
+// awaitUsed waits, as the kernel tells of a file's last close some time after it.
+func awaitUsed(t *testing.T, f *FS, bytes int64) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); f.Stats().Used != bytes; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the space of a deleted file is never free")
+			t.Fatalf("%d bytes used, not %d", f.Stats().Used, bytes)
 		}
 	}
 }
@@ -138,6 +144,7 @@ func TestQuota(t *testing.T) {
 		must(t, os.Truncate(path, blockSize))
 		must(t, os.WriteFile(filepath.Join(dir, "g"), make([]byte, blockSize), 0o644))
 		must(t, errors.Join(os.Remove(filepath.Join(dir, "g")), os.Remove(path)))
+		awaitUsed(t, f, 3*blockSize)
 		var s unix.Statfs_t
 		must(t, unix.Statfs(dir, &s))
 		if s.Blocks != 5 {
@@ -146,6 +153,7 @@ func TestQuota(t *testing.T) {
 		f.Quota(0, 0)
 		must(t, os.WriteFile(path, make([]byte, 20_000), 0o644))
 		must(t, os.Remove(path))
+		awaitUsed(t, f, 3*blockSize)
 	}
 }
 
