@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -31,7 +32,7 @@ type sample struct {
 
 const (
 	soakHistory     = 300 // events at which the server suggests a new execution
-	shortEpochs     = 12
+	shortEpochs     = 8
 	shortHistory    = 45
 	eventsOfAnEpoch = 40 // 7, and those of signals, of updates and of the beginning
 	lookEvery       = 50 * time.Millisecond
@@ -42,24 +43,24 @@ const (
 // the table; without that the run is a short one, which says nothing of memory: a worker
 // takes some thirty epochs to reach its size.
 func TestSoak(t *testing.T) {
-	epochs, limit, rows := shortEpochs, shortHistory, 4
+	epochs, limit, rows, stepOf := shortEpochs, shortHistory, 4, 16
 	long := os.Getenv("SO8T_SOAK") != ""
 	if long {
 		var err error
 		if epochs, err = strconv.Atoi(os.Getenv("SO8T_SOAK")); err != nil || epochs < 100 {
 			t.Fatalf("SO8T_SOAK=%s: want a number of epochs, 100 or more", os.Getenv("SO8T_SOAK"))
 		}
-		limit, rows = soakHistory, 10
+		limit, rows, stepOf = soakHistory, 10, 4 // samples: steps enough for curve and report to be full
 	}
 	h := newHouse(t, "--dynamic-config-value", fmt.Sprintf("limit.historyCount.suggestContinueAsNew=%d", limit))
 	h.dataset = h.firstRecords(48)
 	p := h.work()
 	run, out := h.start("soak", map[string]any{
 		"threads": 1, "training.num_train_epochs": epochs, "training.logging_steps": 1, "training.save_steps": 0, "training.eval_steps": 0,
-		"training.per_device_train_batch_size": 1, "training.gradient_accumulation_steps": 4, "training.save_total_limit": 2,
+		"training.per_device_train_batch_size": 1, "training.gradient_accumulation_steps": stepOf, "training.save_total_limit": 2,
 		"evaluation.max_samples": 4, "evaluation.max_new_tokens": 8,
 	})
-	followed, said := p.follow(run.GetID())
+	followed, said := p.follow(t.Context(), run.GetID())
 
 	samples, executions := h.watch(t, run, p, out, epochs)
 	result := h.finish(run, p)
@@ -164,8 +165,8 @@ func (p *process) takes(t *testing.T) (rss, files, threads float64) {
 }
 
 // follow runs worker follow beside.
-func (p *process) follow(id string) (*exec.Cmd, *bytes.Buffer) {
-	command := exec.Command(p.Path, "follow", id)
+func (p *process) follow(ctx context.Context, id string) (*exec.Cmd, *bytes.Buffer) {
+	command := exec.CommandContext(ctx, p.Path, "follow", id)
 	command.Dir, command.Env = root, p.Env
 	said := &bytes.Buffer{}
 	command.Stdout, command.Stderr = said, said
