@@ -106,6 +106,9 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 	if which == "base" {
 		options.LoRA.TargetModules, options.Gates.Enabled = nil, false
 	}
+	if err := j.holdDevice(ctx); err != nil {
+		return nil, err
+	}
 	model, err := engine.Open(ctx, options)
 	if err != nil {
 		return nil, fail(contract.ErrModel, err)

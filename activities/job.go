@@ -24,7 +24,6 @@ type job struct {
 	log   *slog.Logger
 	beat  *beat
 	lease *disk.Lease // nothing is put in place without it
-	file  *os.File
 
 	starts int             // of this work in this place, without progress
 	stops  <-chan struct{} // closed when the worker is to stop

@@ -193,7 +193,7 @@ func TestOldNightsGo(t *testing.T) {
 	for day := 21; day <= 25; day++ {
 		last = n.run(fmt.Sprint("w", day), at(day), day == 22 || day == 24) // two of them failed
 	}
-	n.write(filepath.Join(n.root, ".2026-11-01T0200.removed", "checkpoints", "x")) // by a process that was killed
+	n.write(filepath.Join(n.root, ".2026-11-01T0200.removed", "checkpoints", "x"))                              // by a process that was killed
 	if err := os.CopyFS(filepath.Join(n.root, "2026-11-25T0200-2"), os.DirFS(last.run.OutputDir)); err != nil { // a person's copy counts for nothing
 		t.Fatal(err)
 	}

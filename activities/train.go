@@ -129,6 +129,9 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 		return nil, fail(contract.ErrData, err)
 	}
 	open = append(open, func() { e.val.Close() })
+	if err = e.holdDevice(ctx); err != nil {
+		return nil, err
+	}
 	started := time.Now()
 	e.model, err = engine.Open(ctx, trainingOptions(e.run))
 	if err != nil {

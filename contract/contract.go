@@ -48,10 +48,11 @@ const (
 	ErrEvaluation  = "EvaluationError"
 	ErrDiverged    = "Diverged" // would diverge again: a run is a function of its inputs
 
-	ErrDiskFull   = "DiskFull"
-	ErrDisk       = "DiskError" // it fails, or has become read-only
-	ErrMemory     = "OutOfMemory"
-	ErrNoProgress = "NoProgress"
+	ErrDiskFull    = "DiskFull"
+	ErrDisk        = "DiskError" // it fails, or has become read-only
+	ErrMemory      = "OutOfMemory"
+	ErrDeviceInUse = "DeviceInUse" // another run's process has the GPU
+	ErrNoProgress  = "NoProgress"
 
 	ErrLeaseLost   = "LeaseLost"   // another attempt owns the work: this one may not write
 	ErrShutdown    = "WorkerStops" // benign: the next worker goes on
@@ -65,7 +66,7 @@ func Fatal() []string {
 
 // NeedsPerson lists the error types after which a run waits for resume.
 func NeedsPerson() []string {
-	return []string{ErrDiskFull, ErrDisk, ErrMemory, ErrNoProgress}
+	return []string{ErrDiskFull, ErrDisk, ErrMemory, ErrDeviceInUse, ErrNoProgress}
 }
 
 // Search attributes, all keywords. The worker adds them where the server lets it.

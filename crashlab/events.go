@@ -111,7 +111,7 @@ func (l *lane) terminate(ctx context.Context) (bool, error) {
 	if !l.worker.gone(time.Minute) {
 		return true, fmt.Errorf("told to stop, the worker is still there after a minute: see %s", l.worker.log)
 	}
-	if code := l.worker.exitCode(); code != 0 {
+	if code := l.worker.exitCode(); code != 0 && !l.worker.metItsPoint() {
 		return true, fmt.Errorf("told to stop, the worker ended with %d: see %s", code, l.worker.log)
 	}
 	l.happens("SIGTERM")
@@ -218,7 +218,7 @@ func (l *lane) narrow(ctx context.Context) (bool, error) {
 			return false, nil // it did not get there; what was to be counted is
 		}
 	}
-	if code := l.worker.exitCode(); code != -int(syscall.SIGKILL) {
+	if code := l.worker.exitCode(); !l.worker.metItsPoint() {
 		return true, fmt.Errorf("the worker ended with %d: see %s", code, l.worker.log)
 	}
 	name := "at " + point

@@ -114,13 +114,14 @@ func (l *lane) startServer(ctx context.Context) (err error) {
 
 // startWorker starts another worker, armed with a crash point if one is given.
 func (l *lane) startWorker(point string) (err error) {
-	l.armed = point
+	l.armed = point // it may meet it late, while something else is done to it
 	env := []string{"TEMPORAL_ADDRESS=" + l.address(), "TEMPORAL_NAMESPACE=default", "SO8T_HOST=" + l.name,
 		"SO8T_REPLACE_AFTER=" + replaceAfter.String(), "SO8T_CRASH_AT=" + point, "TMPDIR=" + l.dir}
 	worker, err := launch(l.logName("worker"), env, l.see, filepath.Join(l.root, "bin", "worker"))
 	if err == nil {
 		l.mu.Lock()
 		l.worker, l.seen.back = worker, worker.started
+		worker.armed = point != ""
 		l.mu.Unlock()
 	}
 	return err
@@ -311,6 +312,9 @@ func (l *lane) up(ctx context.Context) error {
 	}
 	return nil
 }
+
+// metItsPoint reports whether a worker that is gone killed itself at its crash point.
+func (p *process) metItsPoint() bool { return p.armed && p.exitCode() == -int(syscall.SIGKILL) }
 
 // exitCode of a worker that ended by itself.
 func (p *process) exitCode() int {

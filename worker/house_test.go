@@ -87,13 +87,16 @@ type process struct {
 	log *os.File
 }
 
-func (h *house) work() *process {
+func (h *house) work() *process { return h.workAs("e2e-" + fmt.Sprint(os.Getpid())) }
+
+// workAs starts a worker that goes by a host's name.
+func (h *house) workAs(host string) *process {
 	h.t.Helper()
 	file, err := os.CreateTemp(h.t.TempDir(), "worker-*.log")
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(h.binary, "serve", "--host", "e2e-"+fmt.Sprint(os.Getpid())), log: file}
+	p := &process{Cmd: exec.Command(h.binary, "serve", "--host", host), log: file}
 	p.Dir = root
 	p.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+h.server.FrontendHostPort(), "TEMPORAL_NAMESPACE=default")
 	p.Stderr = file
@@ -170,6 +173,18 @@ func (h *house) untilStep(out string, step int) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	h.t.Fatalf("no checkpoint of step %d in %s", step, out)
+}
+
+// untilLogged waits for a line of a worker's log.
+func (h *house) untilLogged(p *process, text string) {
+	h.t.Helper()
+	for range 1200 {
+		if strings.Contains(p.said(), text) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	h.t.Fatalf("the worker never said %s:\n%s", text, p.said())
 }
 
 func (h *house) update(run client.WorkflowRun, verb string) string {

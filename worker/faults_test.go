@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"so8t/contract"
+	"so8t/crashlab/powerfs"
+)
+
+// failingDisk is a disk for a run's output that can be made to fail.
+func failingDisk(t *testing.T) *powerfs.FS {
+	t.Helper()
+	dir := t.TempDir()
+	disk, err := powerfs.Mount(dir, 1)
+	if errors.Is(err, powerfs.ErrUnavailable) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = disk.Unmount() })
+	return disk
+}
+
+// A disk that fills up, fails or turns read-only in mid-epoch pauses the run with the reason
+// on its page; once it is mended resume goes on, to the adapter that it would have had.
+func TestDiskFaults(t *testing.T) {
+	h := newHouse(t)
+	p := h.work()
+	run, out := h.start("calm", nil)
+	h.finish(run, p)
+	want := h.adapter(out)
+
+	const change = powerfs.Create | powerfs.Write | powerfs.Mkdir | powerfs.Rename | powerfs.Unlink | powerfs.Rmdir | powerfs.SetAttr | powerfs.Truncate
+	for name, c := range map[string]struct {
+		fail func(t *testing.T, d *powerfs.FS)
+		why  string
+	}{
+		"quota":                 {func(t *testing.T, d *powerfs.FS) { d.Quota(d.Stats().Used+100_000, syscall.EDQUOT) }, "disk quota exceeded"},
+		"full":                  {func(t *testing.T, d *powerfs.FS) { d.Quota(d.Stats().Used+100_000, syscall.ENOSPC) }, "no space left on device"},
+		"fsync fails":           {rule(powerfs.Rule{Kinds: powerfs.Fsync, Path: "state.safetensors", Errno: syscall.EIO}), "input/output error"},
+		"fsync of names fails":  {rule(powerfs.Rule{Kinds: powerfs.FsyncDir, Path: "checkpoints", Errno: syscall.EIO}), "input/output error"},
+		"writes fail half-way":  {rule(powerfs.Rule{Kinds: powerfs.Write, Path: "state.safetensors", Errno: syscall.EIO, From: 2}), "input/output error"},
+		"read-only":             {rule(powerfs.Rule{Kinds: change, Errno: syscall.EROFS}), "read-only file system"},
+		"not permitted":         {rule(powerfs.Rule{Kinds: powerfs.Create | powerfs.Mkdir, Errno: syscall.EACCES}), "permission denied"},
+		"export has no room":    {rule(powerfs.Rule{Kinds: powerfs.Write, Path: "model*.safetensors", Errno: syscall.ENOSPC}), "no space left on device"},
+		"evaluation cannot end": {rule(powerfs.Rule{Kinds: powerfs.Rename, Path: "retrained.json", Errno: syscall.EIO}), "input/output error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := failingDisk(t)
+			h := &house{t: t, server: h.server, client: h.client, binary: h.binary, dataset: h.dataset}
+			run, _ := h.start("fault-"+strings.ReplaceAll(name, " ", "-"), map[string]any{"output_dir": filepath.Join(disk.Dir(), "out")})
+			out := filepath.Join(disk.Dir(), "out")
+			h.untilStep(out, 3)
+			c.fail(t, disk)
+			h.waitsForAPerson(run, c.why)
+			disk.Quota(0, 0)
+			clearRules()
+			h.update(run, contract.VerbResume)
+			h.finish(run, p)
+			if got := h.adapter(out); got != want {
+				t.Errorf("adapter %s, on a good disk %s", got, want)
+			}
+		})
+	}
+}
+
+var clears []func()
+
+func rule(r powerfs.Rule) func(*testing.T, *powerfs.FS) {
+	return func(t *testing.T, d *powerfs.FS) {
+		end, err := d.Fail(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clears = append(clears, end)
+	}
+}
+
+func clearRules() {
+	for _, end := range clears {
+		end()
+	}
+	clears = nil
+}
+
+// A checkpoint with any file damaged is passed over for the one before; one of another run is
+// refused by name. Nothing of this is silent, and the adapter is what it would have been.
+func TestDamagedCheckpoints(t *testing.T) {
+	h := newHouse(t)
+	p := h.work()
+	run, out := h.start("calm", nil)
+	h.finish(run, p)
+	want := h.adapter(out)
+
+	flip := func(file string) func(dir string) error {
+		return func(dir string) error {
+			path := filepath.Join(dir, file)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			text[len(text)/2] ^= 1
+			return os.WriteFile(path, text, 0o644)
+		}
+	}
+	for name, damage := range map[string]func(dir string) error{
+		"bit of the state":   flip("state.safetensors"),
+		"bit of the metrics": flip("metrics.json"),
+		"bit of manifest":    flip("manifest.json"),
+		"manifest cut short": func(dir string) error { return os.Truncate(filepath.Join(dir, "manifest.json"), 200) },
+		"state cut short":    func(dir string) error { return os.Truncate(filepath.Join(dir, "state.safetensors"), 5000) },
+		"manifest gone":      func(dir string) error { return os.Remove(filepath.Join(dir, "manifest.json")) },
+		"all gone":           os.RemoveAll,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &house{t: t, server: h.server, client: h.client, binary: h.binary, dataset: h.dataset}
+			run, out := h.start("damage-"+strings.ReplaceAll(name, " ", "-"), nil)
+			h.untilStep(out, 6)
+			if answer := h.update(run, contract.VerbPause); !strings.HasPrefix(answer, "paused") {
+				t.Fatal(answer)
+			}
+			dirs := checkpoints(t, out)
+			if len(dirs) < 2 {
+				t.Fatalf("only %v", dirs)
+			}
+			if err := damage(dirs[len(dirs)-1]); err != nil {
+				t.Fatal(err)
+			}
+			h.update(run, contract.VerbResume)
+			h.finish(run, p)
+			if got := h.adapter(out); got != want {
+				t.Errorf("adapter %s, undamaged %s", got, want)
+			}
+			if said := p.said(); name != "all gone" && !strings.Contains(said, "checkpoint rejected") {
+				t.Error("the log says nothing of the damage")
+			}
+		})
+	}
+
+	for name, c := range map[string]struct {
+		set  map[string]any
+		says string
+	}{
+		"another run":           {map[string]any{}, "workflow id"},
+		"another configuration": {map[string]any{"training.learning_rate": 5e-4}, "config digest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &house{t: t, server: h.server, client: h.client, binary: h.binary, dataset: h.dataset}
+			foreign, theirs := h.start("foreign-"+strings.ReplaceAll(name, " ", "-"), c.set)
+			h.finish(foreign, p)
+			run, out := h.start("host-of-"+strings.ReplaceAll(name, " ", "-"), nil)
+			h.untilStep(out, 3)
+			h.update(run, contract.VerbPause)
+			all := checkpoints(t, theirs)
+			newest := all[len(all)-1]
+			if err := os.CopyFS(filepath.Join(out, "checkpoints", filepath.Base(newest)), os.DirFS(newest)); err != nil {
+				t.Fatal(err)
+			}
+			h.update(run, contract.VerbResume)
+			h.failsWith(run, contract.ErrOutputOther, c.says)
+		})
+	}
+}
+
+func checkpoints(t *testing.T, out string) []string {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(out, "checkpoints", "checkpoint_*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(dir string) int {
+		var m struct {
+			Position struct {
+				Step int `json:"step"`
+			} `json:"position"`
+		}
+		text, _ := os.ReadFile(filepath.Join(dir, "manifest.json"))
+		_ = json.NewDecoder(bytes.NewReader(text)).Decode(&m)
+		return m.Position.Step
+	}
+	slices.SortFunc(dirs, func(a, b string) int { return step(a) - step(b) })
+	return dirs
+}
+
+// Two servers, two hosts, one output directory: neither server knows of the other's run, so
+// what tells is the lease. The second is refused by name while the first lives, and gets in
+// once the first has not answered for its heartbeat timeout.
+func TestTwoHostsOneOutput(t *testing.T) {
+	one := newHouse(t)
+	two := newHouse(t)
+	two.dataset = one.dataset
+	p := one.work()
+	q := two.workAs("second-host")
+	out := filepath.Join(t.TempDir(), "shared")
+	set := map[string]any{"output_dir": out, "training.num_train_epochs": 60, "checkpoint.heartbeat_timeout_seconds": 3}
+	first, _ := one.start("first", set)
+	one.untilStep(out, 3)
+	second, _ := two.start("second", set)
+	two.failsWith(second, contract.ErrOutputInUse, `is in use by "first" (process`)
+
+	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	stopped := time.Now()
+	third, _ := two.start("third", set)
+	two.untilLogged(q, "msg=training workflow=third")
+	if waited := time.Since(stopped); waited > 30*time.Second {
+		t.Errorf("the lease of a process that does not answer held for %v", waited)
+	}
+	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	one.failsWith(first, contract.ErrOutputInUse, `is in use by "third" (process`)
+	for _, run := range []client.WorkflowRun{third} {
+		if err := two.client.CancelWorkflow(t.Context(), run.GetID(), ""); err != nil {
+			t.Fatal(err)
+		}
+		_ = run.Get(t.Context(), nil)
+	}
+}
