@@ -41,7 +41,7 @@ var outside = map[string][]string{
 	"github.com/apache/arrow/go/":     {"dataset", "engine", "engine/phi3", "evaluation", "activities", "worker"},
 	"gonum.org/v1/":                   {"evaluation", "activities", "worker"},
 	"github.com/stretchr/testify":     {"crashlab", "worker", "workflows", "activities", "worker/start", "worker/schedule"}, // through Temporal's SDK
-	"github.com/hanwen/go-fuse/":      {"crashlab/powerfs", "crashlab"}, // for tests only
+	"github.com/hanwen/go-fuse/":      {"crashlab/powerfs", "crashlab"},                                                     // for tests only
 	"net/http/pprof":                  {},
 	"github.com/temporalio/cli":       {},
 	"go.temporal.io/sdk/testsuite":    {},

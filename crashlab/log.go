@@ -54,7 +54,7 @@ type process struct {
 	cmd     *exec.Cmd
 	log     string
 	started time.Time
-	armed   bool // with a crash point
+	armed   bool          // with a crash point
 	exited  chan struct{} // closed when it is gone and its log is read
 	retired atomic.Bool   // what it does from now on counts no more
 }

@@ -96,6 +96,7 @@ func FuzzStore(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(uint8(0), former)
+	f.Add(uint8(0), bytes.Replace(files[manifestName], []byte(`"reason": "test"`), []byte(`"reason": "tesu"`), 1)) // nothing else checks it
 	f.Fuzz(func(t *testing.T, which uint8, contents []byte) {
 		name := fuzzed[int(which)%len(fuzzed)]
 		put(t, newest, name, contents)
