@@ -2,9 +2,11 @@
 # make demo    a whole retrain of a small model under Temporal, on this machine
 # make server  bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
 # make test    every test; make vet: go vet, staticcheck, workflowcheck
+# make crash   KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
 # make fuzz    every fuzz target for FUZZTIME=60s
 # make soak    one run of SOAK epochs: what grows with the length of a run
-# make bench   this engine against PyTorch + PEFT; make bench-full: the size of Phi-3.5-mini
+# make bench   this engine against PyTorch + PEFT; make bench-full: the size of Phi-3.5-mini;
+#              make bench-save: what training feels of a checkpoint
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -12,7 +14,7 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
-.PHONY: build setup worker server demo test vet fuzz soak bench bench-full histories clean
+.PHONY: build setup worker server demo test vet crash fuzz soak bench bench-full bench-save histories clean
 build: worker bin/temporal $(NATIVE)
 
 # What a fresh Debian or Ubuntu lacks is installed through apt, saying so. The programs and
@@ -69,7 +71,17 @@ vet: bin/staticcheck bin/workflowcheck
 	bin/workflowcheck -config tools/workflowcheck.yaml ./workflows
 
 test: build server
-	go test ./...
+	go test -timeout 30m ./...
+
+# Kills and losses of power, at random instants of a seed; SLACK is what a disk's stall may add to
+# the work that is repeated.
+POWER ?= 0
+KILLS ?= $(if $(filter 0,$(POWER)),1000,0)
+SEED  ?= 0
+SLACK ?= 0s
+crash: build
+	go build -o bin/crashlab ./crashlab
+	bin/crashlab --kills $(KILLS) --power $(POWER) --seed $(SEED) --slack $(SLACK)
 
 fuzz:
 	tools/fuzz.sh
@@ -85,6 +97,11 @@ bench: build
 
 bench-full: build
 	bench/full.sh
+
+# What training feels of a checkpoint.
+bench-save: build
+	CGO_ENABLED=0 go build -o bin/bench ./bench
+	bin/bench save
 
 # Histories that the replay tests read, from a server and a worker of this code.
 histories: build

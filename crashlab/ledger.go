@@ -72,7 +72,7 @@ func (l *ledger) repeated(event, run string, work time.Duration, steps int, long
 	}
 	r := l.row(event)
 	r.again = append(r.again, work)
-	if work > interval*time.Second+longest {
+	if work > interval*time.Second+longest+cli.Slack {
 		l.errs = append(l.errs, fmt.Errorf("%s, %s: %v of work repeated (%d steps); a checkpoint interval is %d s, the longest step took %v", run, event, work, steps, interval, longest))
 	}
 }
@@ -83,7 +83,7 @@ func (l *ledger) evaluatedAgain(event, run string, work time.Duration) {
 	defer l.mu.Unlock()
 	r := l.row(event)
 	r.again = append(r.again, work)
-	if work > 2*interval*time.Second {
+	if work > 2*interval*time.Second+cli.Slack {
 		l.errs = append(l.errs, fmt.Errorf("%s, %s: %v of an evaluation repeated", run, event, work))
 	}
 }

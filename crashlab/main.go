@@ -22,11 +22,12 @@ import (
 )
 
 var cli struct {
-	Kills int    `help:"How many disturbances of processes."`
-	Power int    `help:"How many losses of power."`
-	Seed  uint64 `help:"Of the instants and kinds; 0 draws one."`
-	Lanes int    `default:"2" help:"Servers and runs side by side."`
-	Dir   string `help:"Where to work and leave the logs of a failure; a temporary folder by default."`
+	Kills int           `help:"How many disturbances of processes."`
+	Power int           `help:"How many losses of power."`
+	Seed  uint64        `help:"Of the instants and kinds; 0 draws one."`
+	Lanes int           `default:"2" help:"Servers and runs side by side."`
+	Slack time.Duration `help:"What a stall of the disk may add to the work repeated."`
+	Dir   string        `help:"Where to work and leave the logs of a failure; a temporary folder by default."`
 }
 
 func main() {
