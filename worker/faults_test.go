@@ -16,6 +16,7 @@ import (
 
 	"so8t/contract"
 	"so8t/crashlab/powerfs"
+	"so8t/disk"
 )
 
 // failingDisk is a disk for a run's output that can be made to fail.
@@ -229,4 +230,23 @@ func TestTwoHostsOneOutput(t *testing.T) {
 		}
 		_ = run.Get(t.Context(), nil)
 	}
+}
+
+// A GPU that another process has is not shared: the run says whose it is, and goes on once it is free.
+func TestOneGPU(t *testing.T) {
+	t.Setenv("CUDA_VISIBLE_DEVICES", "no-such-gpu") // nobody's in truth
+	t.Setenv("TMPDIR", t.TempDir())
+	lease, err := disk.AcquireLease(t.Context(), filepath.Join(os.TempDir(), "so8t-cuda-no-such-gpu"), disk.Claimant{Owner: "tonight", Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t)
+	h.work()
+	run, _ := h.start("gpu", map[string]any{"device": "cuda"})
+	h.waitsForAPerson(run, `device cuda-no-such-gpu is in use by "tonight" (process`)
+	if err := lease.Release(); err != nil {
+		t.Fatal(err)
+	}
+	h.update(run, contract.VerbResume)
+	h.failsWith(run, contract.ErrModel, "cuda")
 }
