@@ -156,6 +156,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 	}{
 		"another run":           {map[string]any{}, "workflow id"},
 		"another configuration": {map[string]any{"training.learning_rate": 5e-4}, "config digest"},
+		"another base":          {map[string]any{"model.base_model_path": h.brokenBase(func(dir string) error { return flip("model.safetensors")(dir) })}, "base model digest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &house{t: t, server: h.server, client: h.client, binary: h.binary, dataset: h.dataset}
