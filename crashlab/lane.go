@@ -33,6 +33,7 @@ const (
 
 // Waits, far beyond what a busy machine needs.
 const (
+	untilHung  = 30 * time.Second
 	untilStuck = 2 * time.Minute
 	untilDone  = 4 * time.Minute
 )
@@ -148,9 +149,18 @@ func (l *lane) begin(ctx context.Context) error {
 
 func (l *lane) output() string { return filepath.Join(l.out, l.run) }
 
-// status of the run; a server that is away is asked again.
+// status of the run. A server that does not answer for long is started again, as a person would, and counted.
 func (l *lane) status(ctx context.Context) (enums.WorkflowExecutionStatus, error) {
+	hung := time.Now().Add(untilHung)
 	for end := time.Now().Add(untilStuck); ; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(hung) {
+			l.ledger.happened("server hung by itself")
+			l.server.kill()
+			if err := l.startServer(ctx); err != nil {
+				return 0, err
+			}
+			hung = end
+		}
 		short, cancel := context.WithTimeout(ctx, 5*time.Second)
 		answer, err := l.client.DescribeWorkflowExecution(short, l.run, "")
 		cancel()
