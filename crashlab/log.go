@@ -19,7 +19,6 @@ type sight struct {
 	at   time.Time
 	msg  string
 	attr map[string]string
-	from *process
 }
 
 func (s sight) number(key string) int {

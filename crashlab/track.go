@@ -7,7 +7,6 @@ type track struct {
 	run  string
 	at   time.Time // of the newest progress
 	back time.Time // when the processes were last started or woken
-	told bool      // progress since then was noted in the ledger
 
 	event   string // the newest disturbance, until the run has gone on
 	cause   string // the newest disturbance
