@@ -8,9 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
-
-	"go.temporal.io/sdk/activity"
 
 	"so8t/contract"
 	"so8t/disk"
@@ -25,9 +22,7 @@ func (j *job) holdDevice(ctx context.Context) error {
 		return nil
 	}
 	name := "cuda-" + visibleGPU()
-	info := activity.GetInfo(ctx)
-	lease, err := disk.AcquireLease(ctx, filepath.Join(os.TempDir(), "so8t-"+name), disk.Claimant{Owner: j.run.WorkflowID,
-		Attempt: info.StartedTime.UnixMicro(), Timeout: time.Duration(j.run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second})
+	lease, err := disk.AcquireLease(ctx, filepath.Join(os.TempDir(), "so8t-"+name), j.claimant(ctx))
 	var held *disk.HeldError
 	if errors.As(err, &held) {
 		return fail(contract.ErrDeviceInUse, fmt.Errorf("device %s is in use by %s", name, held.Holder))

@@ -62,10 +62,7 @@ func (j *job) open(ctx context.Context, a *Activities) (context.Context, error) 
 		return nil, err
 	}
 	j.ended = append(j.ended, leave)
-	info := activity.GetInfo(ctx)
-	j.lease, err = disk.AcquireLease(ctx, j.path("checkpoints"), disk.Claimant{Owner: j.run.WorkflowID,
-		Attempt: info.StartedTime.UnixMicro(), // by the server's clock: also after a reset, a later start is a later attempt
-		Timeout: time.Duration(j.run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second})
+	j.lease, err = disk.AcquireLease(ctx, j.path("checkpoints"), j.claimant(ctx))
 	var held *disk.HeldError
 	if errors.As(err, &held) && held.Holder.Owner != j.run.WorkflowID {
 		err = fail(contract.ErrOutputInUse, err)
@@ -85,6 +82,13 @@ func (j *job) open(ctx context.Context, a *Activities) (context.Context, error) 
 		}
 	}()
 	return ctx, nil
+}
+
+// claimant is this activity as it asks for leases.
+func (j *job) claimant(ctx context.Context) disk.Claimant {
+	return disk.Claimant{Owner: j.run.WorkflowID,
+		Attempt: activity.GetInfo(ctx).StartedTime.UnixMicro(), // by the server's clock: also after a reset, a later start is a later attempt
+		Timeout: time.Duration(j.run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second}
 }
 
 func (j *job) end() {
