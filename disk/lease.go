@@ -24,8 +24,8 @@ var ErrLeaseLost = errors.New("lease lost")
 const (
 	leaseName       = "lease.json"
 	leaseTempPrefix = ".lease-"
-	guardName       = ".guard" // locked for moments: takeovers and commits exclude each other
-	guardTimeout    = 10 * time.Second
+	guardName       = ".guard"         // locked for moments: takeovers and commits exclude each other
+	guardPatience   = 10 * time.Second // a commit may wait for a slow disk
 )
 
 // Claimant asks for a lease.
@@ -305,25 +305,49 @@ func (l *Lease) During(f func() error) error {
 	})
 }
 
+// guarded runs f while no other claimant or holder does. A process that was stopped inside
+// is not waited for longer than a lease's timeout: another guard takes the place of its own.
+// What it still does when it wakes up does no harm, as whoever took over has cleared its
+// temporary names away, and a rename of them fails.
 func (l *Lease) guarded(f func() error) error {
 	path := filepath.Join(l.dir, guardName)
-	guard, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	defer guard.Close() // unlocks
-	for deadline := time.Now().Add(guardTimeout); ; time.Sleep(5 * time.Millisecond) {
-		free, err := tryLock(guard)
+	var stuck os.FileInfo // the guard that was found locked, since when
+	var since time.Time
+	for ; ; time.Sleep(5 * time.Millisecond) {
+		guard, info, err := tryGuard(path)
 		if err != nil {
 			return err
 		}
-		if free {
+		if guard != nil {
+			defer guard.Close() // unlocks
 			return f()
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%s stayed locked for %v: is the process that writes there stopped?", path, guardTimeout)
+		switch {
+		case stuck == nil || !os.SameFile(stuck, info):
+			stuck, since = info, time.Now()
+		case time.Since(since).Seconds() > min(guardPatience.Seconds(), l.self.Timeout):
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 		}
 	}
+}
+
+// tryGuard locks the guard; if somebody else has it, it is nil.
+func tryGuard(path string) (*os.File, os.FileInfo, error) {
+	guard, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := guard.Stat()
+	free := false
+	if err == nil {
+		free, err = tryLock(guard)
+	}
+	if now, statErr := os.Stat(path); err == nil && free && statErr == nil && os.SameFile(info, now) {
+		return guard, info, nil
+	}
+	return nil, info, errors.Join(err, guard.Close())
 }
 
 // tryLock takes an exclusive flock, which lasts until f is closed or its process is gone.

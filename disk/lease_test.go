@@ -221,3 +221,40 @@ func TestOneOfManyGetsTheLease(t *testing.T) {
 		t.Errorf("%d hold the lease", winners)
 	}
 }
+
+// A process stopped in the midst of a commit holds the guard: it is waited for, but not for ever, and what it was
+// about to put in place is gone when it wakes up.
+func TestStoppedInsideTheGuard(t *testing.T) {
+	dir := t.TempDir()
+	first, err := AcquireLease(t.Context(), dir, Claimant{"borea", 1, time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, wake, late := make(chan struct{}), make(chan struct{}), make(chan error)
+	temp := filepath.Join(dir, ".splits.partial-1")
+	os.Mkdir(temp, 0o755)
+	go func() {
+		late <- first.During(func() error {
+			close(inside)
+			<-wake
+			_, err := swap(temp, filepath.Join(dir, "splits"))
+			return err
+		})
+	}()
+	<-inside
+	second, err := AcquireLease(t.Context(), dir, Claimant{"borea", 2, time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Release()
+	if err := ReplaceDir(second, filepath.Join(dir, "splits"), fillWith("second")); err != nil {
+		t.Fatal(err)
+	}
+	close(wake)
+	if err := <-late; !errors.Is(err, os.ErrNotExist) || contents(t, filepath.Join(dir, "splits")) != "second" {
+		t.Errorf("the woken one: %v; %s", err, contents(t, filepath.Join(dir, "splits")))
+	}
+	if err := second.Check(); err != nil {
+		t.Error(err)
+	}
+}
