@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -132,7 +134,13 @@ func (l *lane) zombie(ctx context.Context) (bool, error) {
 		return true, err
 	}
 	first.signal(syscall.SIGCONT)
-	if !first.gone(time.Minute) {
+	for end := time.Now().Add(time.Minute); !first.gone(100 * time.Millisecond); {
+		if said, _ := os.ReadFile(first.log); bytes.Contains(said, []byte("standing by")) { // stopped before it served
+			first.kill()
+		}
+		if time.Now().Before(end) {
+			continue
+		}
 		return true, fmt.Errorf("woken after another took over, the worker goes on: see %s", first.log)
 	}
 	return true, nil

@@ -113,8 +113,8 @@ func disturb(ctx context.Context, root, dir string, want *result) error {
 }
 
 // inLanes runs the lanes until as many events have been granted, or one fails.
-func inLanes(ctx context.Context, events int, lane func(ctx context.Context, i int, more func() bool) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+func inLanes(parent context.Context, events int, lane func(ctx context.Context, i int, more func() bool) error) error {
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	var granted atomic.Int64
 	more := func() bool {
@@ -133,6 +133,9 @@ func inLanes(ctx context.Context, events int, lane func(ctx context.Context, i i
 		})
 	}
 	all.Wait()
+	if parent.Err() != nil {
+		return nil // interrupted: the table says how far it came
+	}
 	return context.Cause(ctx)
 }
 
