@@ -67,6 +67,7 @@ func (l *lane) narrowNow() []string {
 // happens notes the event for what the logs tell next. back is set by what starts or wakes processes.
 func (l *lane) happens(name string) {
 	l.mu.Lock()
+	l.seen.unsaved++
 	l.seen.cause, l.seen.event, l.seen.eventAt, l.seen.back, l.seen.anew = name, name, time.Now(), time.Now(), false
 	l.mu.Unlock()
 }
@@ -233,6 +234,29 @@ func (l *lane) narrow(ctx context.Context) (bool, error) {
 	l.ledger.happened(name)
 	l.happens(name)
 	return true, l.startWorker("")
+}
+
+// untilSaved gives a run that was disturbed twice in one place the time to save.
+func (l *lane) untilSaved(ctx context.Context) error {
+	for end := time.Now().Add(untilStuck); ; time.Sleep(20 * time.Millisecond) {
+		l.mu.Lock()
+		unsaved := l.seen.unsaved
+		l.mu.Unlock()
+		if unsaved < 2 {
+			return nil
+		}
+		if !l.worker.alive() {
+			if err := l.startWorker(""); err != nil {
+				return err
+			}
+		}
+		if done, err := l.over(ctx); done || err != nil {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("run stuck: %s: %s", l.run, l.whereabouts(ctx))
+		}
+	}
 }
 
 // untilProgress waits until something was done since the processes came back.

@@ -23,7 +23,7 @@ func losePower(ctx context.Context, root, dir string, want *result) error {
 	}
 	led := newLedger()
 	began := time.Now()
-	err := inLanes(ctx, cli.Power, func(ctx context.Context, i int, more func() bool) error {
+	err := inLanes(ctx, led, cli.Power, func(ctx context.Context, i int, more func() bool) error {
 		name := fmt.Sprintf("power%d", i)
 		if err := powerLane(ctx, name, root, filepath.Join(dir, name), cli.Seed+100+uint64(i), led, want, more); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

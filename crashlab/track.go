@@ -21,6 +21,7 @@ type track struct {
 	loading  time.Duration        // of the model, by the newest attempt
 	training bool
 	rejected int // checkpoints that did not verify
+	unsaved  int // disturbances since something was saved
 }
 
 // progress are the lines that say that something was done which need not be done again.
@@ -68,6 +69,9 @@ func (l *lane) see(p *process, line string) {
 		return
 	}
 	t.at = s.at
+	if s.msg != "step" && s.msg != "validation" {
+		t.unsaved = 0
+	}
 	if t.event != "" && s.at.After(t.back) {
 		l.ledger.progressed(t.event, s.at.Sub(t.back), t.loading, s.msg == "step")
 		t.event = ""
