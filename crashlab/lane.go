@@ -307,7 +307,8 @@ func (l *lane) undisturbed(ctx context.Context) (*result, error) {
 	if err := l.begin(ctx); err != nil {
 		return nil, err
 	}
-	return l.want, errors.Join(l.finish(ctx), nil)
+	err := l.finish(ctx)
+	return l.want, err
 }
 
 // up starts whatever is down.

@@ -20,7 +20,6 @@ type track struct {
 	batch    map[string]time.Time // newest kept batch of an evaluation, or its beginning
 	loading  time.Duration        // of the model, by the newest attempt
 	training bool
-	rejected int // checkpoints that did not verify
 	unsaved  int // disturbances since something was saved
 }
 
@@ -59,7 +58,6 @@ func (l *lane) see(p *process, line string) {
 		t.training = false
 		l.evaluates(s)
 	case "checkpoint rejected":
-		t.rejected++
 		l.ledger.reject(l.run, line)
 	}
 	if fresh[s.msg] {
