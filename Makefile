@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 NATIVE   := native/build/libso8t_cpu.so
-SOURCES  := $(shell find native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
+SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
 .PHONY: build setup worker server demo test vet crash fuzz soak bench bench-full bench-save histories clean
 build: worker bin/temporal $(NATIVE)

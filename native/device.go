@@ -12,7 +12,7 @@ import (
 
 // Options choose a device.
 type Options struct {
-	Device  string // auto, cpu or cuda; empty is auto
+	Device  string // auto, cpu or cuda; empty is auto. For tests also cuda_emulated: the CUDA library's sources on the CPU
 	Threads int    // of the CPU library; 0: the CPUs this process may use
 	Ordinal int    // of the CUDA device
 }
@@ -38,7 +38,7 @@ type Info struct {
 // Open opens a device. auto takes a GPU where the CUDA library finds one, else the CPU.
 func Open(o Options) (*Device, error) {
 	switch o.Device {
-	case "cpu", "cuda":
+	case "cpu", "cuda", "cuda_emulated":
 		return open(o.Device, o)
 	case "", "auto":
 		if d, err := open("cuda", o); err == nil {

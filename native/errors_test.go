@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Bad calls are errors that name the operation and the cause, never a crash; each starts from good parameters.
+// Bad calls are errors that name the operation and the cause, never a crash; each starts from good parameters. What only
+// the contents of memory tell, a device may find out as late as in Synchronize.
 func TestErrors(t *testing.T) {
 	f := newFixture(t, 2, Float32)
 	d := f.d
@@ -111,7 +112,7 @@ func TestErrors(t *testing.T) {
 	} {
 		d.Reset()
 		c.call()
-		if err := d.Err(); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := d.Synchronize(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error is %v, want %q", err, c.want)
 		}
 	}

@@ -2,6 +2,7 @@ package native
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -22,9 +23,12 @@ type fixture struct {
 // pad columns lie between a matrix's columns and its next row, so that strides are really used.
 const pad = 5
 
+// device is what the tests of this package run on: cpu, cuda or cuda_emulated.
+var device = cmp.Or(os.Getenv("SO8T_DEVICE"), "cpu")
+
 func openDevice(t testing.TB, threads int) *Device {
 	t.Helper()
-	d, err := Open(Options{Device: "cpu", Threads: threads})
+	d, err := Open(Options{Device: device, Threads: threads})
 	if err != nil {
 		t.Fatalf("%v (the Makefile builds the library: make build)", err)
 	}
@@ -188,7 +192,7 @@ func (f *fixture) check(name string, x Tensor, rows, columns int, want []float64
 
 func (f *fixture) done() {
 	f.t.Helper()
-	if err := f.d.Err(); err != nil {
+	if err := f.d.Synchronize(); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -247,7 +251,8 @@ func cases() []testCase {
 
 var computeTypes = []DType{Float32, BFloat16}
 
-// Every operation against its float64 reference, and bit for bit the same on 1, 2 and 3 threads.
+// Every operation against its float64 reference, and bit for bit the same on 1, 2 and 3 threads; a GPU has none, and
+// gives the same bits each time.
 func TestOperations(t *testing.T) {
 	for _, c := range cases() {
 		for _, compute := range computeTypes {

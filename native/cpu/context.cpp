@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
-#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,32 +15,19 @@
 
 namespace so8t {
 
+namespace avx2 {
+extern const OpTable table;
+}
+namespace avx512 {
+extern const OpTable table;
+}
+namespace avx512_bf16 {
+extern const OpTable table;
+}
+
 namespace {
 
-constexpr int64_t kLargest = int64_t(1) << 40;
 constexpr uint64_t kMapFrom = 1u << 20;  // larger buffers are mapped: zeroed lazily, in huge pages
-
-int64_t dtype_bytes(int32_t dtype) {
-    switch (dtype) {
-        case SO8T_FLOAT32:
-        case SO8T_INT32: return 4;
-        case SO8T_BFLOAT16:
-        case SO8T_FLOAT16: return 2;
-        case SO8T_INT8:
-        case SO8T_UINT8: return 1;
-    }
-    return 0;
-}
-
-std::string dtype_names(unsigned set) {
-    std::string s;
-    for (int32_t d = SO8T_FLOAT32; d <= SO8T_FLOAT16; d++) {
-        if (!(set & only(d))) continue;
-        if (!s.empty()) s += " or ";
-        s += dtype_name(d);
-    }
-    return s;
-}
 
 std::string cpu_name() {
     std::string name = "x86-64";
@@ -67,69 +53,14 @@ bool has_amx_bf16() {
 }
 
 void release(const Buffer& b) {
-    if (b.mapped) {
-        munmap(b.data, b.mapped);
+    if (b.reserved) {
+        munmap(b.data, b.reserved);
     } else {
         std::free(b.data);
     }
 }
 
-const Buffer& buffer_of(Context& c, uint64_t handle, const char* name) {
-    auto it = c.buffers.find(handle);
-    if (it == c.buffers.end()) fail("%s%sbuffer %llu does not exist", name, *name ? ": " : "", static_cast<unsigned long long>(handle));
-    return it->second;
-}
-
-// The part of a buffer that t names, [rows, columns] as text in errors.
-View checked(Context& c, const so8t_tensor& t, const char* name, int64_t rows, int64_t columns, int64_t stride, unsigned dtypes, const char* shape) {
-    if (t.buffer == 0) fail("%s %s is absent", name, shape);
-    if (!(only(t.dtype) & dtypes)) fail("%s %s has dtype %s, wanted %s", name, shape, dtype_name(t.dtype), dtype_names(dtypes).c_str());
-    const Buffer& b = buffer_of(c, t.buffer, name);
-    const int64_t size = dtype_bytes(t.dtype);
-    if (rows > 1 && stride < columns) fail("%s %s has stride %lld", name, shape, static_cast<long long>(stride));
-    if (t.offset % size != 0) fail("%s %s: offset %llu is no multiple of %s's size", name, shape, static_cast<unsigned long long>(t.offset), dtype_name(t.dtype));
-    // 128 bits: a stride from the caller times a row number may pass 64.
-    __int128 extent = rows == 0 || columns == 0 ? 0 : ((__int128)(rows - 1) * stride + columns) * size;
-    if ((__int128)t.offset + extent > (__int128)b.bytes) {
-        fail("%s %s %s needs %llu bytes at offset %llu, buffer %llu \"%s\" has %llu", name, shape, dtype_name(t.dtype), static_cast<unsigned long long>(extent),
-             static_cast<unsigned long long>(t.offset), static_cast<unsigned long long>(t.buffer), b.purpose.c_str(), static_cast<unsigned long long>(b.bytes));
-    }
-    View v;
-    v.data = static_cast<char*>(b.data) + t.offset;
-    v.stride = stride;
-    v.dtype = t.dtype;
-    return v;
-}
-
-char* transfer_range(Context& c, const so8t_transfer_params& p) {
-    const Buffer& b = buffer_of(c, p.buffer, "");
-    if (p.offset > b.bytes || p.bytes > b.bytes - p.offset) {
-        fail("%llu bytes at offset %llu, buffer %llu \"%s\" has %llu", static_cast<unsigned long long>(p.bytes), static_cast<unsigned long long>(p.offset),
-             static_cast<unsigned long long>(p.buffer), b.purpose.c_str(), static_cast<unsigned long long>(b.bytes));
-    }
-    if (p.bytes > 0 && !p.host) fail("no host memory");
-    return static_cast<char*>(b.data) + p.offset;
-}
-
 }  // namespace
-
-void fail(const char* format, ...) {
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    std::vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    throw Error{text};
-}
-
-const char* dtype_name(int32_t dtype) {
-    static const char* const names[] = {"none", "float32", "bfloat16", "int8", "int32", "uint8", "float16"};
-    return dtype >= 0 && dtype <= SO8T_FLOAT16 ? names[dtype] : "unknown";
-}
-
-void check_size(const char* name, int64_t value, int64_t least) {
-    if (value < least || value > kLargest) fail("%s is %lld", name, static_cast<long long>(value));
-}
 
 void check_range(const View& v, const char* name, int64_t n, int64_t least, int64_t limit) {
     const int32_t* p = v.as<int32_t>();
@@ -138,18 +69,6 @@ void check_range(const View& v, const char* name, int64_t n, int64_t least, int6
             fail("%s[%lld] is %d, not in [%lld, %lld)", name, static_cast<long long>(i), p[i], static_cast<long long>(least), static_cast<long long>(limit));
         }
     }
-}
-
-View Context::matrix(const so8t_tensor& t, const char* name, int64_t rows, int64_t columns, unsigned dtypes) {
-    char shape[64];
-    std::snprintf(shape, sizeof shape, "[%lld, %lld]", static_cast<long long>(rows), static_cast<long long>(columns));
-    return checked(*this, t, name, rows, columns, t.stride, dtypes, shape);
-}
-
-View Context::vector(const so8t_tensor& t, const char* name, int64_t n, unsigned dtypes) {
-    char shape[32];
-    std::snprintf(shape, sizeof shape, "[%lld]", static_cast<long long>(n));
-    return checked(*this, t, name, 1, n, n, dtypes, shape);
 }
 
 void* Context::shared_bytes(uint64_t bytes) {
@@ -226,10 +145,10 @@ void alloc_buffer(Context& c, so8t_alloc_params& p) {
     if (c.memory && (p.bytes > c.memory || c.held > c.memory - p.bytes)) refuse();
     Buffer b{nullptr, p.bytes, 0, purpose};
     if (p.bytes >= kMapFrom) {
-        b.mapped = (p.bytes + 4095) & ~uint64_t(4095);
-        b.data = mmap(nullptr, b.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        b.reserved = (p.bytes + 4095) & ~uint64_t(4095);
+        b.data = mmap(nullptr, b.reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (b.data == MAP_FAILED) refuse();
-        madvise(b.data, b.mapped, MADV_HUGEPAGE);
+        madvise(b.data, b.reserved, MADV_HUGEPAGE);
     } else {
         const uint64_t size = (p.bytes + 127) & ~uint64_t(63);
         b.data = std::aligned_alloc(64, size);
@@ -237,31 +156,28 @@ void alloc_buffer(Context& c, so8t_alloc_params& p) {
         std::memset(b.data, 0, size);
     }
     try {
-        c.buffers.emplace(c.next_buffer, b);
+        p.buffer = c.enter(b);
     } catch (...) {
         release(b);
         throw;
     }
-    p.buffer = c.next_buffer++;
-    c.held += p.bytes;
-    if (c.held > c.peak) c.peak = c.held;
 }
 
 void free_buffer(Context& c, const so8t_free_params& p) {
-    const Buffer& b = buffer_of(c, p.buffer, "");
-    release(b);
-    c.held -= b.bytes;
-    c.buffers.erase(p.buffer);
+    release(c.find(p.buffer));
+    c.leave(p.buffer);
 }
 
 void upload(Context& c, const so8t_transfer_params& p) {
-    char* d = transfer_range(c, p);
+    char* d = c.range(p);
     if (p.bytes) std::memcpy(d, p.host, p.bytes);
 }
 
 void download(Context& c, const so8t_transfer_params& p) {
-    const char* d = transfer_range(c, p);
+    const char* d = c.range(p);
     if (p.bytes) std::memcpy(p.host, d, p.bytes);
 }
+
+void synchronize(Context&) {}
 
 }  // namespace so8t

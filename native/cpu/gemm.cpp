@@ -5,7 +5,7 @@
 #include <cstring>
 #include <unordered_map>
 
-#include "so8t.h"
+#include "buffers.h"
 
 namespace so8t {
 
@@ -69,6 +69,14 @@ struct GemmCache::State {
         p.scratchpad_bytes = static_cast<int64_t>(pd.scratchpad_desc().get_size());
         return p;
     }
+
+    Primitive primitive(const Gemm& g) {
+        try {
+            return make(g);
+        } catch (const dnnl::error& e) {
+            fail("oneDNN: %s (status %d)", e.what(), int(e.status));
+        }
+    }
 };
 
 GemmCache::GemmCache() = default;
@@ -80,7 +88,7 @@ void GemmCache::run(Worker& w, const Gemm& g) {
     auto it = state_->primitives.find(key);
     if (it == state_->primitives.end()) {
         if (state_->primitives.size() >= kMostPrimitives) state_->primitives.clear();
-        it = state_->primitives.emplace(key, state_->make(g)).first;
+        it = state_->primitives.emplace(key, state_->primitive(g)).first;
     }
     Primitive& p = it->second;
     // The C calls: the C++ wrappers build a map in every call.
@@ -92,7 +100,7 @@ void GemmCache::run(Worker& w, const Gemm& g) {
     if (p.scratchpad_bytes) dnnl_memory_set_data_handle(p.scratchpad.get(), w.take<char>(p.scratchpad_bytes));
     const dnnl_status_t status = dnnl_primitive_execute(p.matmul.get(), state_->stream.get(), p.scratchpad_bytes ? 4 : 3, args);
     w.release(mark);
-    if (status != dnnl_success) throw dnnl::error(status, "matmul failed");
+    if (status != dnnl_success) fail("oneDNN: matmul failed (status %d)", int(status));
 }
 
 namespace {

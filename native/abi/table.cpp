@@ -4,6 +4,7 @@
 
 namespace so8t::SO8T_ISA {
 
+extern const OpTable table;
 const OpTable table = {
 #define OPERATION(name, params) name,
 #include "operations.def"

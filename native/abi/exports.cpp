@@ -1,6 +1,4 @@
 // The border: every exported function. Nothing is thrown across it; what goes wrong becomes the context's error text.
-#include <dnnl.hpp>
-
 #include <new>
 
 #include "table.h"
@@ -15,14 +13,14 @@ int32_t guarded(Context* c, const char* operation, const void* params, F&& f) {
         try {
             if (c->broken) return 1;
             if (!params) fail("no parameters");
+            c->operation = operation;
+            c->enter_thread();
             f();
             return 0;
         } catch (const Error& e) {
-            c->error = std::string(operation) + ": " + e.text;
+            c->error = std::string(e.operation ? e.operation : operation) + ": " + e.text;
         } catch (const std::bad_alloc&) {
             c->error = std::string(operation) + ": out of memory, " + std::to_string(c->held) + " bytes held in buffers";
-        } catch (const dnnl::error& e) {
-            c->error = std::string(operation) + ": oneDNN: " + e.what() + " (status " + std::to_string(int(e.status)) + ")";
         } catch (const std::exception& e) {
             c->error = std::string(operation) + ": " + e.what();
         } catch (...) {
@@ -80,9 +78,8 @@ SO8T_API int32_t so8t_download(so8t_ctx* c, const so8t_transfer_params* p) {
     return guarded(c, "download", p, [&] { so8t::download(*c, *p); });
 }
 
-// Operations have finished when their call returns.
 SO8T_API int32_t so8t_synchronize(so8t_ctx* c) {
-    return guarded(c, "synchronize", c, [] {});
+    return guarded(c, "synchronize", c, [&] { so8t::synchronize(*c); });
 }
 
 #define OPERATION(name, params)                                                   \

@@ -1,4 +1,4 @@
-// One table of operations for each instruction set.
+// A table of operations: the CPU library has one for each instruction set, the CUDA library one.
 #pragma once
 
 #include "context.h"
@@ -10,15 +10,5 @@ struct OpTable {
 #include "operations.def"
 #undef OPERATION
 };
-
-namespace avx2 {
-extern const OpTable table;
-}
-namespace avx512 {
-extern const OpTable table;
-}
-namespace avx512_bf16 {
-extern const OpTable table;
-}
 
 }  // namespace so8t

@@ -1,0 +1,83 @@
+// What both libraries know of memory: buffers behind handles, checked views of them, and how a check fails.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
+#include "so8t.h"
+
+namespace so8t {
+
+struct Error {
+    std::string text;
+    const char* operation = nullptr;  // that failed, where it is not the one called: a device finds things out later
+};
+
+// Throws an Error; the border in exports.cpp puts the operation's name before it.
+[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+// Sets of dtypes, for checks.
+enum : unsigned {
+    kF32 = 1u << SO8T_FLOAT32,
+    kBF16 = 1u << SO8T_BFLOAT16,
+    kI8 = 1u << SO8T_INT8,
+    kI32 = 1u << SO8T_INT32,
+    kU8 = 1u << SO8T_UINT8,
+    kF16 = 1u << SO8T_FLOAT16,
+    kCompute = kF32 | kBF16,
+    kFloat = kF32 | kBF16 | kF16,
+};
+
+inline unsigned only(int32_t dtype) { return dtype >= 0 && dtype < 31 ? 1u << dtype : 0; }
+inline bool present(const so8t_tensor& t) { return t.buffer != 0; }
+int64_t dtype_bytes(int32_t dtype);
+const char* dtype_name(int32_t dtype);
+
+// A tensor whose handle, dtype, stride and bounds have been checked.
+struct View {
+    char* data = nullptr;
+    int64_t stride = 0;
+    int32_t dtype = 0;
+
+    explicit operator bool() const { return data != nullptr; }
+    template <class T>
+    T* row(int64_t i) const {
+        return reinterpret_cast<T*>(data) + i * stride;
+    }
+    template <class T>
+    T* as() const {
+        return reinterpret_cast<T*>(data);
+    }
+};
+
+struct Buffer {
+    void* data;
+    uint64_t bytes;
+    uint64_t reserved;  // what the library took for it; each library counts in its own way
+    std::string purpose;
+};
+
+struct Buffers {
+    const char* operation = "";  // under way; exports.cpp sets it
+    std::unordered_map<uint64_t, Buffer> buffers;
+    uint64_t next_buffer = 1;
+    uint64_t held = 0, peak = 0, memory = 0;
+
+    // [rows, columns], columns contiguous. Fails unless the tensor is present, of one of these dtypes and inside its buffer.
+    View matrix(const so8t_tensor& t, const char* name, int64_t rows, int64_t columns, unsigned dtypes) const;
+    // [n]; the stride is not read.
+    View vector(const so8t_tensor& t, const char* name, int64_t n, unsigned dtypes) const;
+
+    const Buffer& find(uint64_t handle, const char* name = "") const;
+    // The range of an upload or download.
+    char* range(const so8t_transfer_params& p) const;
+    // Enters a buffer and returns its handle.
+    uint64_t enter(const Buffer& b);
+    void leave(uint64_t handle);
+};
+
+// A size from the caller: negative or absurdly large ones are errors.
+void check_size(const char* name, int64_t value, int64_t least = 0);
+
+}  // namespace so8t

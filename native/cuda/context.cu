@@ -1,0 +1,134 @@
+#include "context.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "allocator.h"
+#include "codes.h"
+#include "products.h"
+#include "staging.h"
+#include "table.h"
+
+namespace so8t {
+
+namespace cuda {
+extern const OpTable table;
+}
+
+void check_cuda(cudaError_t e, const char* what) {
+    if (e != cudaSuccess) fail("CUDA: %s: %s (error %d)", what, cudaGetErrorString(e), static_cast<int>(e));
+}
+
+void launched(const char* kernel) { check_cuda(cudaGetLastError(), kernel); }
+
+Context::Context() = default;
+Context::~Context() { release(); }
+
+void Context::release() {
+    if (stream) cudaStreamSynchronize(stream);
+    products.reset();
+    codes.reset();
+    staging.reset();
+    if (allocator) {
+        for (auto& b : buffers) allocator->give(b.second.data, b.second.reserved, b.second.bytes, b.second.purpose);
+        for (Block& b : scratch_) allocator->give(b.data, b.bytes, b.bytes, "workspace");
+    }
+    allocator.reset();
+    if (finding) cudaFreeHost(finding);
+    if (stream) cudaStreamDestroy(stream);
+    finding = nullptr;
+    stream = nullptr;
+}
+
+void* Scratch::take_bytes(uint64_t bytes) {
+    bytes = (bytes + 255) / 256 * 256;
+    size_t& block = c_.scratch_block_;
+    size_t& used = c_.scratch_used_;
+    while (block < c_.scratch_.size() && c_.scratch_[block].bytes - used < bytes) {
+        block++;
+        used = 0;
+    }
+    if (block == c_.scratch_.size()) {
+        // Nobody uses the blocks behind this operation's own: one that is too small gives way to a larger one.
+        constexpr uint64_t kLeast = 4 << 20;
+        uint64_t reserved = 0;
+        void* p = c_.allocator->take(bytes > kLeast ? bytes : kLeast, "workspace", reserved);
+        c_.scratch_.push_back({static_cast<char*>(p), reserved});
+        used = 0;
+    }
+    void* p = c_.scratch_[block].data + used;
+    used += bytes;
+    return p;
+}
+
+void open_context(Context& c, const so8t_open_params& p) {
+    int devices = 0;
+    const cudaError_t e = cudaGetDeviceCount(&devices);
+    if (e != cudaSuccess || devices == 0) fail("no device: %s", e != cudaSuccess ? cudaGetErrorString(e) : "there is no NVIDIA GPU");
+    if (p.device < 0 || p.device >= devices) fail("device is %lld, there are %d", static_cast<long long>(p.device), devices);
+    c.device = static_cast<int>(p.device);
+    check_cuda(cudaSetDevice(c.device), "cudaSetDevice");
+    cudaDeviceProp properties;
+    check_cuda(cudaGetDeviceProperties(&properties, c.device), "cudaGetDeviceProperties");
+    c.name = properties.name;
+    c.capability = 10 * properties.major + properties.minor;
+    c.isa = "sm_" + std::to_string(c.capability);
+    if (c.capability < 80) fail("%s has compute capability %d.%d, 8.0 or newer is needed", c.name.c_str(), properties.major, properties.minor);
+    c.processors = properties.multiProcessorCount;
+    c.shared_limit = properties.sharedMemPerBlockOptin;
+    c.memory = properties.totalGlobalMem;
+    c.ops = &cuda::table;
+    check_cuda(cudaStreamCreateWithFlags(&c.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+    check_cuda(cudaMallocHost(reinterpret_cast<void**>(&c.finding), sizeof *c.finding), "cudaMallocHost");
+    *c.finding = {};
+    c.allocator.reset(new Allocator(c));
+    c.staging.reset(new Staging(c.stream));
+    c.products.reset(new Products(c));
+    c.codes.reset(new CodeBooks);
+}
+
+void device_info(Context& c, so8t_device_info_params& p) {
+    std::memset(&p, 0, sizeof p);
+    std::snprintf(p.name, sizeof p.name, "%s", c.name.c_str());
+    std::snprintf(p.isa, sizeof p.isa, "%s", c.isa.c_str());
+    p.memory_bytes = c.memory;
+    p.held_bytes = c.held;
+    p.peak_bytes = c.peak;
+}
+
+void alloc_buffer(Context& c, so8t_alloc_params& p) {
+    p.buffer = 0;
+    Buffer b{nullptr, p.bytes, 0, std::string(p.purpose, strnlen(p.purpose, sizeof p.purpose))};
+    b.data = c.allocator->take(p.bytes, b.purpose, b.reserved);
+    try {
+        check_cuda(cudaMemsetAsync(b.data, 0, p.bytes, c.stream), "cudaMemset");
+        p.buffer = c.enter(b);
+    } catch (...) {
+        c.allocator->give(b.data, b.reserved, b.bytes, b.purpose);
+        throw;
+    }
+    integers_changed(c);
+}
+
+void free_buffer(Context& c, const so8t_free_params& p) {
+    const Buffer& b = c.find(p.buffer);
+    c.allocator->give(b.data, b.reserved, b.bytes, b.purpose);
+    c.leave(p.buffer);
+}
+
+void upload(Context& c, const so8t_transfer_params& p) {
+    c.staging->upload(c.range(p), p.host, p.bytes);
+    integers_changed(c);
+}
+
+void download(Context& c, const so8t_transfer_params& p) {
+    c.staging->download(p.host, c.range(p), p.bytes);
+    report_finding(c);
+}
+
+void synchronize(Context& c) {
+    check_cuda(cudaStreamSynchronize(c.stream), "cudaStreamSynchronize");
+    report_finding(c);
+}
+
+}  // namespace so8t

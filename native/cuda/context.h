@@ -1,0 +1,120 @@
+// What every operation works with: one stream of one GPU, memory, and errors that the device finds out by itself.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "buffers.h"
+
+namespace so8t {
+
+struct OpTable;
+class Allocator;
+class Staging;
+class Products;
+struct CodeBooks;
+
+// What a kernel found wrong in the contents of device memory; the first of a stream stays until it is reported.
+struct Finding {
+    int32_t found;      // 0: nothing
+    int32_t check;      // index of Context::checks
+    int64_t index;      // of the offending element
+    int32_t value, before;
+};
+
+// A queued check, for the error's text.
+struct Check {
+    enum Kind { range, ascending, boundaries } kind;
+    const char* operation;
+    const char* name;
+    int64_t least, limit;  // of boundaries: the last index and its value
+};
+
+struct Context : Buffers {
+    std::string error;
+    bool broken = false;  // open failed: only last_error and close answer
+    const OpTable* ops = nullptr;
+    std::string name, isa;
+    int device = 0;
+    int processors = 0;         // streaming multiprocessors
+    int capability = 0;         // 10 major + minor
+    size_t shared_limit = 0;    // bytes of shared memory that a block may ask for
+    cudaStream_t stream = nullptr;
+    std::unique_ptr<Allocator> allocator;
+    std::unique_ptr<Staging> staging;
+    std::unique_ptr<Products> products;
+    std::unique_ptr<CodeBooks> codes;  // of so8t_adamw's 8-bit states
+
+    std::vector<Check> checks;         // queued since the last report
+    Finding* finding = nullptr;        // pinned: the device writes it, the host reads it once the stream has come that far
+    std::vector<std::string> checked;  // what need not be checked again, until int32 memory may have changed
+
+    Context();
+    ~Context();
+    void release();
+    // A thread that calls in has this context's device.
+    void enter_thread() { if (stream) cudaSetDevice(device); }
+
+private:
+    friend class Scratch;
+    struct Block {
+        char* data;
+        size_t bytes;
+    };
+    std::vector<Block> scratch_;
+    size_t scratch_block_ = 0, scratch_used_ = 0;
+};
+
+// Device memory until the end of the operation that takes it: as all work is on one stream, the next one may have it.
+class Scratch {
+public:
+    explicit Scratch(Context& c) : c_(c), block_(c.scratch_block_), used_(c.scratch_used_) {}
+    ~Scratch() {
+        c_.scratch_block_ = block_;
+        c_.scratch_used_ = used_;
+    }
+    Scratch(const Scratch&) = delete;
+    // 256-byte aligned, garbage.
+    template <class T>
+    T* take(int64_t n) {
+        return static_cast<T*>(take_bytes(static_cast<uint64_t>(n) * sizeof(T)));
+    }
+
+private:
+    void* take_bytes(uint64_t bytes);
+    Context& c_;
+    size_t block_, used_;
+};
+
+// Fails where a runtime call failed.
+void check_cuda(cudaError_t e, const char* what);
+// Behind every launch: fails where the launch itself was refused.
+void launched(const char* kernel);
+
+// Queue a check of an int32 vector on the device. What it finds is the error of the next synchronize or download.
+// Kernels must not read or write out of bounds meanwhile: they leave such rows out.
+// Values lie in [least, limit).
+void check_range(Context& c, const View& v, const char* name, int64_t n, int64_t least, int64_t limit);
+// Strictly ascending values.
+void check_ascending(Context& c, const View& v, const char* name, int64_t n);
+// n + 1 values that run from 0 to rows and never fall.
+void check_boundaries(Context& c, const View& v, const char* name, int64_t n, int64_t rows);
+// An operation wrote int32 values: what was checked counts no longer.
+void integers_changed(Context& c);
+// Once the stream has come to its end: fails with what the checks found.
+void report_finding(Context& c);
+
+void open_context(Context& c, const so8t_open_params& p);
+void device_info(Context& c, so8t_device_info_params& p);
+void alloc_buffer(Context& c, so8t_alloc_params& p);
+void free_buffer(Context& c, const so8t_free_params& p);
+void upload(Context& c, const so8t_transfer_params& p);
+void download(Context& c, const so8t_transfer_params& p);
+void synchronize(Context& c);
+
+}  // namespace so8t
+
+struct so8t_ctx : so8t::Context {};

@@ -1,0 +1,140 @@
+// What every kernel is written with, for nvcc and for the emulator alike: launches, shared memory, 16-bit floats, vectors
+// of elements, sums over warps and blocks. Rules that keep the emulator honest: launches and dynamic shared memory through
+// the macros here, PTX only in ptx.h, no thread leaves a kernel before a later barrier, no float atomics.
+#pragma once
+
+#include <cuda_runtime.h>
+#if defined(SO8T_EMULATED)
+#include <immintrin.h>
+#else
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#endif
+
+#include <cstdint>
+
+namespace so8t::cuda {
+
+#if defined(SO8T_EMULATED)
+// Template arguments with commas: put the kernel in parentheses.
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) emulated::launch(grid, block, shared_bytes, #kernel, emulated::bound([](auto... so8t_arguments) { kernel(so8t_arguments...); }, __VA_ARGS__))
+#define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(emulated::dynamic_shared())
+#else
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define DYNAMIC_SHARED(T, name)                              \
+    extern __shared__ __align__(128) unsigned char so8t_shared[]; \
+    T* name = reinterpret_cast<T*>(so8t_shared)
+#endif
+
+constexpr unsigned kAllLanes = 0xFFFFFFFFu;
+
+struct bf16 {
+    uint16_t bits;
+};
+struct f16 {
+    uint16_t bits;
+};
+
+#if defined(SO8T_EMULATED)
+inline uint16_t float_to_bfloat(float f) {
+    const uint32_t u = __float_as_uint(f);
+    return static_cast<uint16_t>(f != f ? (u >> 16) | 0x40 : (u + 0x7FFF + (u >> 16 & 1)) >> 16);
+}
+inline float half_to_float(uint16_t h) { return _cvtsh_ss(h); }
+inline uint16_t float_to_half(float f) { return _cvtss_sh(f, 0); }
+#else
+__device__ inline uint16_t float_to_bfloat(float f) { return __bfloat16_as_ushort(__float2bfloat16_rn(f)); }
+__device__ inline float half_to_float(uint16_t h) { return __half2float(__ushort_as_half(h)); }
+__device__ inline uint16_t float_to_half(float f) { return __half_as_ushort(__float2half_rn(f)); }
+#endif
+
+__host__ __device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(bf16 x) { return __uint_as_float(static_cast<uint32_t>(x.bits) << 16); }
+__device__ inline float to_float(int8_t x) { return static_cast<float>(x); }
+__device__ inline float to_float(f16 x) { return half_to_float(x.bits); }
+
+// Rounded to nearest even; a NaN stays one.
+__device__ inline void from_float(float f, float& y) { y = f; }
+__device__ inline void from_float(float f, bf16& y) { y.bits = float_to_bfloat(f); }
+__device__ inline void from_float(float f, f16& y) { y.bits = float_to_half(f); }
+template <class T>
+__device__ inline T rounded(float f) {
+    T y;
+    from_float(f, y);
+    return y;
+}
+
+// V elements that lie together; 16 bytes are read and written at once.
+template <class T, int V>
+struct alignas(V * sizeof(T) > 16 ? 16 : V * sizeof(T)) Vec {
+    T at[V];
+};
+template <class T, int V>
+__device__ inline Vec<T, V> load(const T* p) {
+    return *reinterpret_cast<const Vec<T, V>*>(p);
+}
+template <class T, int V>
+__device__ inline void store(T* p, const Vec<T, V>& v) {
+    *reinterpret_cast<Vec<T, V>*>(p) = v;
+}
+// As float32.
+template <int V, class T>
+__device__ inline void load_floats(const T* p, float (&x)[V]) {
+    const Vec<T, V> v = load<T, V>(p);
+#pragma unroll
+    for (int i = 0; i < V; i++) x[i] = to_float(v.at[i]);
+}
+template <int V, class T>
+__device__ inline void store_floats(T* p, const float (&x)[V]) {
+    Vec<T, V> v;
+#pragma unroll
+    for (int i = 0; i < V; i++) from_float(x[i], v.at[i]);
+    store<T, V>(p, v);
+}
+
+// Every lane gets the result; the order is fixed.
+__device__ inline float warp_sum(float x) {
+#pragma unroll
+    for (int i = 16; i > 0; i >>= 1) x += __shfl_xor_sync(kAllLanes, x, i);
+    return x;
+}
+__device__ inline double warp_sum(double x) {
+#pragma unroll
+    for (int i = 16; i > 0; i >>= 1) x += __shfl_xor_sync(kAllLanes, x, i);
+    return x;
+}
+__device__ inline float warp_max(float x) {
+#pragma unroll
+    for (int i = 16; i > 0; i >>= 1) x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, i));
+    return x;
+}
+
+// Over a block of whole warps, all of whose threads call it; every thread gets the result. May be called again at once.
+template <class T>
+__device__ inline T block_sum(T x) {
+    __shared__ T part[32];
+    x = warp_sum(x);
+    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;
+    __syncthreads();
+    const int warps = blockDim.x / 32;
+    T total = part[0];
+    for (int i = 1; i < warps; i++) total += part[i];
+    __syncthreads();
+    return total;
+}
+__device__ inline float block_max(float x) {
+    __shared__ float part[32];
+    x = warp_max(x);
+    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;
+    __syncthreads();
+    const int warps = blockDim.x / 32;
+    float most = part[0];
+    for (int i = 1; i < warps; i++) most = fmaxf(most, part[i]);
+    __syncthreads();
+    return most;
+}
+
+__host__ __device__ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+__host__ __device__ inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+}  // namespace so8t::cuda

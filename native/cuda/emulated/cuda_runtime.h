@@ -1,0 +1,193 @@
+// CUDA on the CPU, for tests: shadows the toolkit's header of that name when the same .cu sources are built with g++.
+// One fiber a CUDA thread; the blocks of a launch run one after another, the warps of a block in random order, each alone
+// up to its next block barrier, so that a missing barrier shows. Streams do everything at once. Device memory ends at a
+// page that may not be touched, and starts filled with garbage.
+//
+//   SO8T_EMULATED_SEED=7       another order of warps and lanes
+//   SO8T_EMULATED_COPIES=now   cp.async lands at once (finds a barrier missing behind a read); default: late, at its wait
+//   SO8T_EMULATED_MEMORY=64M   the device's memory
+//   SO8T_EMULATED_DEVICES=0    how many devices there are; default 1
+//
+// What a kernel must not do aborts the process, saying what and where: a barrier that part of a block reaches, a
+// warp-collective that part of a warp reaches.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static
+#define __restrict__ __restrict
+#define __align__(n) alignas(n)
+
+struct dim3 {
+    unsigned x, y, z;
+    dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+struct alignas(8) float2 {
+    float x, y;
+};
+
+// ---- the runtime's functions that this project calls ----
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101, cudaErrorNotReady = 600 };
+enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventDefault = 0 };
+typedef struct emulated_stream* cudaStream_t;
+typedef struct emulated_event* cudaEvent_t;
+struct cudaDeviceProp {
+    char name[256];
+    int major, minor, multiProcessorCount;
+    size_t totalGlobalMem, sharedMemPerBlockOptin;
+};
+
+const char* cudaGetErrorString(cudaError_t);
+cudaError_t cudaGetLastError();
+cudaError_t cudaGetDeviceCount(int*);
+cudaError_t cudaSetDevice(int);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int device);
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
+cudaError_t cudaMalloc(void**, size_t);
+cudaError_t cudaFree(void*);
+cudaError_t cudaMallocHost(void**, size_t);
+cudaError_t cudaFreeHost(void*);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t, cudaMemcpyKind, cudaStream_t);
+cudaError_t cudaMemsetAsync(void*, int value, size_t, cudaStream_t);
+cudaError_t cudaMemset2DAsync(void*, size_t pitch, int value, size_t width, size_t height, cudaStream_t);
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind, cudaStream_t);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t);
+cudaError_t cudaStreamSynchronize(cudaStream_t);
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned flags = 0);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t*, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t);
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t);
+cudaError_t cudaEventSynchronize(cudaEvent_t);
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t);
+template <class T>
+cudaError_t cudaFuncSetAttribute(T*, cudaFuncAttribute, int) {
+    return cudaSuccess;
+}
+
+// ---- inside a kernel ----
+
+namespace emulated {
+
+void launch(dim3 grid, dim3 block, size_t shared_bytes, const char* kernel, const std::function<void()>& body);
+// The kernel's arguments are copied before it starts, as a launch copies them.
+template <class F, class... Arguments>
+std::function<void()> bound(F f, Arguments... arguments) {
+    return [=] { f(arguments...); };
+}
+unsigned char* dynamic_shared();
+bool copies_land_now();
+
+struct Place {
+    dim3 thread;
+    int linear;
+};
+const Place& here();
+const dim3 &block_index(), &block_size(), &grid_size();
+int lane();
+
+// Every lane of the warp gives bytes and sees those of all 32 until the next collective.
+const unsigned char* exchange(const void* value, size_t bytes);  // [32][64]
+void exchanged();
+void block_barrier(void* site);
+
+template <class T>
+T from_lane(T value, int source) {
+    static_assert(sizeof(T) <= 64, "a lane exchanges at most 64 bytes");
+    const unsigned char* all = exchange(&value, sizeof value);
+    T r;
+    std::memcpy(&r, all + 64 * (source & 31), sizeof r);
+    exchanged();
+    return r;
+}
+template <class T>
+void from_all(const T& value, T (&out)[32]) {
+    const unsigned char* all = exchange(&value, sizeof value);
+    for (int i = 0; i < 32; i++) std::memcpy(&out[i], all + 64 * i, sizeof(T));
+    exchanged();
+}
+
+}  // namespace emulated
+
+#define threadIdx (emulated::here().thread)
+#define blockIdx (emulated::block_index())
+#define blockDim (emulated::block_size())
+#define gridDim (emulated::grid_size())
+
+__attribute__((noinline)) inline void __syncthreads() { emulated::block_barrier(__builtin_return_address(0)); }
+inline void __syncwarp(unsigned = ~0u) {
+    char nothing = 0;
+    emulated::exchange(&nothing, 1);
+    emulated::exchanged();
+}
+template <class T>
+T __shfl_xor_sync(unsigned, T v, int mask) {
+    return emulated::from_lane(v, emulated::lane() ^ mask);
+}
+template <class T>
+T __shfl_sync(unsigned, T v, int source) {
+    return emulated::from_lane(v, source);
+}
+template <class T>
+T __shfl_down_sync(unsigned, T v, int by) {
+    const int source = emulated::lane() + by;
+    return emulated::from_lane(v, source < 32 ? source : emulated::lane());
+}
+template <class T>
+T __shfl_up_sync(unsigned, T v, int by) {
+    const int source = emulated::lane() - by;
+    return emulated::from_lane(v, source >= 0 ? source : emulated::lane());
+}
+inline unsigned __ballot_sync(unsigned, int predicate) {
+    int all[32];
+    emulated::from_all(predicate, all);
+    unsigned bits = 0;
+    for (int i = 0; i < 32; i++) bits |= static_cast<unsigned>(all[i] != 0) << i;
+    return bits;
+}
+inline float __uint_as_float(unsigned u) {
+    float f;
+    std::memcpy(&f, &u, 4);
+    return f;
+}
+inline unsigned __float_as_uint(float f) {
+    unsigned u;
+    std::memcpy(&u, &f, 4);
+    return u;
+}
+inline int __float2int_rn(float x) { return static_cast<int>(nearbyintf(x)); }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __frcp_rn(float a) { return 1.0f / a; }
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fsqrt_rn(float a) { return sqrtf(a); }
+inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(static_cast<uint64_t>(a) * b >> 32); }
+inline unsigned long long atomicMin(unsigned long long* p, unsigned long long v) {
+    const unsigned long long old = *p;
+    if (v < old) *p = v;
+    return old;
+}
+inline int atomicCAS(int* p, int expected, int v) {
+    const int old = *p;
+    if (old == expected) *p = v;
+    return old;
+}

@@ -1,0 +1,412 @@
+#include "cuda_runtime.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+// Saves the callee's registers on the stack, its address in *from, and goes on where `to` was saved.
+extern "C" void so8t_switch_fiber(void** from, void* to);
+asm(R"(
+.text
+.local so8t_switch_fiber
+.type so8t_switch_fiber, @function
+so8t_switch_fiber:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+.size so8t_switch_fiber, . - so8t_switch_fiber
+)");
+
+namespace emulated {
+
+namespace {
+
+constexpr size_t kStack = 128 << 10;
+
+enum class Waits : uint8_t { nothing, block, warp };
+
+struct Fiber {
+    Place place;
+    void* stack = nullptr;
+    void* saved = nullptr;
+    void* site = nullptr;  // of the barrier it waits at
+    Waits waits = Waits::nothing;
+    bool started = false, done = false;
+};
+
+struct alignas(64) Exchange {
+    unsigned char lane[32][64];
+};
+
+struct Machine {
+    std::vector<Fiber> fibers;
+    std::vector<Exchange> exchanges;
+    std::vector<unsigned char> dynamic;
+    unsigned char* dynamic_at = nullptr;
+    const std::function<void()>* body = nullptr;
+    const char* kernel = "";
+    void* scheduler = nullptr;
+    int threads = 0, current = 0;
+    dim3 block, grid, index;
+    uint64_t random = 0;
+    std::mutex one_launch;
+};
+
+Machine& machine() {
+    static Machine m;
+    return m;
+}
+
+[[noreturn]] void die(const char* what) {
+    const Machine& m = machine();
+    std::fprintf(stderr, "emulated CUDA: %s in %s, block %u, %u, %u\n", what, m.kernel, m.index.x, m.index.y, m.index.z);
+    std::abort();
+}
+
+unsigned draw() {
+    uint64_t& x = machine().random;
+    if (x == 0) {
+        const char* seed = std::getenv("SO8T_EMULATED_SEED");
+        x = (seed ? std::strtoull(seed, nullptr, 10) : 0) * 2654435761u + 88172645463325252ull;
+    }
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return static_cast<unsigned>(x >> 16);
+}
+
+void yield(Waits w) {
+    Machine& m = machine();
+    Fiber& f = m.fibers[m.current];
+    f.waits = w;
+    so8t_switch_fiber(&f.saved, m.scheduler);
+}
+
+void trampoline() {
+    Machine& m = machine();
+    (*m.body)();
+    Fiber& f = m.fibers[m.current];
+    f.done = true;
+    so8t_switch_fiber(&f.saved, m.scheduler);
+    std::abort();  // a finished fiber is never resumed
+}
+
+void resume(int i) {
+    Machine& m = machine();
+    m.current = i;
+    Fiber& f = m.fibers[i];
+    if (!f.started) {
+        f.started = true;
+        // As if trampoline had been called: 16-byte alignment less the return address, six registers below.
+        void** top = reinterpret_cast<void**>(static_cast<char*>(f.stack) + kStack) - 2;
+        *--top = reinterpret_cast<void*>(&trampoline);
+        for (int r = 0; r < 6; r++) *--top = nullptr;
+        f.saved = top;
+    }
+    so8t_switch_fiber(&m.scheduler, f.saved);
+}
+
+// A warp alone, until all of its threads wait for the block or are done.
+void run_warp(int first, int end) {
+    Machine& m = machine();
+    for (;;) {
+        const bool backwards = draw() & 1;
+        bool ran = false;
+        for (int j = 0; j < end - first; j++) {
+            const int i = backwards ? end - 1 - j : first + j;
+            Fiber& f = m.fibers[i];
+            if (!f.done && f.waits == Waits::nothing) {
+                resume(i);
+                ran = true;
+            }
+        }
+        int live = 0, collective = 0;
+        for (int i = first; i < end; i++) {
+            live += !m.fibers[i].done;
+            collective += !m.fibers[i].done && m.fibers[i].waits == Waits::warp;
+        }
+        if (collective > 0 && (collective != live || live != end - first)) die("a warp-collective that part of a warp reached");
+        if (collective > 0) {
+            for (int i = first; i < end; i++) m.fibers[i].waits = Waits::nothing;
+            ran = true;
+        }
+        if (!ran) return;
+    }
+}
+
+void run_block() {
+    Machine& m = machine();
+    for (int i = 0; i < m.threads; i++) {
+        Fiber& f = m.fibers[i];
+        f.started = f.done = false;
+        f.waits = Waits::nothing;
+    }
+    const int warps = (m.threads + 31) / 32;
+    std::vector<int> order(warps);
+    for (int i = 0; i < warps; i++) order[i] = i;
+    for (;;) {
+        for (int i = warps - 1; i > 0; i--) std::swap(order[i], order[draw() % (i + 1)]);
+        for (int w : order) run_warp(32 * w, std::min(m.threads, 32 * w + 32));
+        int live = 0, waiting = 0;
+        void* site = nullptr;
+        for (int i = 0; i < m.threads; i++) {
+            Fiber& f = m.fibers[i];
+            if (f.done) continue;
+            live++;
+            waiting += f.waits == Waits::block;
+            if (site && site != f.site) die("threads wait at different barriers");
+            site = f.site;
+            f.waits = Waits::nothing;
+        }
+        if (live == 0) return;
+        if (live != m.threads) die("a thread left before a barrier");
+        if (waiting != live) die("threads wait for ever");
+    }
+}
+
+}  // namespace
+
+const Place& here() { return machine().fibers[machine().current].place; }
+const dim3& block_index() { return machine().index; }
+const dim3& block_size() { return machine().block; }
+const dim3& grid_size() { return machine().grid; }
+int lane() { return here().linear & 31; }
+unsigned char* dynamic_shared() { return machine().dynamic_at; }
+
+bool copies_land_now() {
+    static const bool now = [] {
+        const char* when = std::getenv("SO8T_EMULATED_COPIES");
+        return when && std::strcmp(when, "now") == 0;
+    }();
+    return now;
+}
+
+const unsigned char* exchange(const void* value, size_t bytes) {
+    Machine& m = machine();
+    Exchange& e = m.exchanges[here().linear / 32];
+    std::memcpy(e.lane[lane()], value, bytes);
+    yield(Waits::warp);
+    return e.lane[0];
+}
+
+void exchanged() { yield(Waits::warp); }
+
+void block_barrier(void* site) {
+    Machine& m = machine();
+    m.fibers[m.current].site = site;
+    yield(Waits::block);
+}
+
+namespace {
+cudaError_t last_error = cudaSuccess;
+}
+
+void launch(dim3 grid, dim3 block, size_t shared_bytes, const char* kernel, const std::function<void()>& body) {
+    Machine& m = machine();
+    const std::lock_guard<std::mutex> lock(m.one_launch);
+    const uint64_t threads = uint64_t(block.x) * block.y * block.z;
+    if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFF || grid.y > 65535 || grid.z > 65535 || shared_bytes > 232448) {
+        last_error = cudaErrorInvalidConfiguration;
+        return;
+    }
+    m.threads = static_cast<int>(threads);
+    m.block = block;
+    m.grid = grid;
+    m.kernel = kernel;
+    m.body = &body;
+    if (m.fibers.size() < threads) m.fibers.resize(threads);
+    m.exchanges.resize((threads + 31) / 32);
+    if (m.dynamic.size() < shared_bytes + 128) m.dynamic.resize(shared_bytes + 128);
+    m.dynamic_at = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(m.dynamic.data()) + 127) & ~uintptr_t(127));
+    int i = 0;
+    for (unsigned z = 0; z < block.z; z++) {
+        for (unsigned y = 0; y < block.y; y++) {
+            for (unsigned x = 0; x < block.x; x++, i++) {
+                Fiber& f = m.fibers[i];
+                f.place = {dim3(x, y, z), i};
+                if (!f.stack) {
+                    f.stack = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                    if (f.stack == MAP_FAILED) die("no memory for a stack");
+                }
+            }
+        }
+    }
+    for (unsigned z = 0; z < grid.z; z++) {
+        for (unsigned y = 0; y < grid.y; y++) {
+            for (unsigned x = 0; x < grid.x; x++) {
+                m.index = dim3(x, y, z);
+                std::fill(m.dynamic.begin(), m.dynamic.begin() + static_cast<ptrdiff_t>(shared_bytes ? shared_bytes + 128 : 0), 0xCD);
+                run_block();
+            }
+        }
+    }
+}
+
+}  // namespace emulated
+
+// ---- the runtime ----
+
+namespace {
+
+struct Block {
+    void* mapped;
+    size_t mapped_bytes, bytes;
+};
+std::mutex memory_mutex;
+std::map<void*, Block> blocks;
+size_t allocated = 0;
+
+size_t memory_bytes() {
+    static const size_t total = [] {
+        size_t n = size_t(16) << 30;
+        if (const char* text = std::getenv("SO8T_EMULATED_MEMORY")) {
+            char* end = nullptr;
+            n = std::strtoull(text, &end, 10);
+            n <<= *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+        }
+        return n;
+    }();
+    return total;
+}
+
+int device_count() {
+    const char* n = std::getenv("SO8T_EMULATED_DEVICES");
+    return n ? std::atoi(n) : 1;
+}
+
+}  // namespace
+
+struct emulated_stream {};
+struct emulated_event {
+    std::chrono::steady_clock::time_point at;
+};
+
+const char* cudaGetErrorString(cudaError_t e) {
+    switch (e) {
+        case cudaSuccess: return "no error";
+        case cudaErrorMemoryAllocation: return "out of memory";
+        case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+        case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+        case cudaErrorInvalidDevice: return "invalid device ordinal";
+        default: return "invalid argument";
+    }
+}
+cudaError_t cudaGetLastError() {
+    const cudaError_t e = emulated::last_error;
+    emulated::last_error = cudaSuccess;
+    return e;
+}
+cudaError_t cudaGetDeviceCount(int* n) {
+    *n = device_count();
+    return *n > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+cudaError_t cudaSetDevice(int device) { return device >= 0 && device < device_count() ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
+    *p = {};
+    std::snprintf(p->name, sizeof p->name, "emulated");
+    p->major = 8;
+    p->multiProcessorCount = 4;
+    p->totalGlobalMem = memory_bytes();
+    p->sharedMemPerBlockOptin = 232448;
+    return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+    const std::lock_guard<std::mutex> lock(memory_mutex);
+    *total = memory_bytes();
+    *free = *total - allocated;
+    return cudaSuccess;
+}
+cudaError_t cudaMalloc(void** p, size_t bytes) {
+    const std::lock_guard<std::mutex> lock(memory_mutex);
+    if (bytes > memory_bytes() || allocated > memory_bytes() - bytes) return cudaErrorMemoryAllocation;
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), body = (bytes + page - 1) / page * page;
+    char* m = static_cast<char*>(mmap(nullptr, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (m == MAP_FAILED) return cudaErrorMemoryAllocation;
+    mprotect(m + body, page, PROT_NONE);
+    char* start = m + body - (bytes + 63) / 64 * 64;
+    if (bytes <= size_t(64) << 20) std::memset(m, 0xCD, body);
+    blocks[start] = {m, body + page, bytes};
+    allocated += bytes;
+    *p = start;
+    return cudaSuccess;
+}
+cudaError_t cudaFree(void* p) {
+    if (!p) return cudaSuccess;
+    const std::lock_guard<std::mutex> lock(memory_mutex);
+    auto it = blocks.find(p);
+    if (it == blocks.end()) return cudaErrorInvalidValue;
+    munmap(it->second.mapped, it->second.mapped_bytes);
+    allocated -= it->second.bytes;
+    blocks.erase(it);
+    return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** p, size_t bytes) {
+    *p = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+    return *p ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaFreeHost(void* p) {
+    std::free(p);
+    return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n, cudaMemcpyKind, cudaStream_t) {
+    std::memcpy(to, from, n);
+    return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* p, int value, size_t n, cudaStream_t) {
+    std::memset(p, value, n);
+    return cudaSuccess;
+}
+cudaError_t cudaMemset2DAsync(void* p, size_t pitch, int value, size_t width, size_t height, cudaStream_t) {
+    for (size_t i = 0; i < height; i++) std::memset(static_cast<char*>(p) + i * pitch, value, width);
+    return cudaSuccess;
+}
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind, cudaStream_t) {
+    for (size_t i = 0; i < height; i++) std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
+    return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
+    *s = new emulated_stream;
+    return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t s) {
+    delete s;
+    return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
+    *e = new emulated_event;
+    return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t e) {
+    delete e;
+    return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t) {
+    e->at = std::chrono::steady_clock::now();
+    return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
+    *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
+    return cudaSuccess;
+}

@@ -1,0 +1,41 @@
+// C = alpha op(A) op(B) + beta C by cuBLASLt; by a plain loop where the library is emulated.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+namespace so8t {
+
+struct Context;
+
+// Row-major matrices. float32 sums.
+struct Product {
+    int64_t m, n, k;
+    int32_t dtype;  // of A and B: SO8T_FLOAT32 or SO8T_BFLOAT16
+    const void* a;  // [m, k], or [k, m] where transpose_a
+    int64_t lda;
+    bool transpose_a;
+    const void* b;  // [k, n], or [n, k] where transpose_b
+    int64_t ldb;
+    bool transpose_b;
+    void* c;  // [m, n]
+    int64_t ldc;
+    int32_t c_dtype;
+    float alpha, beta;
+    const void* residual = nullptr;  // with beta: read instead of C, of C's dtype
+    int64_t ld_residual = 0;
+};
+
+class Products {
+public:
+    explicit Products(Context& c);
+    ~Products();
+    void run(const Product& p);
+
+private:
+    struct State;
+    Context& c_;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace so8t
