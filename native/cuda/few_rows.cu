@@ -13,6 +13,7 @@ struct Few {
     Y* y;
     int64_t x_stride, y_stride, residual_stride, z_stride, in, out;
     float scale;
+    int count;  // rows of x
     int slices, rank;
     int64_t begin[SO8T_MAX_SLICES], rows[SO8T_MAX_SLICES], b_stride[SO8T_MAX_SLICES];
     const T* b[SO8T_MAX_SLICES];
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(32 * kWarps) dot(Few<T, Y> l, const W* w, int6
 #pragma unroll
             for (int part = 0; part < V; part += P) {
                 float x[P];
-                load_floats<P>(l.x + m * l.x_stride + j + part, x);
+                load_floats<P>(l.x + (m < l.count ? m : l.count - 1) * l.x_stride + j + part, x);
 #pragma unroll
                 for (int o = 0; o < kOutputs; o++) {
 #pragma unroll
@@ -59,13 +60,13 @@ __global__ void __launch_bounds__(32 * kWarps) dot(Few<T, Y> l, const W* w, int6
             for (int k = lane; k < l.rank; k += 32) {
                 const float b = to_float(l.b[i][at * l.b_stride[i] + k]);
 #pragma unroll
-                for (int m = 0; m < M; m++) sums[o][m] = fmaf(b, to_float(l.z[m * l.z_stride + i * l.rank + k]), sums[o][m]);
+                for (int m = 0; m < M; m++) sums[o][m] = fmaf(b, to_float(l.z[(m < l.count ? m : l.count - 1) * l.z_stride + i * l.rank + k]), sums[o][m]);
             }
         }
 #pragma unroll
         for (int m = 0; m < M; m++) {
             float y = warp_sum(sums[o][m]);
-            if (lane == 0 && inside) {
+            if (lane == 0 && inside && m < l.count) {
                 if (l.residual) y += to_float(l.residual[m * l.residual_stride + row]);
                 from_float(y, l.y[m * l.y_stride + row]);
             }
@@ -87,6 +88,7 @@ void run(Context& c, const FewRows& l) {
     f.in = l.weight.in;
     f.out = l.weight.out;
     f.scale = l.scale;
+    f.count = static_cast<int>(l.rows);
     f.slices = l.slices.count;
     f.rank = static_cast<int>(l.slices.rank);
     for (int i = 0; i < l.slices.count; i++) {
@@ -95,36 +97,34 @@ void run(Context& c, const FewRows& l) {
         f.b_stride[i] = l.slices.b[i].stride;
         f.b[i] = l.slices.b[i].as<T>();
     }
-    by_width<W>(l.weight.in, [&](auto v) {
-        constexpr int V = decltype(v)::value;
-        const dim3 grid(static_cast<unsigned>(ceil_div(f.out, kWarps * kOutputs)));
-        LAUNCH((dot<W, T, Y, M, V>), grid, dim3(32 * kWarps), 0, c.stream, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
-    }, l.weight.w, l.x);
+    const dim3 grid(static_cast<unsigned>(ceil_div(f.out, kWarps * kOutputs)));
+    if constexpr (M < 8) {
+        LAUNCH((dot<W, T, Y, M, 16 / sizeof(W)>), grid, dim3(32 * kWarps), 0, c.stream, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
+    } else {
+        by_width<W>(l.weight.in, [&](auto v) {
+            constexpr int V = decltype(v)::value;
+            LAUNCH((dot<W, T, Y, M, V>), grid, dim3(32 * kWarps), 0, c.stream, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
+        }, l.weight.w, l.x);
+    }
     launched("few_rows");
 }
 
+// The least of few numbers of rows that holds them: the last row is computed again in place of those that are not there.
 template <class W, class T, class Y>
 void by_rows(Context& c, const FewRows& l) {
-    switch (l.rows) {
-        case 1: return run<W, T, Y, 1>(c, l);
-        case 2: return run<W, T, Y, 2>(c, l);
-        case 3: return run<W, T, Y, 3>(c, l);
-        case 4: return run<W, T, Y, 4>(c, l);
-        case 5: return run<W, T, Y, 5>(c, l);
-        case 6: return run<W, T, Y, 6>(c, l);
-        case 7: return run<W, T, Y, 7>(c, l);
-        default: return run<W, T, Y, 8>(c, l);
-    }
+    const bool vectors = l.weight.in % (16 / sizeof(W)) == 0 && wide(l.weight.w, l.x);
+    if (!vectors || l.rows > 4) return run<W, T, Y, 8>(c, l);
+    if (l.rows > 2) return run<W, T, Y, 4>(c, l);
+    if (l.rows > 1) return run<W, T, Y, 2>(c, l);
+    run<W, T, Y, 1>(c, l);
 }
 
 template <class T, class Y>
 void by_weight(Context& c, const FewRows& l) {
     if (l.weight.w.dtype == SO8T_INT8) {
         by_rows<int8_t, T, Y>(c, l);
-    } else if (l.weight.w.dtype == SO8T_BFLOAT16) {
-        by_rows<bf16, T, Y>(c, l);
     } else {
-        by_rows<float, T, Y>(c, l);
+        by_rows<T, T, Y>(c, l);
     }
 }
 

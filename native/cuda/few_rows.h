@@ -16,7 +16,7 @@ struct FewRows {
     float scale = 1;  // of x W^T
 };
 
-// y = residual + scale * x W^T + [z_i B_i^T], at most kFewRows rows; T: the compute type.
+// y = residual + scale * x W^T + [z_i B_i^T], at most kFewRows rows. The weight is int8 or of the compute type.
 void few_rows(Context& c, const FewRows& l);
 
 }  // namespace so8t::cuda

@@ -21,7 +21,8 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
         l.slices = slices_of(c, p.slice, p.slices, p.rank, p.out, only(l.x.dtype), 0);
     }
     if (p.rows == 0) return;
-    if (p.rows <= kFewRows) {
+    const bool as_it_lies = l.weight.w.dtype == SO8T_INT8 || l.weight.w.dtype == l.x.dtype;
+    if (p.rows <= kFewRows && as_it_lies) {
         few_rows(c, l);
         return;
     }
