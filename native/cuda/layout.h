@@ -12,6 +12,26 @@ struct Layout {
     dim3 grid, block;
 };
 
+// For vectors, which have no stride.
+template <class... Pointers>
+bool aligned16(const Pointers*... p) {
+    return ((reinterpret_cast<uintptr_t>(p) % 16 == 0) && ...);
+}
+// The largest V for which V elements of every type take at most 16 bytes.
+template <class... T>
+constexpr int width_of() {
+    return static_cast<int>(16 / std::max({sizeof(T)...}));
+}
+// f(integral_constant<int, V>): as by_width, for types of several sizes.
+template <class... T, class F>
+void by_widest(bool fits, F&& f) {
+    if (fits) {
+        f(std::integral_constant<int, width_of<T...>()>{});
+    } else {
+        f(std::integral_constant<int, 1>{});
+    }
+}
+
 // ---- sweep: threads along a row as far as it fills them, the block's other threads on further rows ----
 
 constexpr int kSweepThreads = 256;
@@ -33,6 +53,7 @@ template <class F>
 __device__ inline void sweep(int64_t rows, int64_t groups, F&& f) {
     const int64_t down = static_cast<int64_t>(gridDim.x) * blockDim.y, across = static_cast<int64_t>(gridDim.y) * blockDim.x;
     for (int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y; row < rows; row += down) {
+#pragma unroll 1
         for (int64_t group = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x; group < groups; group += across) f(row, group);
     }
 }
@@ -71,6 +92,7 @@ __device__ inline void groups_of_line(int64_t groups, F&& f, G&& g) {
     for (int k = 0; k < K; k++, at += step) {
         if (at < groups) f(at, k);
     }
+#pragma unroll 1
     for (; at < groups; at += step) g(at);
 }
 
