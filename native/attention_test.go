@@ -122,19 +122,35 @@ func attention(f *fixture, s attentionShape) {
 	f.check("dv", fused.Column(width+kvWidth), rows, kvWidth, dv, 0)
 }
 
+// unpage reads a cache in the order of slots and positions.
+func (f *fixture) unpage(cache Tensor, pages []int32, pageCount, pageSize, width int) (x []float32) {
+	all := f.read(cache, pageCount*pageSize, width)
+	for _, page := range pages {
+		x = append(x, all[int(page)*pageSize*width:(int(page)+1)*pageSize*width]...)
+	}
+	return x
+}
+
 // cached stores keys and values in a scattered order, then asks from several positions.
 func cached(f *fixture, window int) {
 	const slots, capacity, heads, kvHeads, d, rows = 3, 20, 4, 2, 20, 4
+	const pageSize, pageCount = 4, slots*capacity/4 + 2
 	const width, kvWidth = heads * d, kvHeads * d
 	k, v := f.normal(slots*capacity*kvWidth, f.compute), f.normal(slots*capacity*kvWidth, f.compute)
 	slot, position := make([]int32, slots*capacity), make([]int32, slots*capacity)
 	for i, at := range f.r.Perm(slots * capacity) {
 		slot[i], position[i] = int32(at/capacity), int32(at%capacity)
 	}
-	ck, cv := f.empty(slots*capacity, kvWidth, f.compute), f.empty(slots*capacity, kvWidth, f.compute)
-	f.d.KVStore(&KVStore{Rows: slots * capacity, Columns: kvWidth, Slots: slots, Capacity: capacity, K: f.matrix(k, kvWidth, f.compute), V: f.matrix(v, kvWidth, f.compute),
-		CacheK: ck, CacheV: cv, Slot: f.ints(slot...), Position: f.ints(position...)})
-	keys, values := f.read(ck, slots*capacity, kvWidth), f.read(cv, slots*capacity, kvWidth)
+	// Two pages belong to nobody, the others to slots in any order.
+	pages := make([]int32, slots*capacity/pageSize)
+	for i, page := range f.r.Perm(pageCount)[:len(pages)] {
+		pages[i] = int32(page)
+	}
+	table := f.ints(pages...)
+	ck, cv := f.empty(pageCount*pageSize, kvWidth, f.compute), f.empty(pageCount*pageSize, kvWidth, f.compute)
+	f.d.KVStore(&KVStore{Rows: slots * capacity, Columns: kvWidth, Slots: slots, Capacity: capacity, PageSize: pageSize, PageCount: pageCount,
+		K: f.matrix(k, kvWidth, f.compute), V: f.matrix(v, kvWidth, f.compute), CacheK: ck, CacheV: cv, Pages: table, Slot: f.ints(slot...), Position: f.ints(position...)})
+	keys, values := f.unpage(ck, pages, pageCount, pageSize, kvWidth), f.unpage(cv, pages, pageCount, pageSize, kvWidth)
 	for i := range slot {
 		at := int(slot[i])*capacity + int(position[i])
 		if keys[at*kvWidth] != k[i*kvWidth] || values[at*kvWidth+kvWidth-1] != v[(i+1)*kvWidth-1] {
@@ -144,8 +160,8 @@ func cached(f *fixture, window int) {
 	askSlot, askPosition := []int32{2, 0, 2, 1}, []int32{19, 0, 7, 12}
 	q, out := f.normal(rows*width, f.compute), f.empty(rows, width, f.compute)
 	scale := 1 / math.Sqrt(d)
-	f.d.AttentionCached(&AttentionCached{Rows: rows, Heads: heads, KVHeads: kvHeads, HeadDim: d, Window: int64(window), Slots: slots, Capacity: capacity, Scale: scale,
-		Q: f.matrix(q, width, f.compute), CacheK: ck, CacheV: cv, Slot: f.ints(askSlot...), Position: f.ints(askPosition...), Out: out})
+	f.d.AttentionCached(&AttentionCached{Rows: rows, Heads: heads, KVHeads: kvHeads, HeadDim: d, Window: int64(window), Slots: slots, Capacity: capacity,
+		PageSize: pageSize, PageCount: pageCount, Scale: scale, Q: f.matrix(q, width, f.compute), CacheK: ck, CacheV: cv, Pages: table, Slot: f.ints(askSlot...), Position: f.ints(askPosition...), Out: out})
 	want := make([]float64, rows*width)
 	for i := range rows {
 		base, last := int(askSlot[i])*capacity, int(askPosition[i])

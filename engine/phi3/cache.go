@@ -11,6 +11,7 @@ type Cache struct {
 	slots, capacity int
 	buffer          native.Buffer
 	keys, values    []native.Tensor // by layer, [slots·capacity, KV·D]
+	pages           native.Tensor   // int32 [slots]: a page holds a whole slot
 	lengths         []int           // tokens held, by slot
 	long            []bool          // computed with longrope's long factors
 }
@@ -24,27 +25,36 @@ func (m *Model) NewCache(slots, capacity int) (*Cache, error) {
 		return nil, err
 	}
 	c := &Cache{slots: slots, capacity: capacity, lengths: make([]int, slots), long: make([]bool, slots)}
-	return c, allocate(m.device, "KV cache", func(a *arena) {
+	pages := make([]int32, slots)
+	for i := range pages {
+		pages[i] = int32(i)
+	}
+	err := allocate(m.device, "KV cache", func(a *arena) {
 		c.buffer, c.keys, c.values = a.buffer, nil, nil
 		for range m.Layers {
 			c.keys = append(c.keys, a.tensor(m.compute, slots*capacity, m.Config.KVSize()))
 			c.values = append(c.values, a.tensor(m.compute, slots*capacity, m.Config.KVSize()))
 		}
+		c.pages = a.tensor(native.Int32, 1, slots)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return c, native.Upload(m.device, c.pages, pages)
 }
 
 // Free returns the cache's memory.
 func (m *Model) FreeCache(c *Cache) { m.device.Free(c.buffer) }
 
 func (c *Cache) store(m *Model, rows, layer int, k, v native.Tensor) {
-	m.device.KVStore(&native.KVStore{Rows: int64(rows), Columns: int64(m.Config.KVSize()), Slots: int64(c.slots), Capacity: int64(c.capacity),
+	m.device.KVStore(&native.KVStore{Rows: int64(rows), Columns: int64(m.Config.KVSize()), Slots: int64(c.slots), Capacity: int64(c.capacity), PageSize: int64(c.capacity), PageCount: int64(c.slots), Pages: c.pages,
 		K: k, V: v, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position})
 }
 
 func (c *Cache) attend(m *Model, rows, layer int, q, out native.Tensor) {
 	f := m.Config
 	m.device.AttentionCached(&native.AttentionCached{Rows: int64(rows), Heads: int64(f.NumAttentionHeads), KVHeads: int64(f.NumKeyValueHeads), HeadDim: int64(f.HeadDim()),
-		Window: int64(f.SlidingWindow), Slots: int64(c.slots), Capacity: int64(c.capacity), Scale: m.scale(), Q: q, CacheK: c.keys[layer], CacheV: c.values[layer],
+		Window: int64(f.SlidingWindow), Slots: int64(c.slots), Capacity: int64(c.capacity), PageSize: int64(c.capacity), PageCount: int64(c.slots), Pages: c.pages, Scale: m.scale(), Q: q, CacheK: c.keys[layer], CacheV: c.values[layer],
 		Slot: m.batch.slot, Position: m.batch.position, Out: out})
 }
 

@@ -26,12 +26,20 @@ Context::~Context() { release(); }
 
 void Context::release() {
     if (stream) cudaStreamSynchronize(stream);
+    if (reading) cudaStreamSynchronize(reading);
     products.reset();
     codes.reset();
     staging.reset();
+    reader.reset();
+    if (reading) cudaStreamDestroy(reading);
+    reading = nullptr;
     if (allocator) {
-        for (auto& b : buffers) allocator->give(b.second.data, b.second.reserved, b.second.bytes, b.second.purpose);
-        for (Block& b : scratch_) allocator->give(b.data, b.bytes, b.bytes, "workspace");
+        for (auto& b : buffers) allocator->give(b.second.data, b.second.reserved);
+        for (auto& s : snapshots) {
+            if (s.second.data) allocator->give(s.second.data, s.second.reserved);
+            if (s.second.done) cudaEventDestroy(s.second.done);
+        }
+        for (Block& b : scratch_) allocator->give(b.data, b.bytes);
     }
     allocator.reset();
     if (finding) cudaFreeHost(finding);
@@ -54,6 +62,7 @@ void* Scratch::take_bytes(uint64_t bytes) {
         uint64_t reserved = 0;
         void* p = c_.allocator->take(bytes > kLeast ? bytes : kLeast, "workspace", reserved);
         c_.scratch_.push_back({static_cast<char*>(p), reserved});
+        c_.hold("workspace", reserved);
         used = 0;
     }
     void* p = c_.scratch_[block].data + used;
@@ -83,6 +92,8 @@ void open_context(Context& c, const so8t_open_params& p) {
     *c.finding = {};
     c.allocator.reset(new Allocator(c));
     c.staging.reset(new Staging(c.stream));
+    check_cuda(cudaStreamCreateWithFlags(&c.reading, cudaStreamNonBlocking), "cudaStreamCreate");
+    c.reader.reset(new Staging(c.reading));
     c.products.reset(new Products(c));
     c.codes.reset(new CodeBooks);
 }
@@ -92,6 +103,9 @@ void device_info(Context& c, so8t_device_info_params& p) {
     std::snprintf(p.name, sizeof p.name, "%s", c.name.c_str());
     std::snprintf(p.isa, sizeof p.isa, "%s", c.isa.c_str());
     p.memory_bytes = c.memory;
+    size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    p.free_bytes = free;
     p.held_bytes = c.held;
     p.peak_bytes = c.peak;
 }
@@ -104,7 +118,7 @@ void alloc_buffer(Context& c, so8t_alloc_params& p) {
         check_cuda(cudaMemsetAsync(b.data, 0, p.bytes, c.stream), "cudaMemset");
         p.buffer = c.enter(b);
     } catch (...) {
-        c.allocator->give(b.data, b.reserved, b.bytes, b.purpose);
+        c.allocator->give(b.data, b.reserved);
         throw;
     }
     integers_changed(c);
@@ -112,7 +126,7 @@ void alloc_buffer(Context& c, so8t_alloc_params& p) {
 
 void free_buffer(Context& c, const so8t_free_params& p) {
     const Buffer& b = c.find(p.buffer);
-    c.allocator->give(b.data, b.reserved, b.bytes, b.purpose);
+    c.allocator->give(b.data, b.reserved);
     c.leave(p.buffer);
 }
 

@@ -4,7 +4,9 @@
 #include <cuda_runtime.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "buffers.h"
@@ -51,6 +53,18 @@ struct Context : Buffers {
     std::vector<Check> checks;         // queued since the last report
     Finding* finding = nullptr;        // pinned: the device writes it, the host reads it once the stream has come that far
     std::vector<std::string> checked;  // what need not be checked again, until int32 memory may have changed
+
+    // Copies of memory for other threads to read, each behind an event. Where the device has no room, host memory.
+    struct Snapshot {
+        void* data;
+        uint64_t bytes, reserved;
+        cudaEvent_t done;
+        std::unique_ptr<char[]> host;
+    };
+    std::unordered_map<uint64_t, Snapshot> snapshots;
+    std::mutex snapshots_mutex;
+    cudaStream_t reading = nullptr;  // copies to the host run beside the operations
+    std::unique_ptr<Staging> reader;
 
     Context();
     ~Context();
@@ -114,6 +128,9 @@ void free_buffer(Context& c, const so8t_free_params& p);
 void upload(Context& c, const so8t_transfer_params& p);
 void download(Context& c, const so8t_transfer_params& p);
 void synchronize(Context& c);
+void snapshot_begin(Context& c, so8t_snapshot_begin_params& p);
+void snapshot_read(Context& c, so8t_snapshot_read_params& p);
+void snapshot_end(Context& c, const so8t_snapshot_end_params& p);
 
 }  // namespace so8t
 
