@@ -5,6 +5,7 @@
 
 #include "allocator.h"
 #include "codes.h"
+#include "cublaslt.h"
 #include "products.h"
 #include "profile.h"
 #include "staging.h"
@@ -109,6 +110,9 @@ void open_context(Context& c, const so8t_open_params& p) {
     c.shared_limit = properties.sharedMemPerBlockOptin;
     c.memory = properties.totalGlobalMem;
     c.ops = &cuda::table;
+#if !defined(SO8T_EMULATED)
+    cublaslt::api();  // missing, it is missed here and not in the first step
+#endif
     check_cuda(cudaStreamCreateWithFlags(&c.stream, cudaStreamNonBlocking), "cudaStreamCreate");
     check_cuda(cudaMallocHost(reinterpret_cast<void**>(&c.finding), sizeof *c.finding), "cudaMallocHost");
     *c.finding = {};
