@@ -67,7 +67,7 @@ void linear_backward(Context& c, const so8t_linear_backward_params& p) {
             c.products->run({p.rows, p.in, p.columns, dy.dtype, dz.data, dz.stride, false, a.data, a.stride, false, dx.data, dx.stride, dx.dtype, 1, 0});
             by_compute(dx.dtype, [&](auto to) { mask<decltype(to)>(c, dropout, p.rows, p.in, dx); });
         }
-        const Matrix g = joined<T>(c, s, p.rows, dy, p.out, dz, columns), w = below<T>(c, s, weight, a, columns);
+        const Operand g = joined<T>(c, s, p.rows, dy, p.out, dz, columns), w = below<T>(c, s, weight, a, columns);
         c.products->run({p.rows, p.in, p.out + columns, dy.dtype, g.data, g.ld, false, w.data, w.ld, false, dx.data, dx.stride, dx.dtype, 1, apart ? 1.0f : 0.0f});
     });
 }
