@@ -14,9 +14,9 @@ int32_t guarded(Context* c, const char* operation, const void* params, F&& f) {
         try {
             if (c->broken) return 1;
             if (!params) fail("no parameters");
-            c->operation = operation;
-            c->enter_thread();
+            c->begin(operation);
             f();
+            c->end();
             return 0;
         } catch (const Error& e) {
             c->error = std::string(e.operation ? e.operation : operation) + ": " + e.text;

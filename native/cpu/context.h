@@ -38,7 +38,8 @@ struct Context : Buffers {
     std::mutex snapshots_mutex;  // readers are other threads
 
     ~Context();
-    void enter_thread() {}
+    void begin(const char* name) { operation = name; }
+    void end() {}
 
     // Unit i of [0, n) is done by any thread; its result must not depend on which. Few units or little work: no other thread.
     template <class F>

@@ -6,6 +6,7 @@
 #include "allocator.h"
 #include "codes.h"
 #include "products.h"
+#include "profile.h"
 #include "staging.h"
 #include "table.h"
 
@@ -27,6 +28,7 @@ Context::~Context() { release(); }
 void Context::release() {
     if (stream) cudaStreamSynchronize(stream);
     if (reading) cudaStreamSynchronize(reading);
+    profile.reset();
     products.reset();
     codes.reset();
     staging.reset();
@@ -48,26 +50,46 @@ void Context::release() {
     stream = nullptr;
 }
 
+// A first operation may need several blocks; when it is over they become one that holds them all.
+Scratch::~Scratch() {
+    std::vector<Context::Block>& blocks = c_.scratch_;
+    c_.scratch_used_ = blocks.size() == blocks_ ? used_ : 0;
+    if (--c_.scratch_depth_ > 0 || blocks.size() < 2) return;
+    c_.scratch_wanted_ = 0;
+    for (const Context::Block& b : blocks) {
+        c_.scratch_wanted_ += b.bytes;
+        c_.drop("workspace", b.bytes);
+        cudaFree(b.data);  // waits for the operation
+    }
+    blocks.clear();
+    c_.scratch_used_ = 0;
+}
+
 void* Scratch::take_bytes(uint64_t bytes) {
+    constexpr uint64_t kLeast = 4 << 20;
     bytes = (bytes + 255) / 256 * 256;
-    size_t& block = c_.scratch_block_;
-    size_t& used = c_.scratch_used_;
-    while (block < c_.scratch_.size() && c_.scratch_[block].bytes - used < bytes) {
-        block++;
-        used = 0;
-    }
-    if (block == c_.scratch_.size()) {
-        // Nobody uses the blocks behind this operation's own: one that is too small gives way to a larger one.
-        constexpr uint64_t kLeast = 4 << 20;
+    if (c_.scratch_.empty() || c_.scratch_.back().bytes - c_.scratch_used_ < bytes) {
+        uint64_t size = bytes > kLeast ? bytes : kLeast;
+        if (c_.scratch_.empty() && c_.scratch_wanted_ > size) size = c_.scratch_wanted_;
         uint64_t reserved = 0;
-        void* p = c_.allocator->take(bytes > kLeast ? bytes : kLeast, "workspace", reserved);
+        void* p = c_.allocator->take(size, "workspace", reserved);
         c_.scratch_.push_back({static_cast<char*>(p), reserved});
+        c_.scratch_used_ = 0;
         c_.hold("workspace", reserved);
-        used = 0;
     }
-    void* p = c_.scratch_[block].data + used;
-    used += bytes;
+    void* p = c_.scratch_.back().data + c_.scratch_used_;
+    c_.scratch_used_ += bytes;
     return p;
+}
+
+void Context::begin(const char* name) {
+    operation = name;
+    if (stream) cudaSetDevice(device);
+    if (profile) profile->begin(name);
+}
+
+void Context::end() {
+    if (profile) profile->end();
 }
 
 void open_context(Context& c, const so8t_open_params& p) {
@@ -94,8 +116,9 @@ void open_context(Context& c, const so8t_open_params& p) {
     c.staging.reset(new Staging(c.stream));
     check_cuda(cudaStreamCreateWithFlags(&c.reading, cudaStreamNonBlocking), "cudaStreamCreate");
     c.reader.reset(new Staging(c.reading));
-    c.products.reset(new Products(c));
+    c.products.reset(new Products(c, std::string(p.choices, strnlen(p.choices, sizeof p.choices)).c_str()));
     c.codes.reset(new CodeBooks);
+    if (const char* path = std::getenv("SO8T_CUDA_PROFILE"); path && *path) c.profile.reset(new Profile(c.stream, path));
 }
 
 void device_info(Context& c, so8t_device_info_params& p) {

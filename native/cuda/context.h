@@ -17,6 +17,7 @@ struct OpTable;
 class Allocator;
 class Staging;
 class Products;
+class Profile;
 struct CodeBooks;
 
 // What a kernel found wrong in the contents of device memory; the first of a stream stays until it is reported.
@@ -48,6 +49,7 @@ struct Context : Buffers {
     std::unique_ptr<Allocator> allocator;
     std::unique_ptr<Staging> staging;
     std::unique_ptr<Products> products;
+    std::unique_ptr<Profile> profile;  // where SO8T_CUDA_PROFILE asks for one
     std::unique_ptr<CodeBooks> codes;  // of so8t_adamw's 8-bit states
 
     std::vector<Check> checks;         // queued since the last report
@@ -69,8 +71,9 @@ struct Context : Buffers {
     Context();
     ~Context();
     void release();
-    // A thread that calls in has this context's device.
-    void enter_thread() { if (stream) cudaSetDevice(device); }
+    // Around each call: the thread that calls in gets this context's device, and a profile its times.
+    void begin(const char* operation);
+    void end();
 
 private:
     friend class Scratch;
@@ -78,18 +81,16 @@ private:
         char* data;
         size_t bytes;
     };
-    std::vector<Block> scratch_;
-    size_t scratch_block_ = 0, scratch_used_ = 0;
+    std::vector<Block> scratch_;  // room is taken from the last one
+    size_t scratch_used_ = 0, scratch_wanted_ = 0;
+    int scratch_depth_ = 0;
 };
 
 // Device memory until the end of the operation that takes it: as all work is on one stream, the next one may have it.
 class Scratch {
 public:
-    explicit Scratch(Context& c) : c_(c), block_(c.scratch_block_), used_(c.scratch_used_) {}
-    ~Scratch() {
-        c_.scratch_block_ = block_;
-        c_.scratch_used_ = used_;
-    }
+    explicit Scratch(Context& c) : c_(c), blocks_(c.scratch_.size()), used_(c.scratch_used_) { c.scratch_depth_++; }
+    ~Scratch();
     Scratch(const Scratch&) = delete;
     // 256-byte aligned, garbage.
     template <class T>
@@ -100,7 +101,7 @@ public:
 private:
     void* take_bytes(uint64_t bytes);
     Context& c_;
-    size_t block_, used_;
+    size_t blocks_, used_;
 };
 
 // Fails where a runtime call failed.

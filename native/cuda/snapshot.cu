@@ -40,7 +40,7 @@ void snapshot_read(Context& c, so8t_snapshot_read_params& p) {
         if (p.bytes) std::memcpy(p.host, s.host.get() + p.offset, p.bytes);
         return;
     }
-    c.enter_thread();
+    check_cuda(cudaSetDevice(c.device), "cudaSetDevice");
     check_cuda(cudaStreamWaitEvent(c.reading, s.done), "cudaStreamWaitEvent");
     c.reader->download(p.host, static_cast<char*>(s.data) + p.offset, p.bytes);
 }

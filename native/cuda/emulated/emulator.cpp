@@ -116,8 +116,8 @@ void resume(int i) {
     Fiber& f = m.fibers[i];
     if (!f.started) {
         f.started = true;
-        // As if trampoline had been called: 16-byte alignment less the return address, six registers below.
-        void** top = reinterpret_cast<void**>(static_cast<char*>(f.stack) + kStack) - 2;
+        // As if trampoline had been called: the stack 16-byte aligned below its return address, six registers below that.
+        void** top = reinterpret_cast<void**>(static_cast<char*>(f.stack) + kStack) - 1;
         *--top = reinterpret_cast<void*>(&trampoline);
         for (int r = 0; r < 6; r++) *--top = nullptr;
         f.saved = top;

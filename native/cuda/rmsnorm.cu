@@ -1,0 +1,135 @@
+// y = weight * x * rstd, rstd = 1 / sqrt(mean(x^2) + epsilon). Zhang and Sennrich, arXiv 1910.07467.
+// dx = residual + rstd * (w dy - x * rstd^2 * mean(w dy x))
+#include "layout.h"
+
+namespace so8t::cuda {
+
+namespace {
+
+constexpr int kHeld = 4;  // groups of a row in a thread's registers: 32768 columns of bfloat16
+
+template <class T, class W, int V>
+__global__ void __launch_bounds__(kLineThreads) forward_kernel(int64_t rows, int64_t columns, const T* x, int64_t x_stride, const W* weight, T* y, int64_t y_stride, float* rstd, float epsilon) {
+    lines(rows, [&](int64_t row) {
+        const T* from = x + row * x_stride;
+        T* to = y + row * y_stride;
+        Vec<T, V> held[kHeld];
+        float squares = 0;
+        const auto add = [&](const Vec<T, V>& v) {
+#pragma unroll
+            for (int i = 0; i < V; i++) squares += to_float(v.at[i]) * to_float(v.at[i]);
+        };
+        groups_of_line<kHeld>(
+            columns / V,
+            [&](int64_t at, int k) {
+                held[k] = load<T, V>(from + at * V);
+                add(held[k]);
+            },
+            [&](int64_t at) { add(load<T, V>(from + at * V)); });
+        const float r = 1.0f / sqrtf(line_sum(squares) / static_cast<float>(columns) + epsilon);
+        if (threadIdx.x == 0) rstd[row] = r;
+        const auto write = [&](const Vec<T, V>& v, int64_t at) {
+            float w[V];
+            load_floats(weight + at * V, w);
+#pragma unroll
+            for (int i = 0; i < V; i++) w[i] *= to_float(v.at[i]) * r;
+            store_floats(to + at * V, w);
+        };
+        groups_of_line<kHeld>(
+            columns / V, [&](int64_t at, int k) { write(held[k], at); }, [&](int64_t at) { write(load<T, V>(from + at * V), at); });
+    });
+}
+
+// residual may be null; it and dy may be dx: a thread reads and writes only its own groups.
+template <class T, class W, int V>
+__global__ void __launch_bounds__(kLineThreads) backward_kernel(int64_t rows, int64_t columns, const T* x, int64_t x_stride, const W* weight, const float* rstd, const T* dy, int64_t dy_stride, const T* residual,
+                                                                int64_t residual_stride, T* dx, int64_t dx_stride) {
+    lines(rows, [&](int64_t row) {
+        const T *a = x + row * x_stride, *g = dy + row * dy_stride;
+        Vec<T, V> held_a[kHeld], held_g[kHeld];
+        float dot = 0;
+        const auto add = [&](const Vec<T, V>& u, const Vec<T, V>& v, int64_t at) {
+            float w[V];
+            load_floats(weight + at * V, w);
+#pragma unroll
+            for (int i = 0; i < V; i++) dot += w[i] * to_float(v.at[i]) * to_float(u.at[i]);
+        };
+        groups_of_line<kHeld>(
+            columns / V,
+            [&](int64_t at, int k) {
+                held_a[k] = load<T, V>(a + at * V);
+                held_g[k] = load<T, V>(g + at * V);
+                add(held_a[k], held_g[k], at);
+            },
+            [&](int64_t at) { add(load<T, V>(a + at * V), load<T, V>(g + at * V), at); });
+        const float r = rstd[row], back = -r * r * line_sum(dot) / static_cast<float>(columns);
+        const auto write = [&](const Vec<T, V>& u, const Vec<T, V>& v, int64_t at) {
+            float d[V], e[V] = {};
+            load_floats(weight + at * V, d);
+            if (residual) load_floats(residual + row * residual_stride + at * V, e);
+#pragma unroll
+            for (int i = 0; i < V; i++) d[i] = r * (to_float(u.at[i]) * back + d[i] * to_float(v.at[i])) + e[i];
+            store_floats(dx + row * dx_stride + at * V, d);
+        };
+        groups_of_line<kHeld>(
+            columns / V, [&](int64_t at, int k) { write(held_a[k], held_g[k], at); }, [&](int64_t at) { write(load<T, V>(a + at * V), load<T, V>(g + at * V), at); });
+    });
+}
+
+}  // namespace
+
+void rmsnorm_forward(Context& c, const so8t_rmsnorm_forward_params& p) {
+    check_size("rows", p.rows);
+    check_size("columns", p.columns, 1);
+    const View x = c.matrix(p.x, "x", p.rows, p.columns, kCompute);
+    const View weight = c.vector(p.weight, "weight", p.columns, kF32 | only(x.dtype));
+    const View y = c.matrix(p.y, "y", p.rows, p.columns, only(x.dtype));
+    const View rstd = c.vector(p.rstd, "rstd", p.rows, kF32);
+    if (p.rows == 0) return;
+    by_compute(x.dtype, [&](auto tag) {
+        using T = decltype(tag);
+        by_compute(weight.dtype, [&](auto weight_tag) {
+            using W = decltype(weight_tag);
+            by_width<T>(
+                p.columns,
+                [&](auto width) {
+                    constexpr int V = decltype(width)::value;
+                    const Layout l = lines_of(c, p.rows, p.columns / V, kHeld);
+                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, x.as<T>(), x.stride, weight.as<W>(), y.as<T>(), y.stride, rstd.as<float>(), static_cast<float>(p.epsilon));
+                },
+                x, weight, y);
+        });
+    });
+    launched("rmsnorm_forward");
+}
+
+void rmsnorm_backward(Context& c, const so8t_rmsnorm_backward_params& p) {
+    check_size("rows", p.rows);
+    check_size("columns", p.columns, 1);
+    const View x = c.matrix(p.x, "x", p.rows, p.columns, kCompute);
+    const View weight = c.vector(p.weight, "weight", p.columns, kF32 | only(x.dtype));
+    const View rstd = c.vector(p.rstd, "rstd", p.rows, kF32);
+    const View dy = c.matrix(p.dy, "dy", p.rows, p.columns, only(x.dtype));
+    const View dx = c.matrix(p.dx, "dx", p.rows, p.columns, only(x.dtype));
+    View residual;
+    if (present(p.residual)) residual = c.matrix(p.residual, "residual", p.rows, p.columns, only(x.dtype));
+    if (p.rows == 0) return;
+    by_compute(x.dtype, [&](auto tag) {
+        using T = decltype(tag);
+        by_compute(weight.dtype, [&](auto weight_tag) {
+            using W = decltype(weight_tag);
+            by_width<T>(
+                p.columns,
+                [&](auto width) {
+                    constexpr int V = decltype(width)::value;
+                    const Layout l = lines_of(c, p.rows, p.columns / V, kHeld);
+                    LAUNCH((backward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, x.as<T>(), x.stride, weight.as<W>(), rstd.as<float>(), dy.as<T>(), dy.stride, residual.as<T>(), residual.stride,
+                           dx.as<T>(), dx.stride);
+                },
+                x, weight, dy, dx, residual ? residual : dx);
+        });
+    });
+    launched("rmsnorm_backward");
+}
+
+}  // namespace so8t::cuda
