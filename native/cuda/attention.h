@@ -19,18 +19,14 @@ void check_heads(const P& p) {
     check_size("kv_heads", p.kv_heads, 1);
     check_size("head_dim", p.head_dim, 1);
     check_size("window", p.window);
-}
-template <class P>
-void check_groups(const P& p) {
     if (p.heads % p.kv_heads != 0) fail("%lld heads do not divide among %lld key heads", static_cast<long long>(p.heads), static_cast<long long>(p.kv_heads));
+    if (p.head_dim > kMostHeadDim) fail("head_dim is %lld, at most %d", static_cast<long long>(p.head_dim), kMostHeadDim);
 }
 template <class P>
 void check_shape(const P& p) {
     check_size("rows", p.rows);
     check_size("sequences", p.sequences);
     check_heads(p);
-    check_groups(p);
-    if (p.head_dim > kMostHeadDim) fail("head_dim is %lld, at most %d", static_cast<long long>(p.head_dim), kMostHeadDim);
 }
 
 // Query i sees the keys [low[i], i], key j is seen by the queries [j, high[j]): sequence and window in one. Both ascend, and
@@ -38,7 +34,8 @@ void check_shape(const P& p) {
 struct Seen {
     const int32_t *low, *high;
 };
-Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, int64_t sequences, int64_t window);
+// Checks the boundaries too.
+Seen seen(Context& c, Scratch& scratch, const so8t_tensor& cu_seqlens, int64_t rows, int64_t sequences, int64_t window);
 
 template <class T>
 struct Matrix {

@@ -272,7 +272,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) query_rows(const Backward<T> a) 
     store_sums<D>(dq, a.scale, a.dq, column, row, a.head_dim, g);
 }
 
-void run_tiles(Context& c, const Backward<bf16>& a) {
+void run_tiles([[maybe_unused]] Context& c, const Backward<bf16>& a) {
     by_tile_width(a.head_dim, [&](auto d) {
         constexpr int D = decltype(d)::value;
         constexpr size_t key_bytes = (2 * kOwnKeys + 4 * kStep) * D * sizeof(bf16) + 2 * kStep * sizeof(Statistics), query_bytes = (2 * kOwnQueries + 4 * kStep) * D * sizeof(bf16);
@@ -286,7 +286,7 @@ void run_tiles(Context& c, const Backward<bf16>& a) {
 }
 
 template <class T>
-void run_rows(Context& c, const Backward<T>& a) {
+void run_rows([[maybe_unused]] Context& c, const Backward<T>& a) {
     by_row_width<T>(a.head_dim, [&](auto d) {
         constexpr int D = decltype(d)::value, R = kRows<D>;
         constexpr size_t query_bytes = (4 * R * kRow<D> + R * (R + 4)) * sizeof(float), key_bytes = query_bytes + R * (R + 4) * sizeof(float);
@@ -311,19 +311,16 @@ void attention_backward(Context& c, const so8t_attention_backward_params& p) {
     const View dq = c.matrix(p.dq, "dq", p.rows, width, same);
     const View dk = c.matrix(p.dk, "dk", p.rows, kv_width, same), dv = c.matrix(p.dv, "dv", p.rows, kv_width, same);
     const View lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
-    const View cu = c.vector(p.cu_seqlens, "cu_seqlens", p.sequences + 1, kI32);
-    check_boundaries(c, cu, "cu_seqlens", p.sequences, p.rows);
-    if (p.rows == 0) return;
     Scratch scratch(c);
-    const Seen s = seen(c, scratch, cu, p.rows, p.sequences, p.window);
+    const Seen s = seen(c, scratch, p.cu_seqlens, p.rows, p.sequences, p.window);
+    if (p.rows == 0) return;
     const int rows = static_cast<int>(p.rows), heads = static_cast<int>(p.heads), head_dim = static_cast<int>(p.head_dim), padded = static_cast<int>(round_up(p.rows, kTile));
     Statistics* statistics = scratch.take<Statistics>(p.heads * padded);
     by_compute(q.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(p.head_dim, [&](auto n) {
-            constexpr int V = decltype(n)::value;
             const dim3 grid(static_cast<unsigned>(ceil_div(p.heads * padded * 4, kDeltaThreads)));
-            LAUNCH((find_statistics<T, V>), grid, dim3(kDeltaThreads), 0, c.stream, matrix_of<const T>(out), matrix_of<const T>(dout), matrix_of<const float>(lse), rows, padded, heads,
+            LAUNCH((find_statistics<T, decltype(n)::value>), grid, dim3(kDeltaThreads), 0, c.stream, matrix_of<const T>(out), matrix_of<const T>(dout), matrix_of<const float>(lse), rows, padded, heads,
                    head_dim, statistics);
             launched("find_statistics");
         }, out, dout);

@@ -45,15 +45,17 @@ struct Forward : Attention<T> {
 
 constexpr float kNothing = -INFINITY;
 
-constexpr int kQueries = 128, kKeys = 64;
+constexpr int kQueries = 128;
+template <int D>
+constexpr int kKeys = D > 112 ? 48 : 64;  // as many as registers hold scores of, beside the sums
 
 // Four warps of 32 queries. Keys and values have one buffer each: values come in while scores are made, the next keys while
 // values are summed.
 template <int D>
 __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16> a) {
-    constexpr int MT = 2, NT = kKeys / 8;
+    constexpr int MT = 2, K = kKeys<D>, NT = K / 8;
     DYNAMIC_SHARED(bf16, shared);
-    bf16 *q = shared, *k = q + kQueries * D, *v = k + kKeys * D;
+    bf16 *q = shared, *k = q + kQueries * D, *v = k + K * D;
     const int head = head_of_block();
     if (head >= a.heads) return;
     const int lane = threadIdx.x % 32;
@@ -61,26 +63,26 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16>
     const int first = (gridDim.y - 1 - blockIdx.y) * kQueries, end = least(first + kQueries, a.rows);
     const int mine = threadIdx.x / 32 * 32, top = first + mine;
     const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
-    const int begin = a.seen.low[first] / kKeys * kKeys, lowest = a.seen.low[top], all_low = a.seen.low[top + 31];
+    const int begin = a.seen.low[first] / K * K, lowest = a.seen.low[top], all_low = a.seen.low[top + 31];
     const float scale = a.scale * kLog2E;
 
     float o[MT][D / 8][4] = {}, most[MT][2], total[MT][2] = {};
     for (int i = 0; i < 2 * MT; i++) most[i / 2][i % 2] = kNothing;
     load_tile<D, kQueries>(q, a.q, column, first, a.rows, a.head_dim, a.wide);
-    load_tile<D, kKeys>(k, a.k, kv_column, begin, a.rows, a.head_dim, a.wide);
+    load_tile<D, K>(k, a.k, kv_column, begin, a.rows, a.head_dim, a.wide);
     cp_async_commit();
-    for (int key = begin; key < end; key += kKeys) {
+    for (int key = begin; key < end; key += K) {
         cp_async_wait<0>();
         __syncthreads();  // the keys are there, and nobody needs the last values
-        load_tile<D, kKeys>(v, a.v, kv_column, key, a.rows, a.head_dim, a.wide);
+        load_tile<D, K>(v, a.v, kv_column, key, a.rows, a.head_dim, a.wide);
         cp_async_commit();
-        const bool any = key <= top + 31 && key + kKeys > lowest, whole = key + kKeys - 1 <= top && key >= all_low;
+        const bool any = key <= top + 31 && key + K > lowest, whole = key + K - 1 <= top && key >= all_low;
         float s[MT][NT][4];
         if (any) multiply_turned<D>(s, q + mine * D, k);
         cp_async_wait<0>();
         __syncthreads();  // the values are there, and nobody needs the keys
-        if (key + kKeys < end) {
-            load_tile<D, kKeys>(k, a.k, kv_column, key + kKeys, a.rows, a.head_dim, a.wide);
+        if (key + K < end) {
+            load_tile<D, K>(k, a.k, kv_column, key + K, a.rows, a.head_dim, a.wide);
             cp_async_commit();
         }
         if (!any) continue;
@@ -188,12 +190,15 @@ __global__ void __launch_bounds__(8 * kRows<D>) forward_rows(const Forward<T> a)
 
 }  // namespace
 
-Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, int64_t sequences, int64_t window) {
+Seen seen(Context& c, Scratch& scratch, const so8t_tensor& cu_seqlens, int64_t rows, int64_t sequences, int64_t window) {
+    const View cu = c.vector(cu_seqlens, "cu_seqlens", sequences + 1, kI32);
+    check_boundaries(c, cu, "cu_seqlens", sequences, rows);
+    if (rows == 0) return {};
     const int64_t padded = round_up(rows, kTile);
     int32_t *low = scratch.take<int32_t>(padded), *high = scratch.take<int32_t>(padded);
     const int reach = static_cast<int>(window > 0 && window < rows ? window : rows);
-    LAUNCH(find_seen, dim3(static_cast<unsigned>(ceil_div(padded, kSearchThreads))), dim3(kSearchThreads), 0, c.stream, cu_seqlens.as<int32_t>(), static_cast<int>(sequences),
-           static_cast<int>(rows), static_cast<int>(padded), reach, low, high);
+    LAUNCH(find_seen, dim3(static_cast<unsigned>(ceil_div(padded, kSearchThreads))), dim3(kSearchThreads), 0, c.stream, cu.as<int32_t>(), static_cast<int>(sequences), static_cast<int>(rows),
+           static_cast<int>(padded), reach, low, high);
     launched("find_seen");
     return {low, high};
 }
@@ -206,11 +211,9 @@ void attention_forward(Context& c, const so8t_attention_forward_params& p) {
     const View k = c.matrix(p.k, "k", p.rows, kv_width, same), v = c.matrix(p.v, "v", p.rows, kv_width, same);
     const View out = c.matrix(p.out, "out", p.rows, width, same);
     const View lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
-    const View cu = c.vector(p.cu_seqlens, "cu_seqlens", p.sequences + 1, kI32);
-    check_boundaries(c, cu, "cu_seqlens", p.sequences, p.rows);
-    if (p.rows == 0) return;
     Scratch scratch(c);
-    const Seen s = seen(c, scratch, cu, p.rows, p.sequences, p.window);
+    const Seen s = seen(c, scratch, p.cu_seqlens, p.rows, p.sequences, p.window);
+    if (p.rows == 0) return;
     by_compute(q.dtype, [&](auto tag) {
         using T = decltype(tag);
         const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(q, k, v, out);
@@ -222,7 +225,7 @@ void attention_forward(Context& c, const so8t_attention_forward_params& p) {
             if (p.head_dim <= 128 && p.scale > 0) {
                 by_tile_width(p.head_dim, [&](auto d) {
                     constexpr int D = decltype(d)::value;
-                    constexpr size_t bytes = (kQueries + 2 * kKeys) * D * sizeof(bf16);
+                    constexpr size_t bytes = (kQueries + 2 * kKeys<D>) * D * sizeof(bf16);
                     allow_shared(forward_tiles<D>, bytes);
                     LAUNCH((forward_tiles<D>), grid_of(p.heads, p.rows, kQueries), dim3(kThreads), bytes, c.stream, a);
                 });
