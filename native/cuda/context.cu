@@ -94,8 +94,11 @@ void Context::end() {
 }
 
 void open_context(Context& c, const so8t_open_params& p) {
-    int devices = 0;
+    int devices = 0, driver = 0;
     const cudaError_t e = cudaGetDeviceCount(&devices);
+    if (e == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0) {
+        fail("the NVIDIA driver speaks CUDA %d.%d, this library needs %d.%d", driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    }
     if (e != cudaSuccess || devices == 0) fail("no device: %s", e != cudaSuccess ? cudaGetErrorString(e) : "there is no NVIDIA GPU");
     if (p.device < 0 || p.device >= devices) fail("device is %lld, there are %d", static_cast<long long>(p.device), devices);
     c.device = static_cast<int>(p.device);
