@@ -14,7 +14,7 @@ func (m *Model) runLayers(p *pass) {
 	for i := range m.Layers {
 		s := m.activationsOf(i)
 		m.layerForward(p, i, s)
-		m.forward(p, i, &m.Layers[i].Down, s.hidden, m.outputOf(i), s.mid, s.zDown)
+		m.forward(p, i, &m.Layers[i].Down, s.hidden, m.outputOf(i), s.mid)
 	}
 }
 
@@ -23,7 +23,7 @@ func (m *Model) layerForward(p *pass, i int, s *activations) {
 	l, d, c := &m.Layers[i], m.device, m.Config
 	none := native.Tensor{}
 	m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
-	m.forward(p, i, &l.QKV, s.norm1, s.qkv, none, s.zQKV)
+	m.forward(p, i, &l.QKV, s.norm1, s.qkv, none)
 	d.RopeForward(m.ropeOf(p.rows, s.qkv))
 	m.attend(p, i, s)
 	rotated := s.attention
@@ -31,9 +31,9 @@ func (m *Model) layerForward(p *pass, i int, s *activations) {
 		rotated = s.rotated
 		d.RotateForward(&native.RotateForward{Rows: int64(p.rows), Blocks: m.blocks(), X: s.attention, Rotation: l.Gate.Rotation, Y: rotated})
 	}
-	m.forward(p, i, &l.O, rotated, s.mid, s.input, s.zO)
+	m.forward(p, i, &l.O, rotated, s.mid, s.input)
 	m.rmsnorm(p.rows, s.mid, l.norm2, s.norm2, s.rstd2)
-	m.forward(p, i, &l.GateUp, s.norm2, s.gateUp, none, s.zGateUp)
+	m.forward(p, i, &l.GateUp, s.norm2, s.gateUp, none)
 	d.SwiGLUForward(&native.SwiGLUForward{Rows: int64(p.rows), Columns: int64(c.IntermediateSize), GateUp: s.gateUp, Y: s.hidden})
 }
 

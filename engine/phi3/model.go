@@ -32,7 +32,8 @@ type Model struct {
 	scratch   scratch
 	saved     []activations // one a layer, or one for all with gradient checkpointing
 	inputs    []native.Tensor
-	gated     bool
+	gated     bool // there is a layer with a gate
+	ungated   bool // there is one without
 	recompute bool
 
 	adapterColumns [4]int // width of z by linear, the widest of the layers
@@ -86,7 +87,7 @@ func (m *Model) Prepare(training, recompute bool) error {
 	m.recompute = recompute || !training
 	for i := range m.Layers {
 		l := &m.Layers[i]
-		m.gated = m.gated || l.Gate != nil
+		m.gated, m.ungated = m.gated || l.Gate != nil, m.ungated || l.Gate == nil
 		for j, lin := range l.Linears() {
 			if lin.LoRA != nil {
 				m.adapterColumns[j] = max(m.adapterColumns[j], lin.LoRA.Columns())
@@ -105,7 +106,7 @@ func (m *Model) Prepare(training, recompute bool) error {
 	m.inputs = make([]native.Tensor, len(m.Layers))
 	if err := allocate(m.device, "activations", func(a *arena) {
 		for i := range m.saved {
-			m.cutActivations(a, &m.saved[i], t, false)
+			m.cutActivations(a, &m.saved[i], t, training)
 		}
 	}); err != nil {
 		return err
