@@ -34,7 +34,8 @@ type scratch struct {
 	logits          native.Tensor // [logitRows, V]
 	logits32        native.Tensor // float32 [logitRows, V], the same memory where compute is float32
 	loss            native.Tensor // float32 [T]
-	argmax          native.Tensor // int32 [logitRows]
+	u               native.Tensor // float32 [logitRows] random numbers
+	choice          native.Tensor // int32 [logitRows] the tokens chosen
 	logitRows       int
 }
 
@@ -117,7 +118,8 @@ func (m *Model) cutScratch(a *arena, t int, training bool) {
 	if dt != native.Float32 && s.logits32.Buffer != 0 {
 		s.logits.DType = dt // the same memory: a pass uses one of the two
 	}
-	s.argmax = a.tensor(native.Int32, 1, s.logitRows)
+	s.u = a.tensor(native.Float32, 1, s.logitRows)
+	s.choice = a.tensor(native.Int32, 1, s.logitRows)
 	if !training {
 		return
 	}

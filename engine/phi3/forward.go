@@ -184,15 +184,37 @@ func (m *Model) PickedLogits() ([][]float32, error) {
 
 // PickedArgmax returns the likeliest next token of the picked rows of the last pass.
 func (m *Model) PickedArgmax() ([]int32, error) {
-	m.pick()
-	s := &m.scratch
-	var out []int32
-	err := m.chunks(func(first, n int) error {
-		m.lmHead(first, n, s.logits32)
-		m.device.Argmax(&native.Argmax{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: s.logits32, Index: s.argmax})
-		ids := make([]int32, n)
-		out = append(out, ids...)
-		return native.Download(m.device, out[first:], s.argmax)
+	return m.pickedIDs(func(first, n int) error {
+		m.device.Argmax(&native.Argmax{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: m.scratch.logits32, Index: m.scratch.choice})
+		return nil
 	})
-	return out, err
+}
+
+// PickedSample draws the next token of the picked rows of the last pass from softmax(logits / temperature) cut to
+// its nucleus: see native.Sample. u holds a number in [0, 1) for each row.
+func (m *Model) PickedSample(u []float32, temperature, topP float64) ([]int32, error) {
+	if len(u) != m.batch.pickedRows {
+		return nil, fmt.Errorf("%d random numbers for %d rows", len(u), m.batch.pickedRows)
+	}
+	s := &m.scratch
+	return m.pickedIDs(func(first, n int) error {
+		if err := native.Upload(m.device, s.u, u[first:first+n]); err != nil {
+			return err
+		}
+		m.device.Sample(&native.Sample{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: s.logits32, U: s.u, Index: s.choice, Temperature: temperature, TopP: topP})
+		return nil
+	})
+}
+
+// pickedIDs computes logits of the picked rows and fetches what choose makes of them in scratch.choice.
+func (m *Model) pickedIDs(choose func(first, n int) error) ([]int32, error) {
+	m.pick()
+	out := make([]int32, m.batch.pickedRows)
+	return out, m.chunks(func(first, n int) error {
+		m.lmHead(first, n, m.scratch.logits32)
+		if err := choose(first, n); err != nil {
+			return err
+		}
+		return native.Download(m.device, out[first:first+n], m.scratch.choice)
+	})
 }
