@@ -10,7 +10,7 @@ type activations struct {
 	norm1     native.Tensor // [T, C | z of qkv_proj]
 	qkv       native.Tensor // [T, (H+2KV)·D], rotated by position
 	attention native.Tensor // [T, H·D | z of o_proj, where there is no gate]
-	rotated   native.Tensor // [T, H·D | z of o_proj] after the SO(8) gate; attention itself where there is none
+	rotated   native.Tensor // [T, H·D | z of o_proj] after the SO(8) gate, where there is one
 	mid       native.Tensor // [T, C] residual stream after attention
 	norm2     native.Tensor // [T, C | z of gate_up_proj]
 	gateUp    native.Tensor // [T, 2I | dz of gate_up_proj]
@@ -74,32 +74,51 @@ func allocate(d *native.Device, purpose string, cut func(*arena)) error {
 	return nil
 }
 
+// cutSaved gives each layer what is kept of it, and what is not kept the first layer's.
+func (m *Model) cutSaved(a *arena, t int, training bool) {
+	m.saved = make([]activations, len(m.Layers))
+	for i := range m.saved {
+		s := &m.saved[i]
+		*s = m.saved[0]
+		if i == 0 || m.keep != KeepInputs {
+			m.cutAttention(a, s, t)
+		}
+		if i == 0 || m.keep == KeepAll {
+			m.cutActivations(a, s, t, training)
+		}
+	}
+}
+
+// cutAttention is what attention reads and writes.
+func (m *Model) cutAttention(a *arena, s *activations, t int) {
+	c := m.Config
+	z := 0
+	if m.ungated {
+		z = m.adapterColumns[oProj]
+	}
+	s.qkv = a.tensor(m.compute, t, c.QKVSize())
+	s.attention = a.beside(m.compute, t, c.HiddenSize, z)
+	s.lse = a.tensor(native.Float32, c.NumAttentionHeads, t)
+}
+
+// cutActivations is all the rest.
 func (m *Model) cutActivations(a *arena, s *activations, t int, training bool) {
 	c, dt := m.Config, m.compute
-	h := c.HiddenSize
-	z := m.adapterColumns
-	dz := [len(z)]int{}
+	h, z := c.HiddenSize, m.adapterColumns
+	dz := 0
 	if training {
-		dz = z
+		dz = z[gateUpProj]
 	}
 	s.norm1 = a.beside(dt, t, h, z[qkvProj])
-	s.qkv = a.tensor(dt, t, c.QKVSize())
-	if m.ungated {
-		s.attention = a.beside(dt, t, h, z[oProj])
-	} else {
-		s.attention = a.tensor(dt, t, h)
-	}
-	s.rotated = s.attention
 	if m.gated {
 		s.rotated = a.beside(dt, t, h, z[oProj])
 	}
 	s.mid = a.tensor(dt, t, h)
 	s.norm2 = a.beside(dt, t, h, z[gateUpProj])
-	s.gateUp = a.beside(dt, t, 2*c.IntermediateSize, dz[gateUpProj])
+	s.gateUp = a.beside(dt, t, 2*c.IntermediateSize, dz)
 	s.hidden = a.beside(dt, t, c.IntermediateSize, z[downProj])
 	s.rstd1 = a.tensor(native.Float32, 1, t)
 	s.rstd2 = a.tensor(native.Float32, 1, t)
-	s.lse = a.tensor(native.Float32, c.NumAttentionHeads, t)
 }
 
 const logitBytes = 64 << 20 // of one chunk of logits: enough rows for full speed, not all of them

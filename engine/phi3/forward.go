@@ -20,12 +20,34 @@ func (m *Model) runLayers(p *pass) {
 
 // layerForward computes a layer up to the input of down_proj, which is what its backward pass needs.
 func (m *Model) layerForward(p *pass, i int, s *activations) {
-	l, d, c := &m.Layers[i], m.device, m.Config
-	none := native.Tensor{}
+	l := &m.Layers[i]
 	m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
-	m.forward(p, i, &l.QKV, s.norm1, s.qkv, none)
-	d.RopeForward(m.ropeOf(p.rows, s.qkv))
+	m.forward(p, i, &l.QKV, s.norm1, s.qkv, native.Tensor{})
+	m.device.RopeForward(m.ropeOf(p.rows, s.qkv))
 	m.attend(p, i, s)
+	m.afterAttention(p, i, s)
+}
+
+// layerAgain computes what layerForward left and was not kept, and z of down_proj.
+func (m *Model) layerAgain(p *pass, i int, s *activations) {
+	l := &m.Layers[i]
+	if m.keep == KeepAttention {
+		m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
+		if l.QKV.LoRA != nil {
+			m.loraDown(p, i, &l.QKV, s.norm1)
+		}
+		m.afterAttention(p, i, s)
+	} else {
+		m.layerForward(p, i, s)
+	}
+	if l.Down.LoRA != nil {
+		m.loraDown(p, i, &l.Down, s.hidden)
+	}
+}
+
+// afterAttention computes a layer from attention's output on.
+func (m *Model) afterAttention(p *pass, i int, s *activations) {
+	l, d, c := &m.Layers[i], m.device, m.Config
 	rotated := s.attention
 	if l.Gate != nil && p.adapter {
 		rotated = s.rotated
@@ -33,7 +55,7 @@ func (m *Model) layerForward(p *pass, i int, s *activations) {
 	}
 	m.forward(p, i, &l.O, rotated, s.mid, s.input)
 	m.rmsnorm(p.rows, s.mid, l.norm2, s.norm2, s.rstd2)
-	m.forward(p, i, &l.GateUp, s.norm2, s.gateUp, none)
+	m.forward(p, i, &l.GateUp, s.norm2, s.gateUp, native.Tensor{})
 	d.SwiGLUForward(&native.SwiGLUForward{Rows: int64(p.rows), Columns: int64(c.IntermediateSize), GateUp: s.gateUp, Y: s.hidden})
 }
 
