@@ -148,7 +148,7 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 	}
 	e.news.Detail, e.news.Step, e.news.Steps = "training", e.trainer.Position().Step, e.trainer.TotalSteps()
 	e.report = openReport(e.path(reportName), e.trainer.Position().Step, e.run.Config.Training.LoggingSteps)
-	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.TrainedParameters(),
+	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.TrainedParameters(), "keeps", e.model.Keep(),
 		"samples", train.Len(), "loaded_in", time.Since(started).Round(time.Millisecond).String())
 	return closeAll, nil
 }
