@@ -111,6 +111,13 @@ func (m *Model) Info() (native.Info, error) {
 	return info, err
 }
 
+// Memory says what the device's memory is held for, the largest peak first.
+func (m *Model) Memory() ([]native.Use, error) {
+	var uses []native.Use
+	err := m.thread.do(func() (err error) { uses, err = m.device.Memory(); return err })
+	return uses, err
+}
+
 // TrainedParameters counts the numbers that training changes.
 func (m *Model) TrainedParameters() int64 {
 	var n int64
