@@ -134,7 +134,7 @@ func TestReportOfADevice(t *testing.T) {
 		write(r, g)
 	}
 	// the step with the peak is done again, with less
-	r = openReport(path, 2, 1)
+	r = openReport(path, 2, 2)
 	step.Position.Step = 2
 	g.take(reading(5<<30, 94, 500))
 	text := write(r, g)
@@ -142,6 +142,11 @@ func TestReportOfADevice(t *testing.T) {
 		if !strings.Contains(strings.ReplaceAll(text, `":`, `": `), want) && !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}
+	}
+	step.Position.Step = 3 // between two points: its peak counts all the same
+	g.take(reading(11<<30, 94, 500))
+	if text := write(r, g); !strings.Contains(text, "11811160064") || strings.Contains(text, `"step": 3`) {
+		t.Errorf("a peak between two points:\n%s", text)
 	}
 	if strings.Contains(text, "clock") {
 		t.Errorf("clocks that nobody told:\n%s", text)
