@@ -40,6 +40,7 @@ type epoch struct {
 	trainer *engine.Trainer
 	val     *dataset.Samples
 	report  *report
+	gpu     *gpu
 
 	news       contract.Progress
 	lastSave   time.Time     // when the newest snapshot was taken
@@ -146,6 +147,11 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 			return nil, fail(contract.ErrOutputOther, err)
 		}
 	}
+	device, err := e.model.Info()
+	if err != nil {
+		return nil, err
+	}
+	e.gpu = e.watchGPU(device)
 	e.news.Detail, e.news.Step, e.news.Steps = "training", e.trainer.Position().Step, e.trainer.TotalSteps()
 	e.report = openReport(e.path(reportName), e.trainer.Position().Step, e.run.Config.Training.LoggingSteps)
 	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.TrainedParameters(), "keeps", e.model.Keep(),

@@ -129,6 +129,13 @@ func (m *Model) Info() (native.Info, error) {
 // Keep says what training keeps of a layer for the backward pass: all, attention or inputs.
 func (m *Model) Keep() string { return string(m.keep) }
 
+// Memory says what the device's memory is held for, the largest peak first.
+func (m *Model) Memory() ([]native.Use, error) {
+	var uses []native.Use
+	err := m.thread.do(func() (err error) { uses, err = m.device.Memory(); return err })
+	return uses, err
+}
+
 // TrainedParameters counts the numbers that training changes.
 func (m *Model) TrainedParameters() int64 {
 	var n int64
