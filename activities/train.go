@@ -138,7 +138,10 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 	if err != nil {
 		return nil, fail(contract.ErrModel, err)
 	}
-	open = append(open, func() { _ = e.model.Close() })
+	open = append(open, func() {
+		_ = e.store.Wait() // a save behind reads from the model; whoever cares for its error asked before
+		_ = e.model.Close()
+	})
 	if e.trainer, err = engine.NewTrainer(e.model, train, trainerOptions(e.run.Config)); err != nil {
 		return nil, fail(contract.ErrModel, err)
 	}

@@ -126,7 +126,7 @@ func TestRestoreRefusesOtherRuns(t *testing.T) {
 		t.Error("a position beyond the run's end was accepted")
 	}
 	state.Position.Step = 0
-	state.Tensors[0].Data = state.Tensors[0].Data[:8]
+	state.Tensors[0].Shape[0]--
 	if err := trainer.Restore(ctx, state); err == nil {
 		t.Error("a state of another size was accepted")
 	}

@@ -51,6 +51,7 @@ type Model struct {
 	params  *parameters
 	keep    phi3.Keep
 	adapted bool
+	copies  snapshots
 }
 
 // Open loads a base model and attaches adapters, in their state before the first step.
@@ -96,8 +97,9 @@ func (m *Model) open(ctx context.Context) (err error) {
 	return m.params.set(m.phi, m.params.initial(o.Seed))
 }
 
-// Close frees the device.
+// Close frees the device. A state that was snapshot and is not written yet is lost.
 func (m *Model) Close() error {
+	m.copies.close()
 	err := m.thread.do(func() error {
 		if m.device == nil {
 			return nil
@@ -182,6 +184,7 @@ func (m *Model) run(ctx context.Context, f func() error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		m.copies.free()
 		err := f()
 		if d := m.device.Err(); d != nil {
 			m.device.Reset()
