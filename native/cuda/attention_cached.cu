@@ -88,13 +88,14 @@ __global__ void __launch_bounds__(kBlock) attend_part(const Cached<T> a) {
         query[g][d] = g < heads ? to_float(a.q.data[row * a.q.stride + static_cast<int64_t>(head + g) * a.head_dim + d]) * a.scale : 0.0f;
     }
     if (thread < G) totals[thread] = {kNothing, 0};
-    // Of the values, a thread takes one chunk of every strands-th position.
-    const int chunks = a.head_dim / V, strands = kBlock / chunks, strand = thread / chunks, column = thread % chunks * V;
+    // Of the values, a thread takes one chunk of every strands-th position; threads that make no whole strand take none.
+    const int chunks = a.head_dim / V, strands = kBlock / chunks, column = thread % chunks * V;
+    const int strand = thread / chunks < strands ? thread / chunks : kPositions;
     float sums[G][V] = {};
     for (int first = begin; first < end; first += kPositions) {
         const int n = least(kPositions, end - first);
         __syncthreads();  // the last step's weights have been read
-        if (thread < n) rows[thread] = cache_row(a.pages, slot, first + thread);
+        for (int j = thread; j < n; j += kBlock) rows[j] = cache_row(a.pages, slot, first + j);
         __syncthreads();
         // Four lanes make a score.
         for (int i = 0; i < n; i += kBlock / 4) {
@@ -123,8 +124,7 @@ __global__ void __launch_bounds__(kBlock) attend_part(const Cached<T> a) {
         }
         __syncthreads();
         // A warp softens a head's scores.
-        if (thread / 32 < G) {
-            const int g = thread / 32;
+        for (int g = thread / 32; g < G; g += kBlock / 32) {
             const Total before = totals[g];
             float most = before.most, sum = 0;
             for (int j = lane; j < n; j += 32) most = fmaxf(most, weights[g][j]);
@@ -142,22 +142,20 @@ __global__ void __launch_bounds__(kBlock) attend_part(const Cached<T> a) {
             }
         }
         __syncthreads();
-        if (strand < strands) {
+#pragma unroll
+        for (int g = 0; g < G; g++) {
+#pragma unroll
+            for (int v = 0; v < V; v++) sums[g][v] *= shrink[g];
+        }
+#pragma unroll 4
+        for (int j = strand; j < n; j += strands) {
+            if (rows[j] < 0) continue;
+            float x[V];
+            load_floats(a.cache_v.data + rows[j] * a.cache_v.stride + kv_column + column, x);
 #pragma unroll
             for (int g = 0; g < G; g++) {
 #pragma unroll
-                for (int v = 0; v < V; v++) sums[g][v] *= shrink[g];
-            }
-#pragma unroll 4
-            for (int j = strand; j < n; j += strands) {
-                if (rows[j] < 0) continue;
-                float x[V];
-                load_floats(a.cache_v.data + rows[j] * a.cache_v.stride + kv_column + column, x);
-#pragma unroll
-                for (int g = 0; g < G; g++) {
-#pragma unroll
-                    for (int v = 0; v < V; v++) sums[g][v] += weights[g][j] * x[v];
-                }
+                for (int v = 0; v < V; v++) sums[g][v] += weights[g][j] * x[v];
             }
         }
     }
@@ -165,10 +163,8 @@ __global__ void __launch_bounds__(kBlock) attend_part(const Cached<T> a) {
     for (int g = 0; g < G; g++) {
         if (g >= heads) break;
         __syncthreads();
-        if (strand < strands) {
 #pragma unroll
-            for (int v = 0; v < V; v++) turned[strand * a.head_dim + column + v] = sums[g][v];
-        }
+        for (int v = 0; v < V; v++) turned[thread * V + v] = sums[g][v];  // strand after strand, each a whole row
         __syncthreads();
         const int64_t place = (static_cast<int64_t>(row) * a.heads + head + g) * a.parts + part;
         if (thread < a.head_dim) {
