@@ -66,9 +66,14 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) place(Diagonal<T> d, int64_t out, int rank, int columns, T* y, int64_t y_stride) {
     for (int64_t o = blockIdx.x; o < out; o += gridDim.x) {
         for (int j = static_cast<int>(threadIdx.x); j < columns; j += kThreads) {
-            const int i = j / rank;
-            const int64_t row = o - d.begin[i];
-            y[o * y_stride + j] = row >= 0 && row < d.rows[i] ? d.b[i][row * d.stride[i] + j % rank] : T{};
+            T v{};
+#pragma unroll
+            for (int i = 0; i < SO8T_MAX_SLICES; i++) {
+                const int64_t row = o - d.begin[i];
+                const int column = j - i * rank;
+                if (column >= 0 && column < rank && row >= 0 && row < d.rows[i]) v = d.b[i][row * d.stride[i] + column];
+            }
+            y[o * y_stride + j] = v;
         }
     }
 }
