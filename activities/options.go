@@ -11,7 +11,7 @@ func trainingOptions(run contract.Run) engine.Options {
 	c := run.Config
 	o := modelOptions(run)
 	o.Training = true
-	o.GradientCheckpointing = c.Training.GradientCheckpointing
+	o.GradientCheckpointing, o.Keep, o.Optim = c.Training.GradientCheckpointing, c.Training.GradientCheckpointingKeep, c.Training.Optim
 	o.MaxLength = c.Data.MaxSeqLength
 	o.MaxTokens = c.Data.MaxSeqLength * max(c.Training.PerDeviceTrainBatchSize, c.Training.PerDeviceEvalBatchSize)
 	return o

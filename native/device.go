@@ -37,18 +37,36 @@ type Info struct {
 	PeakBytes   uint64 // the most allocated at once
 }
 
-// Open opens a device. auto takes a GPU where the CUDA library finds one, else the CPU.
+// ErrNoDevice says that a library works but its hardware is not there.
+var ErrNoDevice = errors.New("no device")
+
+// Open opens a device. auto takes the CPU where there is no CUDA library or no GPU; a GPU that cannot be used is an
+// error, as nobody would know why the night is so slow.
 func Open(o Options) (*Device, error) {
 	switch o.Device {
 	case "cpu", "cuda", "cuda_emulated":
 		return open(o.Device, o)
 	case "", "auto":
-		if d, err := open("cuda", o); err == nil {
-			return d, nil
+		if found("cuda") {
+			if d, err := open("cuda", o); !errors.Is(err, ErrNoDevice) {
+				return d, err
+			}
 		}
 		return open("cpu", o)
 	}
 	return nil, fmt.Errorf("device: %q is not auto, cpu or cuda", o.Device)
+}
+
+// HasGPU reports whether auto would take a GPU.
+func HasGPU() bool {
+	if !found("cuda") {
+		return false
+	}
+	d, err := open("cuda", Options{})
+	if err == nil {
+		err = d.Close()
+	}
+	return !errors.Is(err, ErrNoDevice)
 }
 
 func open(kind string, o Options) (*Device, error) {
@@ -70,7 +88,11 @@ func open(kind string, o Options) (*Device, error) {
 		if d.context != 0 {
 			text = d.lastError()
 		}
-		return nil, errors.Join(fmt.Errorf("open device %s: %s", kind, text), d.Close())
+		err := fmt.Errorf("open device %s: %s", kind, text)
+		if why, missing := strings.CutPrefix(text, "open: no device: "); missing {
+			err = fmt.Errorf("open device %s: %w: %s", kind, ErrNoDevice, why)
+		}
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }

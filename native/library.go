@@ -62,8 +62,8 @@ func openLibrary(kind string) (*library, error) {
 	return nil, fmt.Errorf("%s is in none of %s: `make build` makes it", name, strings.Join(tried, ", "))
 }
 
-// Found reports whether a library of that kind, cpu or cuda, is there to be opened.
-func Found(kind string) bool {
+// found reports whether a library of that kind is there to be opened.
+func found(kind string) bool {
 	for _, dir := range searchPath() {
 		if _, err := os.Stat(filepath.Join(dir, "libso8t_"+kind+".so")); err == nil {
 			return true

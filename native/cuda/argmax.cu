@@ -35,14 +35,14 @@ __global__ void __launch_bounds__(kLineThreads) argmax_kernel(int64_t rows, int6
         const T* from = x + row * stride;
         Vec<T, V> held[kHeld];
         Candidate best = 0;
-        const auto look = [&](const Vec<T, V>& v, int64_t at) {
+        const auto look = [&](const Vec<T, V>& v, int at) {
 #pragma unroll
             for (int i = 0; i < V; i++) best = larger(best, candidate(to_float(v.at[i]), at * V + i));
         };
         groups_of_line<kHeld>(
-            columns / V, [&](int64_t at, int k) { held[k] = load<T, V>(from + at * V); }, [](int64_t) {});
+            static_cast<int>(columns / V), [&](int at, int k) { held[k] = load<T, V>(from + at * V); }, [](int) {});
         groups_of_line<kHeld>(
-            columns / V, [&](int64_t at, int k) { look(held[k], at); }, [&](int64_t at) { look(load<T, V>(from + at * V), at); });
+            static_cast<int>(columns / V), [&](int at, int k) { look(held[k], at); }, [&](int at) { look(load<T, V>(from + at * V), at); });
         best = line_largest(best);
         if (threadIdx.x == 0) index[row] = static_cast<int32_t>(0xFFFFFFFFu - static_cast<uint32_t>(best));
     });

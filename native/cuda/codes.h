@@ -1,8 +1,5 @@
-// The code books of so8t_adamw's 8-bit states as tables from a 16-bit position to a code; kept while they are the same.
+// Kept for the context's member: so8t_adamw makes its tables of codes anew each time (adamw.cu says why).
 #pragma once
-
-#include <cstdint>
-#include <vector>
 
 namespace so8t {
 

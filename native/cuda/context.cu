@@ -5,6 +5,7 @@
 
 #include "allocator.h"
 #include "codes.h"
+#include "cublaslt.h"
 #include "products.h"
 #include "profile.h"
 #include "staging.h"
@@ -93,8 +94,11 @@ void Context::end() {
 }
 
 void open_context(Context& c, const so8t_open_params& p) {
-    int devices = 0;
+    int devices = 0, driver = 0;
     const cudaError_t e = cudaGetDeviceCount(&devices);
+    if (e == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0) {
+        fail("the NVIDIA driver speaks CUDA %d.%d, this library needs %d.%d", driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    }
     if (e != cudaSuccess || devices == 0) fail("no device: %s", e != cudaSuccess ? cudaGetErrorString(e) : "there is no NVIDIA GPU");
     if (p.device < 0 || p.device >= devices) fail("device is %lld, there are %d", static_cast<long long>(p.device), devices);
     c.device = static_cast<int>(p.device);
@@ -109,6 +113,9 @@ void open_context(Context& c, const so8t_open_params& p) {
     c.shared_limit = properties.sharedMemPerBlockOptin;
     c.memory = properties.totalGlobalMem;
     c.ops = &cuda::table;
+#if !defined(SO8T_EMULATED)
+    cublaslt::api();  // missing, it is missed here and not in the first step
+#endif
     check_cuda(cudaStreamCreateWithFlags(&c.stream, cudaStreamNonBlocking), "cudaStreamCreate");
     check_cuda(cudaMallocHost(reinterpret_cast<void**>(&c.finding), sizeof *c.finding), "cudaMallocHost");
     *c.finding = {};

@@ -30,7 +30,7 @@ struct Finding {
 
 // A queued check, for the error's text.
 struct Check {
-    enum Kind { range, ascending, boundaries } kind;
+    enum Kind { range, ascending, boundaries, code_book } kind;
     const char* operation;
     const char* name;
     int64_t least, limit;  // of boundaries: the last index and its value
@@ -117,6 +117,8 @@ void check_range(Context& c, const View& v, const char* name, int64_t n, int64_t
 void check_ascending(Context& c, const View& v, const char* name, int64_t n);
 // n + 1 values that run from 0 to rows and never fall.
 void check_boundaries(Context& c, const View& v, const char* name, int64_t n, int64_t rows);
+// n float32 values that never fall.
+void check_code_book(Context& c, const View& v, int64_t n);
 // An operation wrote int32 values: what was checked counts no longer.
 void integers_changed(Context& c);
 // Once the stream has come to its end: fails with what the checks found.

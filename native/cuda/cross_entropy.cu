@@ -35,14 +35,15 @@ __global__ void __launch_bounds__(kLineThreads) cross_entropy_kernel(int64_t row
     constexpr int K = kHeld<T, V>;
     lines(rows, [&](int64_t row) {
         T* x = logits + row * stride;
-        const int64_t t = target[row], groups = columns / V;
+        const int64_t t = target[row];
+        const int groups = static_cast<int>(columns / V);
         if (t < 0 || t >= columns) {
             if (threadIdx.x == 0) loss[row] = 0;
             if (Backward) {
                 Vec<T, V> none;
 #pragma unroll
                 for (int i = 0; i < V; i++) none.at[i] = rounded<T>(0.0f);
-                for (int64_t at = threadIdx.x; at < groups; at += blockDim.x) store<T, V>(x + at * V, none);
+                for (int at = static_cast<int>(threadIdx.x); at < groups; at += static_cast<int>(blockDim.x)) store<T, V>(x + at * V, none);
             }
             return;
         }
@@ -52,14 +53,14 @@ __global__ void __launch_bounds__(kLineThreads) cross_entropy_kernel(int64_t row
         Sum sum;
         groups_of_line<K>(
             groups,
-            [&](int64_t at, int k) {
+            [&](int at, int k) {
                 held[k] = load<T, V>(x + at * V);
                 sum.raise(held[k]);
             },
-            [](int64_t) {});
+            [](int) {});
         groups_of_line<K>(
-            groups, [&](int64_t, int k) { sum.add(held[k]); },
-            [&](int64_t at) {
+            groups, [&](int, int k) { sum.add(held[k]); },
+            [&](int at) {
                 const Vec<T, V> v = load<T, V>(x + at * V);
                 const float before = sum.most;
                 sum.raise(v);
@@ -72,7 +73,7 @@ __global__ void __launch_bounds__(kLineThreads) cross_entropy_kernel(int64_t row
         if (threadIdx.x == 0) loss[row] = lse - right;
         if (!Backward) return;
         const float base = most + lse;
-        const auto write = [&](const Vec<T, V>& v, int64_t at) {
+        const auto write = [&](const Vec<T, V>& v, int at) {
             float g[V];
 #pragma unroll
             for (int i = 0; i < V; i++) g[i] = scale * expf(to_float(v.at[i]) - base);
@@ -81,7 +82,7 @@ __global__ void __launch_bounds__(kLineThreads) cross_entropy_kernel(int64_t row
             if (t / V == at) from_float(scale * expm1f(right - lse), x[t]);
         };
         groups_of_line<K>(
-            groups, [&](int64_t at, int k) { write(held[k], at); }, [&](int64_t at) { write(load<T, V>(x + at * V), at); });
+            groups, [&](int at, int k) { write(held[k], at); }, [&](int at) { write(load<T, V>(x + at * V), at); });
     });
 }
 

@@ -64,6 +64,7 @@ constexpr int kLineThreads = 1024;
 
 // What does not fit into a full block's registers is read again: K decides.
 inline Layout lines_of(const Context& c, int64_t rows, int64_t groups, int K) {
+    if (groups > INT32_MAX / 8) fail("a row of %lld columns is too long", static_cast<long long>(groups));  // 32-bit columns save registers
     int x = 32;
     while (x < kLineThreads && static_cast<int64_t>(x) * K < groups) x *= 2;
     const int y = x == 32 ? 8 : 1;
@@ -85,9 +86,9 @@ __device__ inline float line_max(float x) { return blockDim.x == 32 ? warp_max(x
 
 // f(group, k) for this thread's groups that lie in registers, then g(group) for those that do not.
 template <int K, class F, class G>
-__device__ inline void groups_of_line(int64_t groups, F&& f, G&& g) {
-    const int64_t step = blockDim.x;
-    int64_t at = threadIdx.x;
+__device__ inline void groups_of_line(int groups, F&& f, G&& g) {
+    const int step = static_cast<int>(blockDim.x);
+    int at = static_cast<int>(threadIdx.x);
 #pragma unroll
     for (int k = 0; k < K; k++, at += step) {
         if (at < groups) f(at, k);

@@ -30,7 +30,7 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
     by_compute(l.x.dtype, [&](auto tag) {
         using T = decltype(tag);
         const int64_t columns = l.slices.columns();
-        const Matrix x = joined<T>(c, s, p.rows, l.x, p.in, l.z, columns), w = beside<T>(c, s, l.weight, l.slices);
+        const Operand x = joined<T>(c, s, p.rows, l.x, p.in, l.z, columns), w = beside<T>(c, s, l.weight, l.slices);
         Product product{p.rows, p.out, p.in + columns, l.x.dtype, x.data, x.ld, false, w.data, w.ld, true, l.y.data, l.y.stride, l.y.dtype, 1, 0};
         if (l.residual) {
             product.beta = 1;

@@ -9,7 +9,7 @@ namespace so8t::cuda {
 namespace {
 
 // x where the mask keeps it; x itself without dropout.
-Matrix dropped(Context& c, Scratch& s, const Dropout& d, int64_t rows, int64_t columns, const View& x) {
+Operand dropped(Context& c, Scratch& s, const Dropout& d, int64_t rows, int64_t columns, const View& x) {
     if (!d.on) return {x.data, x.stride};
     const int64_t size = dtype_bytes(x.dtype), ld = round_up(columns, 16 / size);
     char* y = s.take<char>(rows * ld * size);
@@ -42,7 +42,7 @@ void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
         return;
     }
     Scratch s(c);
-    const Matrix kept = dropped(c, s, dropout, p.rows, p.in, x);
+    const Operand kept = dropped(c, s, dropout, p.rows, p.in, x);
     c.products->run({p.rows, p.columns, p.in, x.dtype, kept.data, kept.ld, false, a.data, a.stride, true, z.data, z.stride, z.dtype, scale, 0});
 }
 
@@ -56,7 +56,7 @@ void lora_down_backward(Context& c, const so8t_lora_down_backward_params& p) {
     const Dropout dropout = dropout_of(c, p.dropout, p.rows);
     if (p.rows == 0) return;
     Scratch s(c);
-    const Matrix kept = dropped(c, s, dropout, p.rows, p.in, x);
+    const Operand kept = dropped(c, s, dropout, p.rows, p.in, x);
     c.products->run({p.columns, p.in, p.rows, x.dtype, dz.data, dz.stride, true, kept.data, kept.ld, false, grad.data, grad.stride, grad.dtype, dropout.inverse, 1});
 }
 

@@ -33,19 +33,19 @@ __global__ void __launch_bounds__(kLineThreads) quantize_kernel(int64_t rows, in
         Vec<T, V> held[kHeld];
         float most = 0;
         groups_of_line<kHeld>(
-            columns / V,
-            [&](int64_t at, int k) {
+            static_cast<int>(columns / V),
+            [&](int at, int k) {
                 held[k] = load<T, V>(from + at * V);
                 most = largest<V>(held[k], most);
             },
-            [&](int64_t at) { most = largest<V>(load<T, V>(from + at * V), most); });
+            [&](int at) { most = largest<V>(load<T, V>(from + at * V), most); });
         most = line_max(most);
         if (threadIdx.x == 0) absmax[row] = most;
         // In torch 127 / absmax is 127 * (1 / absmax): bitsandbytes' halves fall as these three roundings have it.
         const float factor = most > 0 ? __fmul_rn(__fdiv_rn(1.0f, most), 127.0f) : 0.0f;
         groups_of_line<kHeld>(
-            columns / V, [&](int64_t at, int k) { quantize<V>(held[k], factor, to + at * V); },
-            [&](int64_t at) { quantize<V>(load<T, V>(from + at * V), factor, to + at * V); });
+            static_cast<int>(columns / V), [&](int at, int k) { quantize<V>(held[k], factor, to + at * V); },
+            [&](int at) { quantize<V>(load<T, V>(from + at * V), factor, to + at * V); });
     });
 }
 

@@ -20,15 +20,15 @@ __global__ void __launch_bounds__(kLineThreads) forward_kernel(int64_t rows, int
             for (int i = 0; i < V; i++) squares += to_float(v.at[i]) * to_float(v.at[i]);
         };
         groups_of_line<kHeld>(
-            columns / V,
-            [&](int64_t at, int k) {
+            static_cast<int>(columns / V),
+            [&](int at, int k) {
                 held[k] = load<T, V>(from + at * V);
                 add(held[k]);
             },
-            [&](int64_t at) { add(load<T, V>(from + at * V)); });
+            [&](int at) { add(load<T, V>(from + at * V)); });
         const float r = 1.0f / sqrtf(line_sum(squares) / static_cast<float>(columns) + epsilon);
         if (threadIdx.x == 0) rstd[row] = r;
-        const auto write = [&](const Vec<T, V>& v, int64_t at) {
+        const auto write = [&](const Vec<T, V>& v, int at) {
             float w[V];
             load_floats(weight + at * V, w);
 #pragma unroll
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kLineThreads) forward_kernel(int64_t rows, int
             store_floats(to + at * V, w);
         };
         groups_of_line<kHeld>(
-            columns / V, [&](int64_t at, int k) { write(held[k], at); }, [&](int64_t at) { write(load<T, V>(from + at * V), at); });
+            static_cast<int>(columns / V), [&](int at, int k) { write(held[k], at); }, [&](int at) { write(load<T, V>(from + at * V), at); });
     });
 }
 
@@ -48,22 +48,22 @@ __global__ void __launch_bounds__(kLineThreads) backward_kernel(int64_t rows, in
         const T *a = x + row * x_stride, *g = dy + row * dy_stride;
         Vec<T, V> held_a[kHeld], held_g[kHeld];
         float dot = 0;
-        const auto add = [&](const Vec<T, V>& u, const Vec<T, V>& v, int64_t at) {
+        const auto add = [&](const Vec<T, V>& u, const Vec<T, V>& v, int at) {
             float w[V];
             load_floats(weight + at * V, w);
 #pragma unroll
             for (int i = 0; i < V; i++) dot += w[i] * to_float(v.at[i]) * to_float(u.at[i]);
         };
         groups_of_line<kHeld>(
-            columns / V,
-            [&](int64_t at, int k) {
+            static_cast<int>(columns / V),
+            [&](int at, int k) {
                 held_a[k] = load<T, V>(a + at * V);
                 held_g[k] = load<T, V>(g + at * V);
                 add(held_a[k], held_g[k], at);
             },
-            [&](int64_t at) { add(load<T, V>(a + at * V), load<T, V>(g + at * V), at); });
+            [&](int at) { add(load<T, V>(a + at * V), load<T, V>(g + at * V), at); });
         const float r = rstd[row], back = -r * r * line_sum(dot) / static_cast<float>(columns);
-        const auto write = [&](const Vec<T, V>& u, const Vec<T, V>& v, int64_t at) {
+        const auto write = [&](const Vec<T, V>& u, const Vec<T, V>& v, int at) {
             float d[V], e[V] = {};
             load_floats(weight + at * V, d);
             if (residual) load_floats(residual + row * residual_stride + at * V, e);
@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kLineThreads) backward_kernel(int64_t rows, in
             store_floats(dx + row * dx_stride + at * V, d);
         };
         groups_of_line<kHeld>(
-            columns / V, [&](int64_t at, int k) { write(held_a[k], held_g[k], at); }, [&](int64_t at) { write(load<T, V>(a + at * V), load<T, V>(g + at * V), at); });
+            static_cast<int>(columns / V), [&](int at, int k) { write(held_a[k], held_g[k], at); }, [&](int at) { write(load<T, V>(a + at * V), load<T, V>(g + at * V), at); });
     });
 }
 

@@ -66,9 +66,14 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) place(Diagonal<T> d, int64_t out, int rank, int columns, T* y, int64_t y_stride) {
     for (int64_t o = blockIdx.x; o < out; o += gridDim.x) {
         for (int j = static_cast<int>(threadIdx.x); j < columns; j += kThreads) {
-            const int i = j / rank;
-            const int64_t row = o - d.begin[i];
-            y[o * y_stride + j] = row >= 0 && row < d.rows[i] ? d.b[i][row * d.stride[i] + j % rank] : T{};
+            T v{};
+#pragma unroll
+            for (int i = 0; i < SO8T_MAX_SLICES; i++) {
+                const int64_t row = o - d.begin[i];
+                const int column = j - i * rank;
+                if (column >= 0 && column < rank && row >= 0 && row < d.rows[i]) v = d.b[i][row * d.stride[i] + column];
+            }
+            y[o * y_stride + j] = v;
         }
     }
 }
@@ -107,7 +112,7 @@ Slices slices_of(Context& c, const so8t_lora_slice* slice, int64_t count, int64_
 }
 
 template <class T>
-Matrix beside(Context& c, Scratch& s, const Weight& weight, const Slices& slices) {
+Operand beside(Context& c, Scratch& s, const Weight& weight, const Slices& slices) {
     if (slices.count == 0 && holds(weight, dtype_of<T>())) return {weight.w.data, weight.w.stride};
     // Rows of whole 16 bytes, for vectors and for cuBLASLt.
     const int64_t ld = round_up(weight.in + slices.columns(), 16 / sizeof(T));
@@ -128,11 +133,11 @@ Matrix beside(Context& c, Scratch& s, const Weight& weight, const Slices& slices
     }
     return {y, ld};
 }
-template Matrix beside<float>(Context&, Scratch&, const Weight&, const Slices&);
-template Matrix beside<bf16>(Context&, Scratch&, const Weight&, const Slices&);
+template Operand beside<float>(Context&, Scratch&, const Weight&, const Slices&);
+template Operand beside<bf16>(Context&, Scratch&, const Weight&, const Slices&);
 
 template <class T>
-Matrix below(Context& c, Scratch& s, const Weight& weight, const View& a, int64_t columns) {
+Operand below(Context& c, Scratch& s, const Weight& weight, const View& a, int64_t columns) {
     if (columns == 0 && holds(weight, dtype_of<T>())) return {weight.w.data, weight.w.stride};
     const int64_t ld = round_up(weight.in, 16 / sizeof(T));
     T* y = s.take<T>((weight.out + columns) * ld);
@@ -140,11 +145,11 @@ Matrix below(Context& c, Scratch& s, const Weight& weight, const View& a, int64_
     if (columns > 0) expand_to<T, T>(c, a, nullptr, columns, weight.in, y + weight.out * ld, ld);
     return {y, ld};
 }
-template Matrix below<float>(Context&, Scratch&, const Weight&, const View&, int64_t);
-template Matrix below<bf16>(Context&, Scratch&, const Weight&, const View&, int64_t);
+template Operand below<float>(Context&, Scratch&, const Weight&, const View&, int64_t);
+template Operand below<bf16>(Context&, Scratch&, const Weight&, const View&, int64_t);
 
 template <class T>
-Matrix joined(Context& c, Scratch& s, int64_t rows, const View& x, int64_t n, const View& z, int64_t m) {
+Operand joined(Context& c, Scratch& s, int64_t rows, const View& x, int64_t n, const View& z, int64_t m) {
     if (m == 0 || (z.data == x.data + n * static_cast<int64_t>(sizeof(T)) && z.stride == x.stride)) return {x.data, x.stride};
     const int64_t ld = round_up(n + m, 16 / sizeof(T));
     T* y = s.take<T>(rows * ld);
@@ -152,7 +157,7 @@ Matrix joined(Context& c, Scratch& s, int64_t rows, const View& x, int64_t n, co
     expand_to<T, T>(c, z, nullptr, rows, m, y + n, ld);
     return {y, ld};
 }
-template Matrix joined<float>(Context&, Scratch&, int64_t, const View&, int64_t, const View&, int64_t);
-template Matrix joined<bf16>(Context&, Scratch&, int64_t, const View&, int64_t, const View&, int64_t);
+template Operand joined<float>(Context&, Scratch&, int64_t, const View&, int64_t, const View&, int64_t);
+template Operand joined<bf16>(Context&, Scratch&, int64_t, const View&, int64_t, const View&, int64_t);
 
 }  // namespace so8t::cuda

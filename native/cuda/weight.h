@@ -24,20 +24,20 @@ struct Slices {
 
 Slices slices_of(Context& c, const so8t_lora_slice* slice, int64_t count, int64_t rank, int64_t out, unsigned dtypes, int64_t least_rows);
 
-// A matrix in the compute type, somewhere on the device.
-struct Matrix {
+// A side of a product, in the compute type.
+struct Operand {
     const void* data;
     int64_t ld;
 };
 
 // [W | B] as [out, in + columns], B block-diagonal by slices. The weight itself where that is all there is.
 template <class T>
-Matrix beside(Context& c, Scratch& s, const Weight& weight, const Slices& slices);
+Operand beside(Context& c, Scratch& s, const Weight& weight, const Slices& slices);
 // [W ; A] as [out + columns, in].
 template <class T>
-Matrix below(Context& c, Scratch& s, const Weight& weight, const View& a, int64_t columns);
+Operand below(Context& c, Scratch& s, const Weight& weight, const View& a, int64_t columns);
 // [x | z] as [rows, n + m]: as they lie where z is right behind x in the same rows, else a copy.
 template <class T>
-Matrix joined(Context& c, Scratch& s, int64_t rows, const View& x, int64_t n, const View& z, int64_t m);
+Operand joined(Context& c, Scratch& s, int64_t rows, const View& x, int64_t n, const View& z, int64_t m);
 
 }  // namespace so8t::cuda
