@@ -130,6 +130,8 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
     constexpr int MT = 2, NT = kStep / 8;
     DYNAMIC_SHARED(bf16, shared);
     bf16 *q = shared, *dout = q + kOwnQueries * D, *turns = dout + kOwnQueries * D;  // turns: [2][k, v][kStep, D]
+    Statistics* statistics = reinterpret_cast<Statistics*>(turns + 4 * kStep * D);
+    static_assert(kOwnQueries == kThreads, "a thread brings one query's statistics");
     const int head = head_of_block();
     if (head >= a.heads) return;
     const int lane = threadIdx.x % 32;
@@ -138,16 +140,8 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
     const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
     const int begin = a.seen.low[first] / kStep * kStep, lowest = a.seen.low[top], all_low = a.seen.low[top + 31];
     const float scale = a.scale * kLog2E;
-    float lse[MT][2], delta[MT][2];
-#pragma unroll
-    for (int m = 0; m < MT; m++) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const Statistics s = a.statistics[static_cast<int64_t>(head) * a.padded + top + m * 16 + h * 8 + lane / 4];
-            lse[m][h] = s.lse * kLog2E;
-            delta[m][h] = s.delta;
-        }
-    }
+    // In shared memory, as registers are full; a warp writes what it reads.
+    statistics[threadIdx.x] = a.statistics[static_cast<int64_t>(head) * a.padded + first + threadIdx.x];
 
     float dq[MT][D / 8][4] = {};
     const auto load = [&](int key, int buffer) {
@@ -175,12 +169,14 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
 #pragma unroll
             for (int h = 0; h < 2; h++) {
                 const int row = top + m * 16 + h * 8 + lane / 4, low = whole ? 0 : a.seen.low[row];
+                const Statistics of = statistics[row - first];
+                const float base = of.lse * kLog2E;
 #pragma unroll
                 for (int i = 0; i < 2 * NT; i++) {
                     const int j = key + i / 2 * 8 + lane % 4 * 2 + i % 2;
                     float& x = ds[m][i / 2][2 * h + i % 2];
-                    const float p = exp2_fast(s[m][i / 2][2 * h + i % 2] * scale - lse[m][h]);
-                    x = whole || (j >= low && j <= row && low < row) ? p * (x - delta[m][h]) : 0.0f;
+                    const float p = exp2_fast(s[m][i / 2][2 * h + i % 2] * scale - base);
+                    x = whole || (j >= low && j <= row && low < row) ? p * (x - of.delta) : 0.0f;
                 }
             }
         }
@@ -275,7 +271,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) query_rows(const Backward<T> a) 
 void run_tiles([[maybe_unused]] Context& c, const Backward<bf16>& a) {
     by_tile_width(a.head_dim, [&](auto d) {
         constexpr int D = decltype(d)::value;
-        constexpr size_t key_bytes = (2 * kOwnKeys + 4 * kStep) * D * sizeof(bf16) + 2 * kStep * sizeof(Statistics), query_bytes = (2 * kOwnQueries + 4 * kStep) * D * sizeof(bf16);
+        constexpr size_t key_bytes = (2 * kOwnKeys + 4 * kStep) * D * sizeof(bf16) + 2 * kStep * sizeof(Statistics), query_bytes = (2 * kOwnQueries + 4 * kStep) * D * sizeof(bf16) + kOwnQueries * sizeof(Statistics);
         allow_shared(key_tiles<D>, key_bytes);
         LAUNCH((key_tiles<D>), grid_of(a.heads / a.group, a.rows, kOwnKeys), dim3(kThreads), key_bytes, c.stream, a);
         launched("attention_backward, keys");

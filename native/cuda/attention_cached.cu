@@ -68,7 +68,7 @@ __device__ inline Range range_of(const Cached<T>& a, int row) {
 
 // A block takes a part of a row's positions for up to G query heads of one key head; V elements at a time.
 template <class T, int V, int G>
-__global__ void __launch_bounds__(kBlock) attend_part(const Cached<T> a) {
+__global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
     __shared__ float weights[G][kPositions];
     __shared__ int64_t rows[kPositions];
     __shared__ Total totals[G];
