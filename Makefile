@@ -1,5 +1,7 @@
 # make build   bin/worker, bin/temporal, native/build/libso8t_cpu.so
 # make demo    a whole retrain of a small model under Temporal, on this machine
+# make native-cuda      native/build/libso8t_cuda.so, for NVIDIA GPUs
+# make native-emulated  the same sources for the CPU, for tests
 # make server  bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
 # make test    every test; make vet: go vet, staticcheck, workflowcheck
 # make crash   KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
@@ -14,7 +16,7 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
-.PHONY: build setup worker server demo test vet crash fuzz soak bench bench-full bench-save histories clean
+.PHONY: native-cuda native-emulated build setup worker server demo test vet crash fuzz soak bench bench-full bench-save histories clean
 build: worker bin/temporal $(NATIVE)
 
 # What a fresh Debian or Ubuntu lacks is installed through apt, saying so. The programs and
@@ -39,6 +41,18 @@ $(NATIVE): $(SOURCES) | setup
 	cmake -S native -B native/build -DCMAKE_BUILD_TYPE=Release
 	cmake --build native/build --parallel $$(nproc) # without a number make starts every job at once
 	@touch $@
+
+# The GPU library, on any machine: nvcc from PATH, else from CUDA_HOME, else wheels from PyPI in .cuda. The kernels'
+# Makefile knows what is new.
+native-cuda: | setup
+	@if command -v nvcc >/dev/null; then :; \
+	elif [ -x "$${CUDA_HOME:-}/bin/nvcc" ]; then PATH="$$CUDA_HOME/bin:$$PATH"; \
+	else tools/cuda_toolchain.sh .cuda && . .cuda/env.sh; fi; \
+	$(MAKE) -C native/cuda -j$$(nproc)
+
+# The same sources on the CPU, for tests: SO8T_DEVICE=cuda_emulated.
+native-emulated: $(NATIVE)
+	cmake --build native/build --target so8t_cuda_emulated --parallel $$(nproc)
 
 worker: | setup
 	CGO_ENABLED=0 go build -o bin/worker ./worker

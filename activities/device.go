@@ -18,7 +18,7 @@ import (
 // hosts' names; two models on one GPU would fail for want of memory in the midst of the night.
 // On the CPU there is nothing to take.
 func (j *job) holdDevice(ctx context.Context) error {
-	if d := j.run.Config.Device; d == "cpu" || d == "auto" && !native.Found("cuda") {
+	if d := j.run.Config.Device; d == "cpu" || d == "auto" && !native.HasGPU() {
 		return nil
 	}
 	name := "cuda-" + visibleGPU()

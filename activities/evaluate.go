@@ -119,6 +119,11 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 			return nil, fail(contract.ErrModel, err)
 		}
 	}
+	device, err := model.Info()
+	if err != nil {
+		return nil, err
+	}
+	gpu := j.watchGPU(device)
 	news.Detail = "the " + which + " model on the test part"
 	started, said := time.Now(), "evaluating"
 	c := j.run.Config.Evaluation
@@ -137,7 +142,7 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 		Progress: func(done, total int) {
 			j.log.Info(said, "model", which, "sample", done, "of", total)
 			said = "evaluated batch"
-			news.Done, news.Total = done, total
+			news.Done, news.Total, news.GPU = done, total, gpu.news()
 			if done > before {
 				news.SecondsLeft = time.Since(started).Seconds() / float64(done-before) * float64(total-done)
 			}

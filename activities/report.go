@@ -12,6 +12,8 @@ import (
 
 	"so8t/disk"
 	"so8t/engine"
+	"so8t/native"
+	"so8t/native/nvml"
 )
 
 const reportName = "performance_report.json"
@@ -36,6 +38,7 @@ type reportPoint struct {
 	PeakRSSBytes     int64     `json:"peak_rss_bytes"`
 	DeviceBytes      int64     `json:"device_peak_bytes"` // the most that the native library held
 	Goroutines       int       `json:"goroutines"`        // of the worker's process
+	nvml.Sample                // of the time since the point before; of a run on the CPU, nothing
 }
 
 type reportSummary struct {
@@ -44,6 +47,19 @@ type reportSummary struct {
 	MeanSamplesPerSec   float64 `json:"mean_samples_per_second"`
 	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
 	PeakDeviceBytes     int64   `json:"peak_device_bytes"`
+
+	Device string       `json:"device,omitempty"` // CPU or GPU model
+	ISA    string       `json:"isa,omitempty"`    // its instruction sets in use
+	Memory []native.Use `json:"device_memory,omitempty"`
+	gpuSummary
+}
+
+// gpuSummary is absent of a run on the CPU.
+type gpuSummary struct {
+	PeakMemory      *uint64  `json:"peak_gpu_memory_used_bytes,omitempty"` // by all processes, and by the driver
+	MeanUtilization *float64 `json:"mean_gpu_utilization_percent,omitempty"`
+	MeanPower       *float64 `json:"mean_gpu_power_watts,omitempty"`
+	MeanSMClock     *float64 `json:"mean_gpu_sm_clock_mhz,omitempty"`
 }
 
 const maxReportPoints = 1000
@@ -66,15 +82,20 @@ func openReport(path string, step, every int) *report {
 	return r
 }
 
-func (r *report) add(m *engine.Model, step engine.StepResult, pace *pace) error {
+func (r *report) add(m *engine.Model, g *gpu, step engine.StepResult, pace *pace) error {
 	info, err := m.Info()
 	if err != nil {
 		return err
 	}
+	if r.Summary.Memory, err = m.Memory(); err != nil {
+		return err
+	}
+	r.Summary.Device, r.Summary.ISA = info.Name, info.ISA
 	rss, peak := residentBytes()
 	r.Points = append(r.Points, reportPoint{At: time.Now().UTC(), Step: step.Position.Step,
 		TokensPerSecond: pace.tokensPerSecond(), SamplesPerSecond: pace.samplesPerSecond(),
-		RSSBytes: rss, PeakRSSBytes: peak, DeviceBytes: int64(info.PeakBytes), Goroutines: runtime.NumGoroutine()})
+		RSSBytes: rss, PeakRSSBytes: peak, DeviceBytes: int64(info.PeakBytes), Goroutines: runtime.NumGoroutine(), Sample: g.point()})
+	r.Summary.PeakMemory = most(r.Summary.PeakMemory, r.Points[len(r.Points)-1].MemoryUsedBytes)
 	r.thin()
 	return nil
 }
@@ -86,14 +107,21 @@ func (r *report) thin() {
 }
 
 func (r *report) write() error {
-	s := reportSummary{PeakRSSBytes: r.Summary.PeakRSSBytes, PeakDeviceBytes: r.Summary.PeakDeviceBytes} // of dropped points, too
+	last := r.Summary
+	s := reportSummary{PeakRSSBytes: last.PeakRSSBytes, PeakDeviceBytes: last.PeakDeviceBytes, // of dropped points, too
+		Device: last.Device, ISA: last.ISA, Memory: last.Memory}
+	s.PeakMemory = last.PeakMemory
+	var load averages
 	for _, p := range r.Points {
 		s.Steps = max(s.Steps, p.Step)
 		s.MeanTokensPerSecond += p.TokensPerSecond / float64(len(r.Points))
 		s.MeanSamplesPerSec += p.SamplesPerSecond / float64(len(r.Points))
 		s.PeakRSSBytes = max(s.PeakRSSBytes, p.PeakRSSBytes)
 		s.PeakDeviceBytes = max(s.PeakDeviceBytes, p.DeviceBytes)
+		load.add(p.Sample)
 	}
+	s.PeakMemory = most(s.PeakMemory, load.memory)
+	s.MeanUtilization, s.MeanPower, s.MeanSMClock = load.load.value(), load.power.value(), load.sm.value()
 	r.Summary = s
 	return disk.ReplaceJSON(r.path, r)
 }

@@ -89,7 +89,7 @@ func (e *epoch) afterStep(ctx context.Context, step engine.StepResult, pace *pac
 	if n%t.LoggingSteps == 0 || n == 1 {
 		e.log.Info("step", "epoch", e.in.Epoch, "step", n, "of", e.news.Steps, "loss", round(step.Loss), "lr", step.LearningRate,
 			"grad_norm", round(step.GradNorm), "tokens_per_second", math.Round(pace.tokensPerSecond()))
-		if err := e.report.add(e.model, step, pace); err != nil {
+		if err := e.report.add(e.model, e.gpu, step, pace); err != nil {
 			return err
 		}
 	}
@@ -214,6 +214,7 @@ func (e *epoch) tell(step engine.StepResult, pace *pace) {
 	e.news.Step, e.news.Loss, e.news.LearningRate, e.news.GradNorm = step.Position.Step, step.Loss, step.LearningRate, step.GradNorm
 	e.news.TokensPerSec = pace.tokensPerSecond()
 	e.news.SecondsLeft = pace.secondsPerStep() * float64(e.news.Steps-e.news.Step)
+	e.news.GPU = e.gpu.news()
 	e.beat.tell(e.news)
 }
 

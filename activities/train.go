@@ -40,6 +40,7 @@ type epoch struct {
 	trainer *engine.Trainer
 	val     *dataset.Samples
 	report  *report
+	gpu     *gpu
 
 	news       contract.Progress
 	lastSave   time.Time     // when the newest snapshot was taken
@@ -137,7 +138,10 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 	if err != nil {
 		return nil, fail(contract.ErrModel, err)
 	}
-	open = append(open, func() { _ = e.model.Close() })
+	open = append(open, func() {
+		_ = e.store.Wait() // a save behind reads from the model; whoever cares for its error asked before
+		_ = e.model.Close()
+	})
 	if e.trainer, err = engine.NewTrainer(e.model, train, trainerOptions(e.run.Config)); err != nil {
 		return nil, fail(contract.ErrModel, err)
 	}
@@ -146,9 +150,14 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 			return nil, fail(contract.ErrOutputOther, err)
 		}
 	}
+	device, err := e.model.Info()
+	if err != nil {
+		return nil, err
+	}
+	e.gpu = e.watchGPU(device)
 	e.news.Detail, e.news.Step, e.news.Steps = "training", e.trainer.Position().Step, e.trainer.TotalSteps()
 	e.report = openReport(e.path(reportName), e.trainer.Position().Step, e.run.Config.Training.LoggingSteps)
-	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.TrainedParameters(),
+	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.TrainedParameters(), "keeps", e.model.Keep(),
 		"samples", train.Len(), "loaded_in", time.Since(started).Round(time.Millisecond).String())
 	return closeAll, nil
 }

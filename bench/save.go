@@ -94,7 +94,11 @@ func save(ctx context.Context, args []string) error {
 			calls = append(calls, time.Since(begun).Seconds())
 			r.StateBytes = 0
 			for _, t := range state.Tensors {
-				r.StateBytes += int64(len(t.Data))
+				size, err := t.Spec().Bytes()
+				if err != nil {
+					return err
+				}
+				r.StateBytes += size
 			}
 		}
 	}

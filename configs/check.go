@@ -18,6 +18,9 @@ var Optimizers = map[string]bool{
 // Schedules are the names lr_scheduler_type takes.
 var Schedules = []string{"cosine", "linear", "constant", "constant_with_warmup"}
 
+// Keeps are what gradient_checkpointing_keep takes.
+var Keeps = []string{"auto", "all", "attention", "inputs"}
+
 // Projections are the seven logical projections that carry LoRA.
 var Projections = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
@@ -75,6 +78,7 @@ func (d *decoder) check(c *Config) {
 	atLeast("training.save_total_limit", t.SaveTotalLimit, 1)
 	atLeast("training.eval_steps", t.EvalSteps, 0)
 	need(!(t.FP16 && t.BF16), "training.bf16", "fp16 and bf16 cannot both be true")
+	need(slices.Contains(Keeps, t.GradientCheckpointingKeep), "training.gradient_checkpointing_keep", "must be one of %s, is %q", strings.Join(Keeps, ", "), t.GradientCheckpointingKeep)
 	atLeast("training.lora_r", t.LoraR, 1)
 	above("training.lora_alpha", t.LoraAlpha, 0)
 	below("training.lora_dropout", t.LoraDropout)

@@ -90,8 +90,12 @@ type Training struct {
 	// FP16 or BF16 compute in bfloat16; neither means float32; both are refused.
 	FP16 bool `json:"fp16"`
 	BF16 bool `json:"bf16"`
-	// GradientCheckpointing keeps a layer's input only and computes the layer again.
+	// GradientCheckpointing keeps less than everything of a layer for the backward pass and
+	// computes the rest again. It changes memory and speed only.
 	GradientCheckpointing bool `json:"gradient_checkpointing"`
+	// GradientCheckpointingKeep is what is kept then: inputs, of each layer; attention, also what
+	// attention reads and writes; all; or auto, the most of these that fits a GPU's memory, on a CPU inputs.
+	GradientCheckpointingKeep string `json:"gradient_checkpointing_keep,omitempty"` // left out of digests: see results
 
 	LoraR             int      `json:"lora_r"`
 	LoraAlpha         float64  `json:"lora_alpha"`
@@ -171,7 +175,7 @@ func Default() Config {
 			LearningRate: 2e-4, WeightDecay: 0.01, WarmupRatio: 0.1, LRSchedulerType: "cosine", MaxGradNorm: 1,
 			AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEpsilon: 1e-8, Optim: "paged_adamw_8bit", Seed: 42,
 			LoggingSteps: 10, SaveSteps: 500, SaveTotalLimit: 10, EvalSteps: 500, BF16: false,
-			GradientCheckpointing: true, LoraR: 64, LoraAlpha: 128, LoraDropout: 0.05,
+			GradientCheckpointing: true, GradientCheckpointingKeep: "auto", LoraR: 64, LoraAlpha: 128, LoraDropout: 0.05,
 			LoraTargetModules: []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
 		},
 		SO8T:       SO8T{Enabled: true},
@@ -215,8 +219,9 @@ func (c *Config) results() Config {
 	r.Checkpoint, r.Evaluation.BatchSize = Checkpoint{}, 0
 	t := &r.Training
 	t.LoggingSteps, t.SaveSteps, t.SaveTotalLimit, t.EvalSteps, t.PerDeviceEvalBatchSize = 0, 0, 0, 0, 0
-	// Not bits of the result either: the same step is computed again, from a kept input.
-	t.GradientCheckpointing = false
+	// Not bits of the result either: the same step is computed again, from what is kept. An empty keep is left out
+	// of the digest's text, as it was before there was such a key.
+	t.GradientCheckpointing, t.GradientCheckpointingKeep = false, ""
 	t.FP16, t.BF16 = !c.Float32(), false
 	return r
 }

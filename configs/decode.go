@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -22,9 +23,12 @@ type decoder struct {
 // target is a value of the Config that a node is decoded into.
 type target struct{ reflect.Value }
 
-func structOf(c *Config) target   { return target{reflect.ValueOf(c).Elem()} }
-func (t target) isStruct() bool   { return t.Kind() == reflect.Struct }
-func (t target) tag(i int) string { return t.Type().Field(i).Tag.Get("json") }
+func structOf(c *Config) target { return target{reflect.ValueOf(c).Elem()} }
+func (t target) isStruct() bool { return t.Kind() == reflect.Struct }
+func (t target) tag(i int) string {
+	name, _, _ := strings.Cut(t.Type().Field(i).Tag.Get("json"), ",")
+	return name
+}
 func (t target) names() (out []string) {
 	for i := range t.NumField() {
 		out = append(out, t.tag(i))

@@ -196,6 +196,8 @@ type Progress struct {
 	Done  int `json:"done,omitempty"`
 	Total int `json:"total,omitempty"`
 
+	GPU *GPU `json:"gpu,omitempty"` // nil on the CPU
+
 	At time.Time `json:"at,omitzero"`
 
 	// Control, filled in by the workflow.
@@ -203,4 +205,12 @@ type Progress struct {
 	Why      string `json:"why,omitempty"`
 	Stopping bool   `json:"stopping,omitempty"`
 	Verdict  string `json:"verdict,omitempty"`
+}
+
+// GPU is what the device is doing just now; the report has more.
+type GPU struct {
+	MemoryUsedBytes    uint64 `json:"memory_used_bytes"`
+	MemoryTotalBytes   uint64 `json:"memory_total_bytes"`
+	UtilizationPercent *int   `json:"utilization_percent,omitempty"` // nil: the driver does not tell
+	PowerWatts         *int   `json:"power_watts,omitempty"`
 }

@@ -78,8 +78,8 @@ func loraName(layer int, l *phi3.Linear, part string) string {
 
 func thetaName(layer int) string { return fmt.Sprintf("model.layers.%d.self_attn.o_proj.theta", layer) }
 
-// attach lays out the trained parameters, allocates them and hands each weight its adapter and gate.
-func attach(m *phi3.Model, lora LoRAOptions, gates GateOptions) (*parameters, error) {
+// layOut gives the trained parameters their places, and each weight its adapter and gate, without memory yet.
+func layOut(m *phi3.Model, lora LoRAOptions, gates GateOptions) (*parameters, error) {
 	if err := checkAdapter(m.Config, lora, gates); err != nil {
 		return nil, err
 	}
@@ -102,15 +102,21 @@ func attach(m *phi3.Model, lora LoRAOptions, gates GateOptions) (*parameters, er
 	for _, i := range gated {
 		ps.add(thetaName(i), m.Config.HiddenSize/8, 28, "", 0)
 	}
-	if ps.n == 0 {
-		return ps, nil
-	}
 	ps.rotationRows = len(gated) * m.Config.HiddenSize / 8
-	if err := ps.allocate(m.Device(), m.Compute()); err != nil {
-		return nil, err
-	}
 	ps.wire(m, lora, gated)
 	return ps, nil
+}
+
+// attach allocates the parameters and points the adapters and gates at them.
+func (ps *parameters) attach(m *phi3.Model, lora LoRAOptions, gates GateOptions) error {
+	if err := allocate(m.Device(), ps.rooms(m.Compute())); err != nil {
+		return err
+	}
+	if m.Compute() == native.Float32 {
+		ps.compute = ps.param
+	}
+	ps.wire(m, lora, gatedLayers(m.Config, gates))
+	return nil
 }
 
 func checkAdapter(c *phi3.Config, lora LoRAOptions, gates GateOptions) error {
@@ -154,28 +160,14 @@ func gatedLayers(c *phi3.Config, gates GateOptions) (layers []int) {
 	return layers
 }
 
-func (ps *parameters) allocate(d *native.Device, compute native.DType) error {
-	for _, x := range []struct {
-		to      *native.Tensor
-		dtype   native.DType
-		n       int
-		purpose string
-	}{{&ps.param, native.Float32, ps.n, "trained parameters"}, {&ps.grad, native.Float32, ps.n, "gradients"},
-		{&ps.compute, compute, ps.lora, "adapter copy"}, {&ps.rotations, native.Float32, ps.rotationRows * 64, "rotations"},
-		{&ps.rotationGrads, native.Float32, ps.rotationRows * 64, "rotation gradients"}} {
-		if x.n == 0 || (x.to == &ps.compute && compute == native.Float32) {
-			continue
-		}
-		b, err := d.Alloc(int64(x.n)*int64(x.dtype.Size()), x.purpose)
-		if err != nil {
-			return err
-		}
-		*x.to = b.Tensor(x.dtype, 0, x.n)
+// rooms are the buffers of the parameters.
+func (ps *parameters) rooms(compute native.DType) []room {
+	list := []room{{&ps.param, native.Float32, ps.n, "trained parameters"}, {&ps.grad, native.Float32, ps.n, "gradients"},
+		{&ps.rotations, native.Float32, ps.rotationRows * 64, "rotations"}, {&ps.rotationGrads, native.Float32, ps.rotationRows * 64, "rotation gradients"}}
+	if compute != native.Float32 {
+		list = append(list, room{&ps.compute, compute, ps.lora, "adapter copy"})
 	}
-	if compute == native.Float32 {
-		ps.compute = ps.param
-	}
-	return nil
+	return list
 }
 
 func (ps *parameters) wire(m *phi3.Model, lora LoRAOptions, gated []int) {

@@ -3,9 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
-	"sort"
 	"time"
 
 	"so8t/engine/phi3"
@@ -20,6 +18,8 @@ type GenerateOptions struct {
 	TopP         float64 // 0 or 1: the whole distribution
 	Seed         uint64
 	Stop         func(generated []int32) bool // called after each token; may be nil
+
+	pages int // of the cache's pool; 0: as many as could be of use, if the device has room for them
 }
 
 // Generation is the continuation of one prompt.
@@ -27,9 +27,11 @@ type Generation struct {
 	Tokens   []int32 // without the prompt and without the ending token
 	Finished bool    // ended by itself: by an EOS token or Stop
 	Latency  time.Duration
+	Restarts int // how often it was put back for want of memory
 }
 
-// Generate continues prompts, several at once: a sequence that ends makes room for the next one.
+// Generate continues prompts, several at once: a sequence that ends makes room for the next one. Where memory is
+// too small for all of them at their longest, the youngest waits for its turn and loses only time.
 func (m *Model) Generate(ctx context.Context, prompts [][]int32, o GenerateOptions) ([]Generation, error) {
 	g := &generator{model: m, options: o, prompts: prompts, out: make([]Generation, len(prompts))}
 	if o.EOS == nil {
@@ -57,8 +59,10 @@ type generator struct {
 	out      []Generation
 	cache    *phi3.Cache
 	capacity int
+	pages    int
 	active   []int // prompt by slot, −1: free
-	next     int   // the first prompt not begun
+	order    []int // busy slots, the youngest last
+	waiting  []int // prompts not begun, or put back; the first is next
 	started  []time.Time
 }
 
@@ -78,16 +82,11 @@ func (g *generator) check() error {
 	return nil
 }
 
-func (g *generator) run(ctx context.Context) (err error) {
-	slots := min(g.options.BatchSize, len(g.prompts), g.model.options.MaxTokens)
-	if g.cache, err = g.model.phi.NewCache(slots, g.capacity); err != nil {
+func (g *generator) run(ctx context.Context) error {
+	if err := g.open(); err != nil {
 		return err
 	}
 	defer g.model.phi.FreeCache(g.cache)
-	g.active, g.started = make([]int, slots), make([]time.Time, len(g.prompts))
-	for i := range g.active {
-		g.active[i] = -1
-	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -95,14 +94,35 @@ func (g *generator) run(ctx context.Context) (err error) {
 		if err := g.admit(); err != nil {
 			return err
 		}
-		slots := g.busy()
-		if len(slots) == 0 {
+		if len(g.order) == 0 {
 			return nil
 		}
-		if err := g.advance(slots); err != nil {
+		g.makeRoom()
+		if err := g.advance(g.busy()); err != nil {
 			return err
 		}
 	}
+}
+
+// open makes the cache and queues every prompt.
+func (g *generator) open() (err error) {
+	slots := min(g.options.BatchSize, len(g.prompts), g.model.options.MaxTokens)
+	if g.pages = g.options.pages; g.pages == 0 {
+		if g.pages, err = g.model.cachePages(slots*phi3.Pages(g.capacity), phi3.Pages(g.capacity)); err != nil {
+			return err
+		}
+	}
+	if g.cache, err = g.model.phi.NewCache(slots, g.capacity, g.pages); err != nil {
+		return err
+	}
+	g.active, g.started = make([]int, slots), make([]time.Time, len(g.prompts))
+	for i := range g.active {
+		g.active[i] = -1
+	}
+	for i := range g.prompts {
+		g.waiting = append(g.waiting, i)
+	}
+	return nil
 }
 
 func (g *generator) busy() (slots []int) {
@@ -112,34 +132,6 @@ func (g *generator) busy() (slots []int) {
 		}
 	}
 	return slots
-}
-
-// admit begins as many waiting prompts as there are free slots and room in one pass, until no slot is free.
-func (g *generator) admit() error {
-	for {
-		var slots []int
-		var sequences [][]int32
-		tokens := 0
-		for slot, prompt := range g.active {
-			if prompt >= 0 || g.next == len(g.prompts) || tokens+len(g.prompts[g.next]) > g.model.options.MaxTokens {
-				continue
-			}
-			g.active[slot] = g.next
-			g.started[g.next] = time.Now()
-			slots, sequences = append(slots, slot), append(sequences, g.prompts[g.next])
-			tokens += len(g.prompts[g.next])
-			g.next++
-		}
-		if len(slots) == 0 {
-			return nil
-		}
-		if err := g.model.phi.Fill(g.cache, sequences, slots, g.model.adapted); err != nil {
-			return err
-		}
-		if err := g.choose(slots); err != nil {
-			return err
-		}
-	}
 }
 
 // advance feeds each busy slot its last token. A slot that outgrows longrope's short factors is computed anew.
@@ -201,56 +193,22 @@ func (g *generator) end(slot int, finished bool) {
 	prompt := g.active[slot]
 	g.out[prompt].Finished = finished
 	g.out[prompt].Latency = time.Since(g.started[prompt])
-	g.active[slot] = -1
+	g.leave(slot)
 }
 
+// pick chooses the next token of each slot on the device. The number that a draw uses is a function of seed, prompt and place.
 func (g *generator) pick(slots []int) ([]int32, error) {
 	if g.options.Temperature == 0 {
 		return g.model.phi.PickedArgmax()
 	}
-	logits, err := g.model.phi.PickedLogits()
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]int32, len(slots))
+	u := make([]float32, len(slots))
 	for i, slot := range slots {
 		prompt := g.active[slot]
-		d := newDraws(g.options.Seed, drawSample, uint32(prompt), uint32(len(g.out[prompt].Tokens)))
-		ids[i] = sample(logits[i], g.options.Temperature, g.options.TopP, d.float())
+		u[i] = float32(newDraws(g.options.Seed, drawSample, uint32(prompt), uint32(len(g.out[prompt].Tokens))).float())
 	}
-	return ids, nil
-}
-
-// sample draws from softmax(logits / temperature) cut to its nucleus (Holtzman et al., arXiv 1904.09751):
-// the fewest likeliest tokens whose probabilities reach topP. u is uniform in [0, 1).
-func sample(logits []float32, temperature, topP, u float64) int32 {
-	order := make([]int, len(logits))
-	for i := range order {
-		order[i] = i
+	topP := g.options.TopP
+	if topP == 0 {
+		topP = 1
 	}
-	sort.SliceStable(order, func(a, b int) bool { return logits[order[a]] > logits[order[b]] })
-	top := float64(logits[order[0]])
-	weights := make([]float64, len(order))
-	total := 0.0
-	for i, id := range order {
-		weights[i] = math.Exp((float64(logits[id]) - top) / temperature)
-		total += weights[i]
-	}
-	kept, mass := len(order), total
-	if topP > 0 && topP < 1 {
-		mass = 0
-		for i, w := range weights {
-			mass += w
-			if mass >= topP*total {
-				kept = i + 1
-				break
-			}
-		}
-	}
-	for i, w := range weights[:kept] {
-		if u -= w / mass; u < 0 {
-			return int32(order[i])
-		}
-	}
-	return int32(order[kept-1])
+	return g.model.phi.PickedSample(u, g.options.Temperature, topP)
 }

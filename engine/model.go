@@ -28,10 +28,13 @@ type Options struct {
 	BasePath              string // folder in Hugging Face layout
 	Device                string // auto, cpu or cuda
 	Threads               int    // of the CPU library; 0: all
+	Choices               string // file of a GPU's algorithms, read and appended to, so that whoever has it computes the same bits; empty: none
 	Float32               bool   // compute in float32; otherwise in bfloat16
 	Int8                  bool   // hold the base's linear weights as int8 rows
 	Training              bool   // room for the backward pass
-	GradientCheckpointing bool   // keep only each layer's input and compute the rest again
+	GradientCheckpointing bool   // keep less than all of a layer and compute the rest again
+	Keep                  string // of a layer, with GradientCheckpointing: auto, all, attention or inputs; empty: auto
+	Optim                 string // of the trainer to come, for the plan of memory; empty: not counted
 	MaxTokens             int    // the most tokens of one pass
 	MaxLength             int    // the longest sequence; 0: MaxTokens
 	LoRA                  LoRAOptions
@@ -47,7 +50,9 @@ type Model struct {
 	device  *native.Device
 	phi     *phi3.Model
 	params  *parameters
+	keep    phi3.Keep
 	adapted bool
+	copies  snapshots
 }
 
 // Open loads a base model and attaches adapters, in their state before the first step.
@@ -65,24 +70,37 @@ func Open(ctx context.Context, o Options) (*Model, error) {
 
 func (m *Model) open(ctx context.Context) (err error) {
 	o := m.options
-	if m.device, err = native.Open(native.Options{Device: o.Device, Threads: o.Threads}); err != nil {
+	if m.phi, err = phi3.New(o.BasePath, phi3.Options{Float32: o.Float32, Int8: o.Int8, MaxTokens: o.MaxTokens, MaxLength: o.MaxLength}); err != nil {
 		return err
 	}
-	m.phi, err = phi3.Load(ctx, m.device, o.BasePath, phi3.Options{Float32: o.Float32, Int8: o.Int8, MaxTokens: o.MaxTokens, MaxLength: o.MaxLength})
+	if m.params, err = layOut(m.phi, o.LoRA, o.Gates); err != nil {
+		return err
+	}
+	if m.device, err = native.Open(native.Options{Device: o.Device, Threads: o.Threads, Choices: o.Choices}); err != nil {
+		return err
+	}
+	info, err := m.device.Info()
 	if err != nil {
 		return err
 	}
-	if m.params, err = attach(m.phi, o.LoRA, o.Gates); err != nil {
+	if m.keep, err = m.decide(info); err != nil {
 		return err
 	}
-	if err := m.phi.Prepare(o.Training, o.GradientCheckpointing); err != nil {
+	if err := m.phi.Load(ctx, m.device); err != nil {
+		return err
+	}
+	if err := m.params.attach(m.phi, o.LoRA, o.Gates); err != nil {
+		return err
+	}
+	if err := m.phi.Prepare(o.Training, m.keep); err != nil {
 		return err
 	}
 	return m.params.set(m.phi, m.params.initial(o.Seed))
 }
 
-// Close frees the device.
+// Close frees the device. A state that was snapshot and is not written yet is lost.
 func (m *Model) Close() error {
+	m.copies.close()
 	err := m.thread.do(func() error {
 		if m.device == nil {
 			return nil
@@ -109,6 +127,16 @@ func (m *Model) Info() (native.Info, error) {
 	var info native.Info
 	err := m.thread.do(func() (err error) { info, err = m.device.Info(); return err })
 	return info, err
+}
+
+// Keep says what training keeps of a layer for the backward pass: all, attention or inputs.
+func (m *Model) Keep() string { return string(m.keep) }
+
+// Memory says what the device's memory is held for, the largest peak first.
+func (m *Model) Memory() ([]native.Use, error) {
+	var uses []native.Use
+	err := m.thread.do(func() (err error) { uses, err = m.device.Memory(); return err })
+	return uses, err
 }
 
 // TrainedParameters counts the numbers that training changes.
@@ -157,6 +185,7 @@ func (m *Model) run(ctx context.Context, f func() error) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		m.copies.free()
 		err := f()
 		if d := m.device.Err(); d != nil {
 			m.device.Reset()

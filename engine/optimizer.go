@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"so8t/engine/safetensors"
@@ -33,61 +34,47 @@ type optimizerRange struct {
 }
 
 func newOptimizer(d *native.Device, ps *parameters, o TrainerOptions) (*optimizer, error) {
-	eight, ok := Optims[o.Optim]
-	if !ok {
-		names := make([]string, 0, len(Optims))
-		for name := range Optims {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		return nil, fmt.Errorf("optim: %q is not one of %v", o.Optim, names)
-	}
 	opt := &optimizer{options: o, ps: ps, device: d}
-	var err error
-	if opt.norm, err = opt.alloc(native.Float32, 1); err != nil {
+	rooms, err := opt.layOut()
+	if err != nil {
 		return nil, err
 	}
-	if eight {
-		for i, signed := range []bool{true, false} {
-			if opt.codes[i], err = opt.alloc(native.Float32, 256); err != nil {
-				return nil, err
-			}
-			if err := native.Upload(d, opt.codes[i], native.DynamicMap(signed)); err != nil {
-				return nil, err
-			}
-		}
+	if err := allocate(d, rooms); err != nil {
+		return nil, err
 	}
-	opt.ranges = []optimizerRange{{name: "lora", n: ps.lora, decay: o.WeightDecay}, {name: "theta", first: ps.lora, n: ps.n - ps.lora}}
-	opt.ranges = slices.DeleteFunc(opt.ranges, func(r optimizerRange) bool { return r.n == 0 })
-	for i := range opt.ranges {
-		if err := opt.states(&opt.ranges[i], eight && opt.ranges[i].first == 0); err != nil {
+	for i, signed := range []bool{true, false} {
+		if opt.codes[i].Buffer == 0 {
+			continue
+		}
+		if err := native.Upload(d, opt.codes[i], native.DynamicMap(signed)); err != nil {
 			return nil, err
 		}
 	}
 	return opt, nil
 }
 
-func (opt *optimizer) alloc(dtype native.DType, n int) (native.Tensor, error) {
-	b, err := opt.device.Alloc(int64(n)*int64(dtype.Size()), "optimizer")
-	return b.Tensor(dtype, 0, n), err
-}
-
-func (opt *optimizer) states(r *optimizerRange, eight bool) (err error) {
-	dtype := native.Float32
+// layOut makes the ranges and says which buffers they need.
+func (opt *optimizer) layOut() ([]room, error) {
+	eight, ok := Optims[opt.options.Optim]
+	if !ok {
+		return nil, fmt.Errorf("optim: %q is not one of %v", opt.options.Optim, slices.Sorted(maps.Keys(Optims)))
+	}
+	const purpose = "optimizer"
+	rooms := []room{{&opt.norm, native.Float32, 1, purpose}}
 	if eight {
-		dtype = native.UInt8
-		for _, a := range []*native.Tensor{&r.mAbsmax, &r.vAbsmax} {
-			if *a, err = opt.alloc(native.Float32, r.n/blockOf); err != nil {
-				return err
-			}
-		}
+		rooms = append(rooms, room{&opt.codes[0], native.Float32, 256, purpose}, room{&opt.codes[1], native.Float32, 256, purpose})
 	}
-	for _, s := range []*native.Tensor{&r.m, &r.v} {
-		if *s, err = opt.alloc(dtype, r.n); err != nil {
-			return err
+	opt.ranges = []optimizerRange{{name: "lora", n: opt.ps.lora, decay: opt.options.WeightDecay}, {name: "theta", first: opt.ps.lora, n: opt.ps.n - opt.ps.lora}}
+	opt.ranges = slices.DeleteFunc(opt.ranges, func(r optimizerRange) bool { return r.n == 0 })
+	for i := range opt.ranges {
+		r, dtype := &opt.ranges[i], native.Float32
+		if eight && r.first == 0 {
+			dtype = native.UInt8
+			rooms = append(rooms, room{&r.mAbsmax, native.Float32, r.n / blockOf, purpose}, room{&r.vAbsmax, native.Float32, r.n / blockOf, purpose})
 		}
+		rooms = append(rooms, room{&r.m, dtype, r.n, purpose}, room{&r.v, dtype, r.n, purpose})
 	}
-	return nil
+	return rooms, nil
 }
 
 // step updates all parameters; step counts from 1. It returns the norm of the gradient before clipping.

@@ -47,15 +47,3 @@ func TestScheduleCosine(t *testing.T) {
 		t.Error("an unknown scheduler must be an error")
 	}
 }
-
-func TestSampleNucleus(t *testing.T) {
-	logits := []float32{0, float32(math.Log(6)), float32(math.Log(3))} // 0.1, 0.6, 0.3
-	for _, c := range []struct {
-		topP, u float64
-		want    int32
-	}{{1, 0.59, 1}, {1, 0.61, 2}, {1, 0.95, 0}, {0.8, 0.66, 1}, {0.8, 0.99, 2}, {0.5, 0.99, 1}} {
-		if got := sample(logits, 1, c.topP, c.u); got != c.want {
-			t.Errorf("top_p %v, u %v: token %d, want %d", c.topP, c.u, got, c.want)
-		}
-	}
-}

@@ -24,29 +24,48 @@ func (m *Model) Score(ctx context.Context, prompts, continuations [][]int32) ([]
 	}
 	out := make([][]float64, len(prompts))
 	for first := 0; first < len(prompts); {
-		n, tokens, capacity := 0, 0, 0
-		for first+n < len(prompts) && n < scoreSlots {
-			length := len(prompts[first+n])
-			if n > 0 && (tokens+length > m.options.MaxTokens || (n+1)*longest > m.options.MaxTokens) {
-				break
-			}
-			tokens, capacity, n = tokens+length, max(capacity, length+longest), n+1
-		}
-		batch := prompts[first : first+n]
+		n := 0
 		err := m.run(ctx, func() error {
-			return m.score(batch, continuations, min(capacity, m.options.MaxLength), out[first:first+n])
+			b, err := m.scoreBatch(prompts[first:], longest)
+			if n = b.n; err != nil {
+				return err
+			}
+			return m.score(prompts[first:first+n], continuations, b, out[first:first+n])
 		})
 		if err != nil {
-			return nil, fmt.Errorf("score: prompts %d to %d: %w", first, first+n-1, err)
+			return nil, fmt.Errorf("score: prompts %d to %d: %w", first, first+max(n, 1)-1, err)
 		}
 		first += n
 	}
 	return out, nil
 }
 
+// scoreBatch is how many prompts are scored at once, and their cache.
+type scoreBatch struct{ n, capacity, pages int }
+
+// scoreBatch takes as many of the prompts as fit one pass, and the memory.
+func (m *Model) scoreBatch(prompts [][]int32, longest int) (b scoreBatch, err error) {
+	tokens, most := 0, 0
+	for _, p := range prompts[:min(len(prompts), scoreSlots)] {
+		length := min(len(p)+longest, m.options.MaxLength)
+		if b.n == 0 {
+			if most, err = m.cachePages(scoreSlots*phi3.Pages(m.options.MaxLength), phi3.Pages(length)); err != nil {
+				return b, err
+			}
+		}
+		fits := tokens+len(p) <= m.options.MaxTokens && (b.n+1)*longest <= m.options.MaxTokens && b.pages+phi3.Pages(length) <= most
+		if b.n > 0 && !fits {
+			break
+		}
+		tokens += len(p)
+		b = scoreBatch{b.n + 1, max(b.capacity, length), b.pages + phi3.Pages(length)}
+	}
+	return b, nil
+}
+
 // score fills one slot a prompt, then appends each continuation to all of them and takes it back.
-func (m *Model) score(prompts, continuations [][]int32, capacity int, out [][]float64) error {
-	cache, err := m.phi.NewCache(len(prompts), capacity)
+func (m *Model) score(prompts, continuations [][]int32, b scoreBatch, out [][]float64) error {
+	cache, err := m.phi.NewCache(len(prompts), b.capacity, b.pages)
 	if err != nil {
 		return err
 	}

@@ -261,25 +261,32 @@ func (t *Trainer) advance() {
 	}
 }
 
-// Snapshot copies the run's state off the device: all that a checkpoint holds but the identity, which the
-// caller knows.
+// Snapshot copies the run's state: all that a checkpoint holds but the identity, which the caller knows. Training may
+// go on at once; the copy is read when it is written, and given back by the state's Release.
 func (t *Trainer) Snapshot(ctx context.Context) (*checkpoint.State, error) {
+	m := t.model
 	s := &checkpoint.State{Position: t.position}
-	err := t.model.run(ctx, func() error {
+	var copies []*native.Snapshot
+	s.Release = func() { m.copies.release(copies) }
+	err := m.run(ctx, func() error {
 		for _, x := range t.optimizer.tensors() {
-			data := make([]byte, x.bytes())
-			if err := native.Download(t.model.device, data, x.tensor); err != nil {
+			c, err := m.device.Snapshot(x.tensor, int64(x.bytes()))
+			if err != nil {
 				return err
 			}
-			s.Tensors = append(s.Tensors, safetensors.Named{Name: x.name, Tensor: safetensors.Tensor{DType: x.dtype(), Shape: []int64{int64(x.n)}, Data: data}})
+			copies = append(copies, c)
+			s.Tensors = append(s.Tensors, safetensors.Named{Name: x.name, Tensor: safetensors.Tensor{DType: x.dtype(), Shape: []int64{int64(x.n)}}, From: &reader{&m.copies, c}})
 		}
 		return nil
 	})
+	if err == nil {
+		s.Metrics, err = json.Marshal(t.curve)
+	}
 	if err != nil {
+		s.Release()
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
-	s.Metrics, err = json.Marshal(t.curve)
-	return s, err
+	return s, nil
 }
 
 // Restore continues from a checkpoint's state.
@@ -288,9 +295,9 @@ func (t *Trainer) Restore(ctx context.Context, s *checkpoint.State) error {
 	if p.Step < 0 || p.Step > t.TotalSteps() || p.Epoch != p.Step/per || p.StepInEpoch != p.Step%per {
 		return fmt.Errorf("restore: position %+v does not fit a run of %d epochs of %d steps", p, t.options.Epochs, per)
 	}
-	byName := map[string]safetensors.Tensor{}
+	byName := map[string]safetensors.Named{}
 	for _, x := range s.Tensors {
-		byName[x.Name] = x.Tensor
+		byName[x.Name] = x
 	}
 	var curve Curve
 	if err := json.Unmarshal(s.Metrics, &curve); err != nil {
@@ -299,10 +306,14 @@ func (t *Trainer) Restore(ctx context.Context, s *checkpoint.State) error {
 	err := t.model.run(ctx, func() error {
 		for _, x := range t.optimizer.tensors() {
 			from, ok := byName[x.name]
-			if !ok || from.DType != x.dtype() || len(from.Data) != x.bytes() {
+			data, err := from.Load()
+			if err != nil {
+				return fmt.Errorf("restore: %w", err)
+			}
+			if !ok || from.DType != x.dtype() || len(data) != x.bytes() {
 				return fmt.Errorf("restore: tensor %q is missing or not %s [%d]", x.name, x.dtype(), x.n)
 			}
-			if err := native.Upload(t.model.device, x.tensor, from.Data); err != nil {
+			if err := native.Upload(t.model.device, x.tensor, data); err != nil {
 				return err
 			}
 		}

@@ -1,7 +1,9 @@
 package native
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -62,6 +64,7 @@ func dataCases() []testCase {
 			f.check("y", y, 5, columns, picked, 1e-30)
 			f.check("z", z, rows, columns, spread, 1e-30)
 		}},
+		{"sample", sampling},
 		{"argmax", func(f *fixture) {
 			const rows, columns = 5, 1031
 			values := f.normal(rows*columns, f.compute)
@@ -106,5 +109,57 @@ func TestCastFloat16(t *testing.T) {
 		if v != half[i] {
 			t.Errorf("float16 %04x came back as %04x", half[i], v)
 		}
+	}
+}
+
+// sampling draws with u below, inside and at the end of each row's nucleus, which a sort finds in float64.
+func sampling(f *fixture) {
+	const rows, columns = 12, 2003
+	x, u := f.normal(rows*columns, Float32), make([]float32, rows)
+	for i := range u {
+		u[i] = float32(i) / rows
+	}
+	copy(x[:columns], make([]float32, columns)) // one row of ties: all of it is the nucleus
+	for _, c := range []struct{ temperature, topP float64 }{{1, 1}, {0.7, 0.9}, {2, 0.3}, {0.05, 0.999}} {
+		index := f.ints(make([]int32, rows)...)
+		f.d.Sample(&Sample{Rows: rows, Columns: columns, X: f.matrix(x, columns, Float32), U: f.vector(u), Index: index, Temperature: c.temperature, TopP: c.topP})
+		got := f.read(index, 1, rows)
+		for i := range rows {
+			row := x[i*columns : (i+1)*columns]
+			weights, total := make([]float64, columns), 0.0
+			order := make([]int, columns)
+			for j, v := range row {
+				weights[j] = math.Exp(float64(v) / c.temperature)
+				total += weights[j]
+				order[j] = j
+			}
+			slices.SortFunc(order, func(a, b int) int { return cmp.Compare(row[b], row[a]) })
+			least, sum := float32(math.Inf(-1)), 0.0
+			for _, j := range order {
+				if sum >= c.topP*total {
+					break
+				}
+				sum += weights[j]
+				least = row[j]
+			}
+			mass, below := 0.0, 0.0
+			for j, v := range row {
+				if v >= least {
+					mass += weights[j]
+				}
+			}
+			at := int(got[i])
+			for j := range at {
+				if row[j] >= least {
+					below += weights[j]
+				}
+			}
+			// float32 sums may put the draw a hair to either side of the exact place
+			const slack = 1e-5
+			if row[at] < least || below > (float64(u[i])+slack)*mass || below+weights[at] < (float64(u[i])-slack)*mass {
+				f.t.Errorf("temperature %v, top_p %v, u %v: column %d, of weight %v behind %v of %v", c.temperature, c.topP, u[i], at, weights[at], below, mass)
+			}
+		}
+		f.check("index", index, 1, rows, doubles(got), 0)
 	}
 }

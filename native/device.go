@@ -15,6 +15,7 @@ type Options struct {
 	Device  string // auto, cpu or cuda; empty is auto. For tests also cuda_emulated: the CUDA library's sources on the CPU
 	Threads int    // of the CPU library; 0: the CPUs this process may use
 	Ordinal int    // of the CUDA device
+	Choices string // file of the GPU products' algorithms, read and appended to; empty: none is kept
 }
 
 // Device is a context of a compute library.
@@ -31,22 +32,41 @@ type Info struct {
 	Library     string // path of the shared library
 	Threads     int
 	MemoryBytes uint64 // of the device
+	FreeBytes   uint64 // of it, held by nobody
 	HeldBytes   uint64 // allocated now
 	PeakBytes   uint64 // the most allocated at once
 }
 
-// Open opens a device. auto takes a GPU where the CUDA library finds one, else the CPU.
+// ErrNoDevice says that a library works but its hardware is not there.
+var ErrNoDevice = errors.New("no device")
+
+// Open opens a device. auto takes the CPU where there is no CUDA library or no GPU; a GPU that cannot be used is an
+// error, as nobody would know why the night is so slow.
 func Open(o Options) (*Device, error) {
 	switch o.Device {
 	case "cpu", "cuda", "cuda_emulated":
 		return open(o.Device, o)
 	case "", "auto":
-		if d, err := open("cuda", o); err == nil {
-			return d, nil
+		if found("cuda") {
+			if d, err := open("cuda", o); !errors.Is(err, ErrNoDevice) {
+				return d, err
+			}
 		}
 		return open("cpu", o)
 	}
 	return nil, fmt.Errorf("device: %q is not auto, cpu or cuda", o.Device)
+}
+
+// HasGPU reports whether auto would take a GPU.
+func HasGPU() bool {
+	if !found("cuda") {
+		return false
+	}
+	d, err := open("cuda", Options{})
+	if err == nil {
+		err = d.Close()
+	}
+	return !errors.Is(err, ErrNoDevice)
 }
 
 func open(kind string, o Options) (*Device, error) {
@@ -54,7 +74,11 @@ func open(kind string, o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &struct{ threads, device int64 }{int64(o.Threads), int64(o.Ordinal)}
+	p := &openParams{threads: int64(o.Threads), device: int64(o.Ordinal)}
+	if len(o.Choices) >= len(p.choices) {
+		return nil, fmt.Errorf("open device %s: the path of its choices is longer than %d bytes: %s", kind, len(p.choices)-1, o.Choices)
+	}
+	copy(p.choices[:], o.Choices)
 	d := &Device{library: l}
 	context := new(uintptr)
 	failed, _, _ := purego.SyscallN(l.open, uintptr(unsafe.Pointer(p)), uintptr(unsafe.Pointer(context)))
@@ -64,9 +88,18 @@ func open(kind string, o Options) (*Device, error) {
 		if d.context != 0 {
 			text = d.lastError()
 		}
-		return nil, errors.Join(fmt.Errorf("open device %s: %s", kind, text), d.Close())
+		err := fmt.Errorf("open device %s: %s", kind, text)
+		if why, missing := strings.CutPrefix(text, "open: no device: "); missing {
+			err = fmt.Errorf("open device %s: %w: %s", kind, ErrNoDevice, why)
+		}
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+type openParams struct {
+	threads, device int64
+	choices         [512]byte
 }
 
 // Close frees the device's memory. Closing twice is harmless.
@@ -158,23 +191,54 @@ func (d *Device) Synchronize() error {
 }
 
 type infoParams struct {
-	name                              [128]byte
-	isa                               [64]byte
-	threads                           int64
-	memoryBytes, heldBytes, peakBytes uint64
+	name                                         [128]byte
+	isa                                          [64]byte
+	threads                                      int64
+	memoryBytes, freeBytes, heldBytes, peakBytes uint64
 }
 
 // Info describes the device.
 func (d *Device) Info() (Info, error) {
 	p := &infoParams{}
 	call(d, d.library.deviceInfo, p)
-	text := func(b []byte) string { s, _, _ := strings.Cut(string(b), "\x00"); return s }
 	return Info{Name: text(p.name[:]), ISA: text(p.isa[:]), Library: d.library.path, Threads: int(p.threads),
-		MemoryBytes: p.memoryBytes, HeldBytes: p.heldBytes, PeakBytes: p.peakBytes}, d.err
+		MemoryBytes: p.memoryBytes, FreeBytes: p.freeBytes, HeldBytes: p.heldBytes, PeakBytes: p.peakBytes}, d.err
+}
+
+// text is a C string in an array.
+func text(b []byte) string {
+	s, _, _ := strings.Cut(string(b), "\x00")
+	return s
 }
 
 // Layout is the library's own account of its structs.
 func (d *Device) Layout() string {
-	text, _, _ := purego.SyscallN(d.library.layout)
-	return goString(text)
+	address, _, _ := purego.SyscallN(d.library.layout)
+	return goString(address)
+}
+
+// Use is the memory that one purpose has: what Alloc was told it is for.
+type Use struct {
+	Purpose string `json:"purpose"`
+	Held    uint64 `json:"held_bytes"`
+	Peak    uint64 `json:"peak_bytes"` // the most at once
+}
+
+// Memory says who holds the device's memory, the largest peak first.
+func (d *Device) Memory() (uses []Use, err error) {
+	if d.context == 0 {
+		return nil, errors.New("the device is closed")
+	}
+	lines, _, _ := purego.SyscallN(d.library.memory, d.context)
+	for line := range strings.Lines(goString(lines)) {
+		var u Use
+		if _, err := fmt.Sscanf(line, "%d %d", &u.Held, &u.Peak); err != nil {
+			return nil, fmt.Errorf("memory line %q: %w", line, err)
+		}
+		_, rest, _ := strings.Cut(line, " ")
+		_, purpose, _ := strings.Cut(rest, " ")
+		u.Purpose = strings.TrimSuffix(purpose, "\n")
+		uses = append(uses, u)
+	}
+	return uses, nil
 }

@@ -32,9 +32,10 @@ func TestSymbols(t *testing.T) {
 // The Go structs have the sizes, offsets and order of the library's.
 func TestLayout(t *testing.T) {
 	structs := map[string]any{
-		"so8t_tensor": Tensor{}, "so8t_dropout": Dropout{}, "so8t_lora_slice": LoRASlice{}, "so8t_open_params": struct{ Threads, Device int64 }{},
+		"so8t_tensor": Tensor{}, "so8t_dropout": Dropout{}, "so8t_lora_slice": LoRASlice{}, "so8t_open_params": openParams{},
 		"so8t_device_info_params": infoParams{}, "so8t_alloc_params": allocParams{}, "so8t_free_params": struct{ Buffer uint64 }{},
-		"so8t_transfer_params": transferParams{}, "so8t_zero_params": Zero{}, "so8t_cast_params": Cast{}, "so8t_quantize_rows_params": QuantizeRows{},
+		"so8t_transfer_params": transferParams{}, "so8t_snapshot_begin_params": snapshotBeginParams{}, "so8t_snapshot_read_params": snapshotReadParams{},
+		"so8t_snapshot_end_params": struct{ Snapshot uint64 }{}, "so8t_zero_params": Zero{}, "so8t_cast_params": Cast{}, "so8t_quantize_rows_params": QuantizeRows{},
 		"so8t_dequantize_rows_params": DequantizeRows{}, "so8t_gather_rows_params": GatherRows{}, "so8t_scatter_rows_params": ScatterRows{},
 		"so8t_linear_forward_params": LinearForward{}, "so8t_linear_backward_params": LinearBackward{},
 		"so8t_lora_down_forward_params": LoRADownForward{}, "so8t_lora_up_backward_params": LoRAUpBackward{}, "so8t_lora_down_backward_params": LoRADownBackward{},
@@ -44,7 +45,7 @@ func TestLayout(t *testing.T) {
 		"so8t_swiglu_forward_params": SwiGLUForward{}, "so8t_swiglu_backward_params": SwiGLUBackward{},
 		"so8t_cayley_forward_params": CayleyForward{}, "so8t_cayley_backward_params": CayleyBackward{},
 		"so8t_rotate_forward_params": RotateForward{}, "so8t_rotate_backward_params": RotateBackward{},
-		"so8t_cross_entropy_params": CrossEntropy{}, "so8t_argmax_params": Argmax{}, "so8t_global_norm_params": GlobalNorm{}, "so8t_adamw_params": AdamW{},
+		"so8t_cross_entropy_params": CrossEntropy{}, "so8t_argmax_params": Argmax{}, "so8t_sample_params": Sample{}, "so8t_global_norm_params": GlobalNorm{}, "so8t_adamw_params": AdamW{},
 	}
 	var current reflect.Type
 	field, seen := 0, 0

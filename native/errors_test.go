@@ -95,11 +95,23 @@ func TestErrors(t *testing.T) {
 			d.CrossEntropyForward(&CrossEntropy{Rows: rows, Columns: columns, Logits: x, Target: f.ints(0, 16, 0, 0), Loss: rstd})
 		}, "cross_entropy_forward: target[1] is 16"},
 		{func() {
-			d.KVStore(&KVStore{Rows: 1, Columns: columns, Slots: 2, Capacity: 2, K: x, V: x, CacheK: y, CacheV: y, Slot: f.ints(2), Position: f.ints(0)})
+			d.KVStore(&KVStore{Rows: 1, Columns: columns, Slots: 2, Capacity: 2, PageSize: 1, PageCount: 4, K: x, V: x, CacheK: y, CacheV: y, Pages: index, Slot: f.ints(2), Position: f.ints(0)})
 		}, "kv_store: slot[0] is 2"},
 		{func() {
-			d.AttentionCached(&AttentionCached{Rows: 1, Heads: 2, KVHeads: 2, HeadDim: 8, Slots: 2, Capacity: 2, Q: x, CacheK: y, CacheV: y, Slot: f.ints(1), Position: f.ints(2), Out: y})
+			d.AttentionCached(&AttentionCached{Rows: 1, Heads: 2, KVHeads: 2, HeadDim: 8, Slots: 2, Capacity: 2, PageSize: 1, PageCount: 4, Q: x, CacheK: y, CacheV: y, Pages: index, Slot: f.ints(1), Position: f.ints(2), Out: y})
 		}, "attention_cached: position[0] is 2"},
+		{func() {
+			d.AttentionCached(&AttentionCached{Rows: 1, Heads: 2, KVHeads: 2, HeadDim: 8, Slots: 2, Capacity: 2, PageSize: 1, PageCount: 4, Q: x, CacheK: y, CacheV: y, Pages: f.ints(0, 1, 4, 0), Slot: f.ints(1), Position: f.ints(1), Out: y})
+		}, "attention_cached: pages[2] is 4"},
+		{func() {
+			d.KVStore(&KVStore{Rows: 1, Columns: columns, Slots: 1, Capacity: 3, PageSize: 2, PageCount: 2, K: x, V: x, CacheK: y, CacheV: y, Pages: index, Slot: f.ints(0), Position: f.ints(0)})
+		}, "kv_store: capacity 3 is no multiple of page_size 2"},
+		{func() {
+			d.Sample(&Sample{Rows: rows, Columns: columns, X: x, U: rstd, Index: index, TopP: 1})
+		}, "sample: temperature is 0"},
+		{func() {
+			d.Sample(&Sample{Rows: rows, Columns: columns, X: x, U: rstd, Index: index, Temperature: 1, TopP: 1.5})
+		}, "sample: top_p is 1.5"},
 		{func() { d.AdamW(&AdamW{N: 4, Step: 0}) }, "adamw: step is 0"},
 		{func() {
 			v := f.vector(make([]float32, 256))

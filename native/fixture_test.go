@@ -17,11 +17,17 @@ type fixture struct {
 	d       *Device
 	r       *rand.Rand
 	compute DType
+	aligned bool         // rows of matrices begin on 16-byte boundaries, as the engine's do
 	out     bytes.Buffer // every checked result, to compare runs bit for bit
 }
 
-// pad columns lie between a matrix's columns and its next row, so that strides are really used.
-const pad = 5
+// stride leaves a gap between a matrix's columns and its next row, so that strides are really used.
+func (f *fixture) stride(columns int) int {
+	if f.aligned {
+		return (columns+15)/16*16 + 16
+	}
+	return columns + 5
+}
 
 // device is what the tests of this package run on: cpu, cuda or cuda_emulated.
 var device = cmp.Or(os.Getenv("SO8T_DEVICE"), "cpu")
@@ -74,7 +80,7 @@ func (f *fixture) alloc(bytes int) Buffer {
 // matrix uploads rows of values with a gap of garbage behind each.
 func (f *fixture) matrix(values []float32, columns int, dtype DType) Tensor {
 	f.t.Helper()
-	rows, stride := len(values)/columns, columns+pad
+	rows, stride := len(values)/columns, f.stride(columns)
 	wide := make([]float32, rows*stride)
 	for i := range rows {
 		copy(wide[i*stride:], values[i*columns:(i+1)*columns])
@@ -85,6 +91,20 @@ func (f *fixture) matrix(values []float32, columns int, dtype DType) Tensor {
 	x := f.alloc(len(wide)*dtype.Size()).Tensor(dtype, 0, stride)
 	f.upload(x, wide)
 	return x
+}
+
+// pair uploads two matrices of as many rows: aligned, the second behind the first in the same rows, as the engine has an
+// adapter's z; else apart.
+func (f *fixture) pair(x []float32, n int, z []float32, m int, dtype DType) (Tensor, Tensor) {
+	if !f.aligned {
+		return f.matrix(x, n, dtype), f.matrix(z, m, dtype)
+	}
+	var both []float32
+	for i := range len(x) / n {
+		both = append(append(both, x[i*n:(i+1)*n]...), z[i*m:(i+1)*m]...)
+	}
+	t := f.matrix(both, n+m, dtype)
+	return t, t.Column(n)
 }
 
 // vector uploads values without gaps.
@@ -254,28 +274,39 @@ var computeTypes = []DType{Float32, BFloat16}
 // Every operation against its float64 reference, and bit for bit the same on 1, 2 and 3 threads; a GPU has none, and
 // gives the same bits each time.
 func TestOperations(t *testing.T) {
+	layouts := []bool{false}
+	if device != "cpu" {
+		layouts = append(layouts, true) // there aligned rows take other paths
+	}
 	for _, c := range cases() {
 		for _, compute := range computeTypes {
-			t.Run(fmt.Sprintf("%s/%v", c.name, compute), func(t *testing.T) {
-				var first []byte
-				most := 3
-				if os.Getenv("SO8T_NATIVE_TEST_CHILD") != "" {
-					most = 1 // TestInstructionSets wants the numbers only
-				}
-				for threads := 1; threads <= most; threads++ {
-					f := newFixture(t, threads, compute)
-					c.run(f)
-					f.done()
-					if threads == 1 {
-						first = f.out.Bytes()
-						if len(first) == 0 {
-							t.Fatal("nothing was checked")
-						}
-					} else if !bytes.Equal(f.out.Bytes(), first) {
-						t.Errorf("%d threads give other bits than 1", threads)
-					}
-				}
-			})
+			for _, aligned := range layouts {
+				t.Run(fmt.Sprintf("%s/%v/aligned=%v", c.name, compute, aligned), func(t *testing.T) { c.repeat(t, compute, aligned) })
+			}
+		}
+	}
+}
+
+func (c testCase) repeat(t *testing.T, compute DType, aligned bool) {
+	var first []byte
+	most := 3
+	if os.Getenv("SO8T_NATIVE_TEST_CHILD") != "" {
+		most = 1 // TestInstructionSets wants the numbers only
+	} else if device != "cpu" {
+		most = 2
+	}
+	for threads := 1; threads <= most; threads++ {
+		f := newFixture(t, threads, compute)
+		f.aligned = aligned
+		c.run(f)
+		f.done()
+		if threads == 1 {
+			first = f.out.Bytes()
+			if len(first) == 0 {
+				t.Fatal("nothing was checked")
+			}
+		} else if !bytes.Equal(f.out.Bytes(), first) {
+			t.Errorf("%d threads give other bits than 1", threads)
 		}
 	}
 }

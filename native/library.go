@@ -11,27 +11,28 @@ import (
 )
 
 // abiVersion is SO8T_ABI_VERSION of the header that this package mirrors.
-const abiVersion = 1
+const abiVersion = 2
 
 // library holds the addresses of one shared library's functions.
 type library struct {
 	path string
 
-	abi, layout, open, close, lastError, deviceInfo, alloc, free, upload, download, synchronize uintptr
+	abi, layout, open, close, lastError, deviceInfo, memory, alloc, free, upload, download, synchronize, snapshotBegin, snapshotRead, snapshotEnd uintptr
 
 	zero, cast, quantizeRows, dequantizeRows, gatherRows, scatterRows                               uintptr
 	linearForward, linearBackward, loraDownForward, loraUpBackward, loraDownBackward                uintptr
 	rmsnormForward, rmsnormBackward, ropeForward, ropeBackward, attentionForward, attentionBackward uintptr
 	kvStore, attentionCached, swigluForward, swigluBackward                                         uintptr
 	cayleyForward, cayleyBackward, rotateForward, rotateBackward                                    uintptr
-	crossEntropyForward, crossEntropyBackward, argmax, globalNorm, adamw                            uintptr
+	crossEntropyForward, crossEntropyBackward, argmax, sample, globalNorm, adamw                    uintptr
 }
 
 // symbols names every function of the header.
 func (l *library) symbols() map[string]*uintptr {
 	return map[string]*uintptr{
-		"abi_version": &l.abi, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo,
+		"abi_version": &l.abi, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo, "memory": &l.memory,
 		"alloc": &l.alloc, "free": &l.free, "upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
+		"snapshot_begin": &l.snapshotBegin, "snapshot_read": &l.snapshotRead, "snapshot_end": &l.snapshotEnd,
 		"zero": &l.zero, "cast": &l.cast, "quantize_rows": &l.quantizeRows, "dequantize_rows": &l.dequantizeRows,
 		"gather_rows": &l.gatherRows, "scatter_rows": &l.scatterRows,
 		"linear_forward": &l.linearForward, "linear_backward": &l.linearBackward, "lora_down_forward": &l.loraDownForward,
@@ -41,7 +42,7 @@ func (l *library) symbols() map[string]*uintptr {
 		"swiglu_forward": &l.swigluForward, "swiglu_backward": &l.swigluBackward,
 		"cayley_forward": &l.cayleyForward, "cayley_backward": &l.cayleyBackward, "rotate_forward": &l.rotateForward, "rotate_backward": &l.rotateBackward,
 		"cross_entropy_forward": &l.crossEntropyForward, "cross_entropy_backward": &l.crossEntropyBackward,
-		"argmax": &l.argmax, "global_norm": &l.globalNorm, "adamw": &l.adamw,
+		"argmax": &l.argmax, "sample": &l.sample, "global_norm": &l.globalNorm, "adamw": &l.adamw,
 	}
 }
 
@@ -61,8 +62,8 @@ func openLibrary(kind string) (*library, error) {
 	return nil, fmt.Errorf("%s is in none of %s: `make build` makes it", name, strings.Join(tried, ", "))
 }
 
-// Found reports whether a library of that kind, cpu or cuda, is there to be opened.
-func Found(kind string) bool {
+// found reports whether a library of that kind is there to be opened.
+func found(kind string) bool {
 	for _, dir := range searchPath() {
 		if _, err := os.Stat(filepath.Join(dir, "libso8t_"+kind+".so")); err == nil {
 			return true

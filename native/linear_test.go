@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"testing"
 )
 
@@ -62,17 +63,18 @@ func (f *fixture) weightOf(out, in int, dtype DType) (w, absmax Tensor, exact []
 		values := f.normal(out*in, dtype)
 		return f.matrix(values, in, dtype), Tensor{}, doubles(values)
 	}
-	q, scale := make([]int8, out*(in+3)), make([]float32, out)
+	stride := f.stride(in)
+	q, scale := make([]int8, out*stride), make([]float32, out)
 	exact = make([]float64, out*in)
 	for i := range out {
 		scale[i] = float32(0.5 + f.r.Float64())
 		for j := range in {
 			v := int8(f.r.IntN(255) - 127)
-			q[i*(in+3)+j] = v
+			q[i*stride+j] = v
 			exact[i*in+j] = float64(v) * float64(scale[i]) / 127
 		}
 	}
-	w = f.alloc(len(q)).Tensor(Int8, 0, in+3)
+	w = f.alloc(len(q)).Tensor(Int8, 0, stride)
 	if err := Upload(f.d, w, q); err != nil {
 		f.t.Fatal(err)
 	}
@@ -90,6 +92,9 @@ func linearCases() []testCase {
 		{rows: 64, in: 1100, out: 1300, weight: Int8}, // more than one packed panel deep
 		{rows: 40, in: 72, out: 136, weight: Float32, rank: 3, slices: [][2]int{{0, 136}}},
 		{rows: 33, in: 65, out: 66, weight: BFloat16},
+		{rows: 5, in: 64, out: 50, weight: BFloat16, rank: 8, slices: [][2]int{{0, 50}}},
+		{rows: 3, in: 160, out: 45, weight: Int8, rank: 16, slices: [][2]int{{0, 20}, {20, 25}}, residual: true},
+		{rows: 140, in: 264, out: 48, weight: Int8, rank: 16, slices: [][2]int{{0, 16}, {16, 16}, {32, 16}}}, // more than one tile of lora_dx
 	}
 	var all []testCase
 	for _, s := range shapes {
@@ -109,8 +114,8 @@ func linearForward(f *fixture, s linearShape) {
 	want := times(doubles(x), exact, s.rows, s.out, s.in, true)
 	columns := max(1, len(s.slices)*s.rank)
 	z := f.normal(s.rows*columns, f.compute)
-	p := &LinearForward{Rows: int64(s.rows), In: int64(s.in), Out: int64(s.out), X: f.matrix(x, s.in, f.compute), W: w, WAbsmax: absmax,
-		Rank: int64(s.rank), Slices: int64(len(s.slices)), Z: f.matrix(z, columns, f.compute)}
+	p := &LinearForward{Rows: int64(s.rows), In: int64(s.in), Out: int64(s.out), W: w, WAbsmax: absmax, Rank: int64(s.rank), Slices: int64(len(s.slices))}
+	p.X, p.Z = f.pair(x, s.in, z, columns, f.compute)
 	for i, slice := range s.slices {
 		b := f.normal(slice[1]*s.rank, f.compute)
 		p.Slice[i] = LoRASlice{OutBegin: int64(slice[0]), OutRows: int64(slice[1]), B: f.matrix(b, s.rank, f.compute)}
@@ -151,20 +156,25 @@ func (f *fixture) dropout(rows int, p float64) (d Dropout, sample, position []in
 func linearBackward(f *fixture, s linearShape) {
 	dy := f.normal(s.rows*s.out, f.compute)
 	w, absmax, exact := f.weightOf(s.out, s.in, s.weight)
-	want := times(doubles(dy), exact, s.rows, s.in, s.out, false)
-	p := &LinearBackward{Rows: int64(s.rows), In: int64(s.in), Out: int64(s.out), DY: f.matrix(dy, s.out, f.compute), W: w, WAbsmax: absmax,
-		DX: f.empty(s.rows, s.in, f.compute)}
-	if columns := len(s.slices) * s.rank; columns > 0 {
-		dz, a := f.normal(s.rows*columns, f.compute), f.normal(columns*s.in, f.compute)
-		dropout, sample, position := f.dropout(s.rows, 0.2)
-		keep := mask(dropout, sample, position, s.in)
-		for i, v := range times(doubles(dz), doubles(a), s.rows, s.in, columns, false) {
-			want[i] += v * keep[i]
+	base := times(doubles(dy), exact, s.rows, s.in, s.out, false)
+	columns := len(s.slices) * s.rank
+	for _, probability := range []float64{0, 0.2} {
+		want := slices.Clone(base)
+		p := &LinearBackward{Rows: int64(s.rows), In: int64(s.in), Out: int64(s.out), DY: f.matrix(dy, s.out, f.compute), W: w, WAbsmax: absmax,
+			DX: f.empty(s.rows, s.in, f.compute)}
+		if columns > 0 {
+			dz, a := f.normal(s.rows*columns, f.compute), f.normal(columns*s.in, f.compute)
+			dropout, sample, position := f.dropout(s.rows, probability)
+			keep := mask(dropout, sample, position, s.in)
+			for i, v := range times(doubles(dz), doubles(a), s.rows, s.in, columns, false) {
+				want[i] += v * keep[i]
+			}
+			p.Columns, p.A, p.Dropout = int64(columns), f.matrix(a, s.in, f.compute), dropout
+			p.DY, p.DZ = f.pair(dy, s.out, dz, columns, f.compute)
 		}
-		p.Columns, p.DZ, p.A, p.Dropout = int64(columns), f.matrix(dz, columns, f.compute), f.matrix(a, s.in, f.compute), dropout
+		f.d.LinearBackward(p)
+		f.check("dx", p.DX, s.rows, s.in, want, 0)
 	}
-	f.d.LinearBackward(p)
-	f.check("dx", p.DX, s.rows, s.in, want, 0)
 }
 
 // z, dz, and both gradients of an adapter of one slice in the middle of the output.

@@ -100,13 +100,13 @@ type (
 		DOut, DQ, DK, DV                                 Tensor
 	}
 	KVStore struct {
-		Rows, Columns, Slots, Capacity       int64
-		K, V, CacheK, CacheV, Slot, Position Tensor
+		Rows, Columns, Slots, Capacity, PageSize, PageCount int64
+		K, V, CacheK, CacheV, Pages, Slot, Position         Tensor
 	}
 	AttentionCached struct {
-		Rows, Heads, KVHeads, HeadDim, Window, Slots, Capacity int64
-		Scale                                                  float64
-		Q, CacheK, CacheV, Slot, Position, Out                 Tensor
+		Rows, Heads, KVHeads, HeadDim, Window, Slots, Capacity, PageSize, PageCount int64
+		Scale                                                                       float64
+		Q, CacheK, CacheV, Pages, Slot, Position, Out                               Tensor
 	}
 	SwiGLUForward struct {
 		Rows, Columns int64
@@ -140,6 +140,11 @@ type (
 	Argmax struct {
 		Rows, Columns int64
 		X, Index      Tensor
+	}
+	Sample struct {
+		Rows, Columns     int64
+		X, U, Index       Tensor
+		Temperature, TopP float64
 	}
 	GlobalNorm struct {
 		N       int64
@@ -180,5 +185,6 @@ func (d *Device) RotateBackward(p *RotateBackward)       { call(d, d.library.rot
 func (d *Device) CrossEntropyForward(p *CrossEntropy)    { call(d, d.library.crossEntropyForward, p) }
 func (d *Device) CrossEntropyBackward(p *CrossEntropy)   { call(d, d.library.crossEntropyBackward, p) }
 func (d *Device) Argmax(p *Argmax)                       { call(d, d.library.argmax, p) }
+func (d *Device) Sample(p *Sample)                       { call(d, d.library.sample, p) }
 func (d *Device) GlobalNorm(p *GlobalNorm)               { call(d, d.library.globalNorm, p) }
 func (d *Device) AdamW(p *AdamW)                         { call(d, d.library.adamw, p) }

@@ -31,12 +31,15 @@ func (r *run) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", r.headline())
 	p := r.progress
-	if p.Step > 0 {
-		rows := [][2]string{
-			{"Epoch", fmt.Sprintf("%d of %d", p.Epoch, p.Epochs)},
-			{"Step", fmt.Sprintf("%d of %d", p.Step, p.Steps)},
+	if r.paused {
+		p.GPU = nil // the machine is free
+	}
+	if p.Step > 0 || p.GPU != nil {
+		var rows [][2]string
+		if p.Step > 0 {
+			rows = append(rows, [2]string{"Epoch", fmt.Sprintf("%d of %d", p.Epoch, p.Epochs)}, [2]string{"Step", fmt.Sprintf("%d of %d", p.Step, p.Steps)})
 		}
-		if p.Phase == contract.PhaseTrain {
+		if p.Phase == contract.PhaseTrain && p.Step > 0 {
 			rows = append(rows, [2]string{"Loss", fmt.Sprintf("%.4f", p.Loss)})
 			if p.ValLoss > 0 {
 				rows = append(rows, [2]string{"Validation loss", fmt.Sprintf("%.4f", p.ValLoss)})
@@ -47,6 +50,9 @@ func (r *run) markdown() string {
 			if p.Checkpoint != "" {
 				rows = append(rows, [2]string{"Last checkpoint", fmt.Sprintf("`%s`, %s", p.Checkpoint, p.CheckpointAt.UTC().Format("15:04:05 UTC"))})
 			}
+		}
+		if p.GPU != nil {
+			rows = append(rows, [2]string{"GPU", load(p.GPU)})
 		}
 		b.WriteString("| | |\n|---|---|\n")
 		for _, row := range rows {
@@ -113,6 +119,19 @@ func (r *run) timeLeft() string {
 	}
 	end := p.At.Add(time.Duration(p.SecondsLeft * float64(time.Second)))
 	return fmt.Sprintf("%s (training ends about %s)", roughly(p.SecondsLeft), end.UTC().Format("2006-01-02 15:04 UTC"))
+}
+
+// load of the GPU in words.
+func load(g *contract.GPU) string {
+	const gib = 1 << 30
+	text := fmt.Sprintf("%.1f of %.1f GiB", float64(g.MemoryUsedBytes)/gib, float64(g.MemoryTotalBytes)/gib)
+	if g.UtilizationPercent != nil {
+		text += fmt.Sprintf(", %d %% busy", *g.UtilizationPercent)
+	}
+	if g.PowerWatts != nil {
+		text += fmt.Sprintf(", %d W", *g.PowerWatts)
+	}
+	return text
 }
 
 // roughly writes seconds as a person says them.

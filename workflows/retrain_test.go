@@ -318,9 +318,18 @@ func TestPageSaysWhatMattersFirst(t *testing.T) {
 	if page := r.markdown(); !strings.Contains(page, "| Last checkpoint | `checkpoint_epoch_2_step_130`, 00:00:00 UTC |") || !strings.Contains(page, "ends about 1970-01-01 00:10 UTC") {
 		t.Error(page)
 	}
+	busy, watts := 97, 512
+	for want, g := range map[string]*contract.GPU{
+		"| GPU | 41.0 of 79.6 GiB, 97 % busy, 512 W |": {MemoryUsedBytes: 41 << 30, MemoryTotalBytes: 85520809984, UtilizationPercent: &busy, PowerWatts: &watts},
+		"| GPU | 41.0 of 79.6 GiB |":                   {MemoryUsedBytes: 41 << 30, MemoryTotalBytes: 85520809984},
+	} {
+		if r.progress.GPU = g; !strings.Contains(r.markdown(), want) {
+			t.Errorf("no %s in\n%s", want, r.markdown())
+		}
+	}
 	r.pause("disk full")
-	if page := r.markdown(); strings.Contains(page, "ends about") {
-		t.Errorf("a paused run has no end:\n%s", page)
+	if page := r.markdown(); strings.Contains(page, "ends about") || strings.Contains(page, "GPU") {
+		t.Errorf("a paused run has no end and no GPU:\n%s", page)
 	}
 	if got := first(); got != "**Paused: disk full.** Mend it, then send the signal or update `resume`." {
 		t.Error(got)

@@ -157,7 +157,7 @@ func (r *run) enter(ctx workflow.Context, s step) {
 		_ = r.attributes(ctx, contract.AttrPhase, s.phase)
 	}
 	r.progress.Detail = s.summary
-	r.progress.Done, r.progress.Total = 0, 0
+	r.progress.Done, r.progress.Total, r.progress.GPU = 0, 0, nil
 	r.page(ctx)
 }
 

@@ -23,13 +23,15 @@ type job struct {
 
 // SaveBehind hands state over to be saved while the caller goes on. If a save
 // is still running, state waits for it, and takes the place of one that waits
-// already. The error is that of earlier saves behind, reported once; state is taken all the same.
+// already. The error is that of earlier saves behind, reported once; state is taken all the same. It is released when
+// it is written, or will not be.
 func (s *Store) SaveBehind(state *State, reason string) error {
 	b := &s.behind
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.next != nil {
 		s.log.Info("checkpoint skipped: a newer state came before its turn", "checkpoint", b.next.state.Position.Folder())
+		b.next.state.release()
 	}
 	b.next = &job{state, reason}
 	if !b.writing {
@@ -84,6 +86,7 @@ func (b *behind) drop(p Position) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.next != nil && b.next.state.Position.compare(p) <= 0 {
+		b.next.state.release()
 		b.next = nil
 	}
 }

@@ -48,12 +48,22 @@ func parseFolder(name string) (Position, bool) {
 	return Position{Epoch: epoch, Step: step}, true
 }
 
-// State is what a run needs in order to go on. Its memory belongs to it.
+// State is what a run needs in order to go on. Its memory belongs to it; what its tensors are read from (From)
+// stays as it is until Release.
 type State struct {
 	Identity
 	Position
 	Metrics json.RawMessage // the trainer's own; any JSON value
 	Tensors []safetensors.Named
+	Release func() // gives back what the tensors are read from; nil: nothing is to be given back
+}
+
+// release is called once the tensors will not be read any more. It may be called again.
+func (s *State) release() {
+	if s.Release != nil {
+		s.Release()
+	}
+	s.Release = nil
 }
 
 // Info describes a checkpoint on disk.

@@ -20,7 +20,7 @@ import (
 // checkpoint survives a power cut. When it returns an error, earlier checkpoints are as they were and
 // nothing of the attempt is left, unless the very last step failed, the sync of
 // the folder. A failed deletion is logged, not returned: the save itself holds. A save that runs behind is
-// waited for; one that still waits there is dropped unless it is further on than state.
+// waited for; one that still waits there is dropped unless it is further on than state. However it ends, state is released.
 func (s *Store) Save(ctx context.Context, state *State, reason string) (Info, error) {
 	s.behind.drop(state.Position)
 	return s.saveAndRotate(ctx, state, reason)
@@ -30,6 +30,7 @@ func (s *Store) saveAndRotate(ctx context.Context, state *State, reason string) 
 	s.commits.Lock()
 	defer s.commits.Unlock()
 	info, err := s.save(ctx, state, reason)
+	state.release() // rotation may take long
 	if err != nil {
 		// Whoever lost the lease may find its files cleaned away: say the cause, not the symptom.
 		if lost := s.lease.Check(); errors.Is(lost, disk.ErrLeaseLost) {
@@ -116,7 +117,8 @@ func writeState(ctx context.Context, dir string, state *State, m *manifest) erro
 
 func stateBytes(state *State) (n int64) {
 	for _, t := range state.Tensors {
-		n += int64(len(t.Data))
+		size, _ := t.Spec().Bytes() // a shape that is wrong is Write's to refuse
+		n += size
 	}
 	return n
 }

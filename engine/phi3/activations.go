@@ -2,39 +2,40 @@ package phi3
 
 import "so8t/native"
 
-// activations are what one layer's forward pass leaves for its backward pass.
+// activations are what one layer's forward pass leaves for its backward pass. What a linear with an adapter
+// reads has z, and what becomes its output's gradient has dz, directly behind it in the same rows: [x | z] times
+// [W | B] is one product then, and so is [dy | dz] times [W ; A].
 type activations struct {
 	input     native.Tensor // [T, C] residual stream entering the layer
-	norm1     native.Tensor // [T, C]
+	norm1     native.Tensor // [T, C | z of qkv_proj]
 	qkv       native.Tensor // [T, (H+2KV)·D], rotated by position
-	attention native.Tensor // [T, H·D]
-	rotated   native.Tensor // [T, H·D] after the SO(8) gate; attention itself where there is none
+	attention native.Tensor // [T, H·D | z of o_proj, where there is no gate]
+	rotated   native.Tensor // [T, H·D | z of o_proj] after the SO(8) gate, where there is one
 	mid       native.Tensor // [T, C] residual stream after attention
-	norm2     native.Tensor // [T, C]
-	gateUp    native.Tensor // [T, 2I]
-	hidden    native.Tensor // [T, I]
+	norm2     native.Tensor // [T, C | z of gate_up_proj]
+	gateUp    native.Tensor // [T, 2I | dz of gate_up_proj]
+	hidden    native.Tensor // [T, I | z of down_proj]
 
-	zQKV, zO, zGateUp, zDown native.Tensor // [T, columns of the adapter]
-	rstd1, rstd2             native.Tensor // float32 [T]
-	lse                      native.Tensor // float32 [H, T]
+	rstd1, rstd2 native.Tensor // float32 [T]
+	lse          native.Tensor // float32 [H, T]
 }
 
 // scratch is shared by all layers: what lives only within one layer's pass, or at the ends of the model.
 type scratch struct {
 	output          native.Tensor // [T, C] residual stream leaving the last layer
-	dx              native.Tensor // [T, C] gradient of the residual stream
+	dx              native.Tensor // [T, C | dz of down_proj, then of o_proj] gradient of the residual stream
 	dnorm           native.Tensor // [T, C]
 	dattention      native.Tensor // [T, H·D]
-	dqkv            native.Tensor // [T, (H+2KV)·D]
+	dqkv            native.Tensor // [T, (H+2KV)·D | dz of qkv_proj]
 	dhidden         native.Tensor // [T, I]
-	dz              native.Tensor // [T, widest adapter]
 	picked, pickedN native.Tensor // [T, C] rows with a target: residual stream, normalised
 	pickedR         native.Tensor // float32 [T]
 	dpicked         native.Tensor // [T, C]
 	logits          native.Tensor // [logitRows, V]
 	logits32        native.Tensor // float32 [logitRows, V], the same memory where compute is float32
 	loss            native.Tensor // float32 [T]
-	argmax          native.Tensor // int32 [logitRows]
+	u               native.Tensor // float32 [logitRows] random numbers
+	choice          native.Tensor // int32 [logitRows] the tokens chosen
 	logitRows       int
 }
 
@@ -54,6 +55,14 @@ func (a *arena) tensor(dtype native.DType, rows, columns int) native.Tensor {
 	return a.buffer.Tensor(dtype, offset/dtype.Size(), columns)
 }
 
+// beside leaves room for z or dz behind each row, if there is any: rows then begin on 16 bytes of bfloat16.
+func (a *arena) beside(dtype native.DType, rows, columns, z int) native.Tensor {
+	if z > 0 {
+		columns = (columns + z + 7) &^ 7
+	}
+	return a.tensor(dtype, rows, columns)
+}
+
 func allocate(d *native.Device, purpose string, cut func(*arena)) error {
 	var size arena
 	cut(&size)
@@ -65,31 +74,51 @@ func allocate(d *native.Device, purpose string, cut func(*arena)) error {
 	return nil
 }
 
-func (m *Model) cutActivations(a *arena, s *activations, t int, input bool) {
-	c, dt := m.Config, m.compute
-	h := c.HiddenSize
-	if input {
-		s.input = a.tensor(dt, t, h)
-	}
-	s.norm1 = a.tensor(dt, t, h)
-	s.qkv = a.tensor(dt, t, c.QKVSize())
-	s.attention = a.tensor(dt, t, h)
-	s.rotated = s.attention
-	if m.gated {
-		s.rotated = a.tensor(dt, t, h)
-	}
-	s.mid = a.tensor(dt, t, h)
-	s.norm2 = a.tensor(dt, t, h)
-	s.gateUp = a.tensor(dt, t, 2*c.IntermediateSize)
-	s.hidden = a.tensor(dt, t, c.IntermediateSize)
-	for i, z := range []*native.Tensor{&s.zQKV, &s.zO, &s.zGateUp, &s.zDown} {
-		if n := m.adapterColumns[i]; n > 0 {
-			*z = a.tensor(dt, t, n)
+// cutSaved gives each layer what is kept of it, and what is not kept the first layer's.
+func (m *Model) cutSaved(a *arena, t int, training bool) {
+	m.saved = make([]activations, len(m.Layers))
+	for i := range m.saved {
+		s := &m.saved[i]
+		*s = m.saved[0]
+		if i == 0 || m.keep != KeepInputs {
+			m.cutAttention(a, s, t)
+		}
+		if i == 0 || m.keep == KeepAll {
+			m.cutActivations(a, s, t, training)
 		}
 	}
+}
+
+// cutAttention is what attention reads and writes.
+func (m *Model) cutAttention(a *arena, s *activations, t int) {
+	c := m.Config
+	z := 0
+	if m.ungated {
+		z = m.adapterColumns[oProj]
+	}
+	s.qkv = a.tensor(m.compute, t, c.QKVSize())
+	s.attention = a.beside(m.compute, t, c.HiddenSize, z)
+	s.lse = a.tensor(native.Float32, c.NumAttentionHeads, t)
+}
+
+// cutActivations is all the rest.
+func (m *Model) cutActivations(a *arena, s *activations, t int, training bool) {
+	c, dt := m.Config, m.compute
+	h, z := c.HiddenSize, m.adapterColumns
+	dz := 0
+	if training {
+		dz = z[gateUpProj]
+	}
+	s.norm1 = a.beside(dt, t, h, z[qkvProj])
+	if m.gated {
+		s.rotated = a.beside(dt, t, h, z[oProj])
+	}
+	s.mid = a.tensor(dt, t, h)
+	s.norm2 = a.beside(dt, t, h, z[gateUpProj])
+	s.gateUp = a.beside(dt, t, 2*c.IntermediateSize, dz)
+	s.hidden = a.beside(dt, t, c.IntermediateSize, z[downProj])
 	s.rstd1 = a.tensor(native.Float32, 1, t)
 	s.rstd2 = a.tensor(native.Float32, 1, t)
-	s.lse = a.tensor(native.Float32, c.NumAttentionHeads, t)
 }
 
 const logitBytes = 64 << 20 // of one chunk of logits: enough rows for full speed, not all of them
@@ -108,21 +137,16 @@ func (m *Model) cutScratch(a *arena, t int, training bool) {
 	if dt != native.Float32 && s.logits32.Buffer != 0 {
 		s.logits.DType = dt // the same memory: a pass uses one of the two
 	}
-	s.argmax = a.tensor(native.Int32, 1, s.logitRows)
+	s.u = a.tensor(native.Float32, 1, s.logitRows)
+	s.choice = a.tensor(native.Int32, 1, s.logitRows)
 	if !training {
 		return
 	}
-	s.dx = a.tensor(dt, t, h)
+	z := m.adapterColumns
+	s.dx = a.beside(dt, t, h, max(z[downProj], z[oProj]))
 	s.dnorm = a.tensor(dt, t, h)
 	s.dattention = a.tensor(dt, t, h)
-	s.dqkv = a.tensor(dt, t, c.QKVSize())
+	s.dqkv = a.beside(dt, t, c.QKVSize(), z[qkvProj])
 	s.dhidden = a.tensor(dt, t, c.IntermediateSize)
 	s.dpicked = a.tensor(dt, t, h)
-	widest := 0
-	for _, n := range m.adapterColumns {
-		widest = max(widest, n)
-	}
-	if widest > 0 {
-		s.dz = a.tensor(dt, t, widest)
-	}
 }

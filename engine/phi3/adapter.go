@@ -74,27 +74,27 @@ type pass struct {
 	fill    bool   // the rows are whole sequences from position 0: attend packed, and fill the cache
 }
 
-// forward computes y = residual + l(x), and z on the way where an adapter is active.
-func (m *Model) forward(p *pass, layer int, l *Linear, x, y, residual, z native.Tensor) {
+// forward computes y = residual + l(x), and z, behind x, on the way where an adapter is active.
+func (m *Model) forward(p *pass, layer int, l *Linear, x, y, residual native.Tensor) {
 	op := native.LinearForward{Rows: int64(p.rows), In: int64(l.In), Out: int64(l.Out), X: x, W: l.w, WAbsmax: l.absmax, Y: y, Residual: residual}
 	if a := l.LoRA; a != nil && p.adapter {
-		m.loraDown(p, layer, l, x, z)
-		op.Rank, op.Slices, op.Z, op.Slice = int64(a.Rank), int64(len(a.Slices)), z, a.native()
+		m.loraDown(p, layer, l, x)
+		op.Rank, op.Slices, op.Z, op.Slice = int64(a.Rank), int64(len(a.Slices)), x.Column(l.In), a.native()
 	}
 	m.device.LinearForward(&op)
 }
 
-func (m *Model) loraDown(p *pass, layer int, l *Linear, x, z native.Tensor) {
+func (m *Model) loraDown(p *pass, layer int, l *Linear, x native.Tensor) {
 	m.device.LoRADownForward(&native.LoRADownForward{Rows: int64(p.rows), In: int64(l.In), Columns: int64(l.LoRA.Columns()),
-		X: x, A: l.LoRA.A, Z: z, Scale: l.LoRA.Scale, Dropout: m.mask(p, layer, l)})
+		X: x, A: l.LoRA.A, Z: x.Column(l.In), Scale: l.LoRA.Scale, Dropout: m.mask(p, layer, l)})
 }
 
-// backward computes dx from dy and adds to the adapter's gradients. x and z are those of the forward pass;
-// an absent dx skips the input's gradient.
-func (m *Model) backward(p *pass, layer int, l *Linear, x, z, dy, dx native.Tensor) {
+// backward computes dx from dy and adds to the adapter's gradients. x, with z behind it, is that of the forward
+// pass; dz comes behind dy. An absent dx skips the input's gradient.
+func (m *Model) backward(p *pass, layer int, l *Linear, x, dy, dx native.Tensor) {
 	op := native.LinearBackward{Rows: int64(p.rows), In: int64(l.In), Out: int64(l.Out), DY: dy, W: l.w, WAbsmax: l.absmax, DX: dx}
 	if a := l.LoRA; a != nil {
-		dz := m.scratch.dz.WithStride(a.Columns())
+		z, dz := x.Column(l.In), dy.Column(l.Out)
 		m.device.LoRAUpBackward(&native.LoRAUpBackward{Rows: int64(p.rows), Out: int64(l.Out), Rank: int64(a.Rank), Slices: int64(len(a.Slices)),
 			DY: dy, Z: z, DZ: dz, Scale: a.Scale, Slice: a.native()})
 		mask := m.mask(p, layer, l)

@@ -20,11 +20,8 @@ func (m *Model) Train(sequences []Sequence, targets int, dropout Dropout) ([]flo
 	m.headBackward(1 / float64(targets))
 	for i := len(m.Layers) - 1; i >= 0; i-- {
 		s := m.activationsOf(i)
-		if m.recompute && i < len(m.Layers)-1 { // the last layer's are still there
-			m.layerForward(p, i, s)
-			if a := m.Layers[i].Down.LoRA; a != nil {
-				m.loraDown(p, i, &m.Layers[i].Down, s.hidden, s.zDown)
-			}
+		if m.keep != KeepAll && i < len(m.Layers)-1 { // the last layer's are still there
+			m.layerAgain(p, i, s)
 		}
 		m.layerBackward(p, i, s)
 	}
@@ -53,16 +50,16 @@ func (m *Model) layerBackward(p *pass, i int, a *activations) {
 	l, s, c, d := &m.Layers[i], &m.scratch, m.Config, m.device
 	rows := int64(p.rows)
 
-	m.backward(p, i, &l.Down, a.hidden, a.zDown, s.dx, s.dhidden)
+	m.backward(p, i, &l.Down, a.hidden, s.dx, s.dhidden)
 	d.SwiGLUBackward(&native.SwiGLUBackward{Rows: rows, Columns: int64(c.IntermediateSize), GateUp: a.gateUp, DY: s.dhidden, DGateUp: a.gateUp})
-	m.backward(p, i, &l.GateUp, a.norm2, a.zGateUp, a.gateUp, s.dnorm)
+	m.backward(p, i, &l.GateUp, a.norm2, a.gateUp, s.dnorm)
 	m.rmsnormBackward(rows, a.mid, l.norm2, a.rstd2, s.dnorm)
 
 	rotated := a.attention
 	if l.Gate != nil {
 		rotated = a.rotated
 	}
-	m.backward(p, i, &l.O, rotated, a.zO, s.dx, s.dattention)
+	m.backward(p, i, &l.O, rotated, s.dx, s.dattention)
 	if g := l.Gate; g != nil {
 		d.RotateBackward(&native.RotateBackward{Rows: rows, Blocks: m.blocks(), X: a.attention, Rotation: g.Rotation, DY: s.dattention, DX: s.dattention, DRotation: g.RotationGrad})
 	}
@@ -73,10 +70,10 @@ func (m *Model) layerBackward(p *pass, i int, a *activations) {
 		Out: a.attention, LSE: a.lse.WithStride(p.rows), DOut: s.dattention, DQ: dq, DK: dk, DV: dv})
 	d.RopeBackward(m.ropeOf(p.rows, s.dqkv))
 	if i == 0 {
-		m.backward(p, i, &l.QKV, a.norm1, a.zQKV, s.dqkv, native.Tensor{})
+		m.backward(p, i, &l.QKV, a.norm1, s.dqkv, native.Tensor{})
 		return
 	}
-	m.backward(p, i, &l.QKV, a.norm1, a.zQKV, s.dqkv, s.dnorm)
+	m.backward(p, i, &l.QKV, a.norm1, s.dqkv, s.dnorm)
 	m.rmsnormBackward(rows, a.input, l.norm1, a.rstd1, s.dnorm)
 }
 

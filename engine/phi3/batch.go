@@ -18,7 +18,6 @@ type Sequence struct {
 
 // batch holds a packed row's integers on the device and what the host needs of them.
 type batch struct {
-	buffer     native.Buffer
 	ids        native.Tensor // int32 [T]
 	rope       native.Tensor // int32 [T] row of the rope table
 	position   native.Tensor // int32 [T]
@@ -33,13 +32,14 @@ type batch struct {
 }
 
 func (b *batch) allocate(d *native.Device, t int) error {
-	return allocate(d, "batch", func(a *arena) {
-		for _, x := range []*native.Tensor{&b.ids, &b.rope, &b.position, &b.sample, &b.slot, &b.picked, &b.target} {
-			*x = a.tensor(native.Int32, 1, t)
-		}
-		b.cuSeqlens = a.tensor(native.Int32, 1, t+1)
-		b.buffer = a.buffer
-	})
+	return allocate(d, "batch", func(a *arena) { b.cut(a, t) })
+}
+
+func (b *batch) cut(a *arena, t int) {
+	for _, x := range []*native.Tensor{&b.ids, &b.rope, &b.position, &b.sample, &b.slot, &b.picked, &b.target} {
+		*x = a.tensor(native.Int32, 1, t)
+	}
+	b.cuSeqlens = a.tensor(native.Int32, 1, t+1)
 }
 
 // row is one pass's integers on the host.

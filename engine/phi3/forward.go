@@ -14,26 +14,48 @@ func (m *Model) runLayers(p *pass) {
 	for i := range m.Layers {
 		s := m.activationsOf(i)
 		m.layerForward(p, i, s)
-		m.forward(p, i, &m.Layers[i].Down, s.hidden, m.outputOf(i), s.mid, s.zDown)
+		m.forward(p, i, &m.Layers[i].Down, s.hidden, m.outputOf(i), s.mid)
 	}
 }
 
 // layerForward computes a layer up to the input of down_proj, which is what its backward pass needs.
 func (m *Model) layerForward(p *pass, i int, s *activations) {
-	l, d, c := &m.Layers[i], m.device, m.Config
-	none := native.Tensor{}
+	l := &m.Layers[i]
 	m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
-	m.forward(p, i, &l.QKV, s.norm1, s.qkv, none, s.zQKV)
-	d.RopeForward(m.ropeOf(p.rows, s.qkv))
+	m.forward(p, i, &l.QKV, s.norm1, s.qkv, native.Tensor{})
+	m.device.RopeForward(m.ropeOf(p.rows, s.qkv))
 	m.attend(p, i, s)
+	m.afterAttention(p, i, s)
+}
+
+// layerAgain computes what layerForward left and was not kept, and z of down_proj.
+func (m *Model) layerAgain(p *pass, i int, s *activations) {
+	l := &m.Layers[i]
+	if m.keep == KeepAttention {
+		m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
+		if l.QKV.LoRA != nil {
+			m.loraDown(p, i, &l.QKV, s.norm1)
+		}
+		m.afterAttention(p, i, s)
+	} else {
+		m.layerForward(p, i, s)
+	}
+	if l.Down.LoRA != nil {
+		m.loraDown(p, i, &l.Down, s.hidden)
+	}
+}
+
+// afterAttention computes a layer from attention's output on.
+func (m *Model) afterAttention(p *pass, i int, s *activations) {
+	l, d, c := &m.Layers[i], m.device, m.Config
 	rotated := s.attention
 	if l.Gate != nil && p.adapter {
 		rotated = s.rotated
 		d.RotateForward(&native.RotateForward{Rows: int64(p.rows), Blocks: m.blocks(), X: s.attention, Rotation: l.Gate.Rotation, Y: rotated})
 	}
-	m.forward(p, i, &l.O, rotated, s.mid, s.input, s.zO)
+	m.forward(p, i, &l.O, rotated, s.mid, s.input)
 	m.rmsnorm(p.rows, s.mid, l.norm2, s.norm2, s.rstd2)
-	m.forward(p, i, &l.GateUp, s.norm2, s.gateUp, none, s.zGateUp)
+	m.forward(p, i, &l.GateUp, s.norm2, s.gateUp, native.Tensor{})
 	d.SwiGLUForward(&native.SwiGLUForward{Rows: int64(p.rows), Columns: int64(c.IntermediateSize), GateUp: s.gateUp, Y: s.hidden})
 }
 
@@ -184,15 +206,37 @@ func (m *Model) PickedLogits() ([][]float32, error) {
 
 // PickedArgmax returns the likeliest next token of the picked rows of the last pass.
 func (m *Model) PickedArgmax() ([]int32, error) {
-	m.pick()
-	s := &m.scratch
-	var out []int32
-	err := m.chunks(func(first, n int) error {
-		m.lmHead(first, n, s.logits32)
-		m.device.Argmax(&native.Argmax{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: s.logits32, Index: s.argmax})
-		ids := make([]int32, n)
-		out = append(out, ids...)
-		return native.Download(m.device, out[first:], s.argmax)
+	return m.pickedIDs(func(first, n int) error {
+		m.device.Argmax(&native.Argmax{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: m.scratch.logits32, Index: m.scratch.choice})
+		return nil
 	})
-	return out, err
+}
+
+// PickedSample draws the next token of the picked rows of the last pass from softmax(logits / temperature) cut to
+// its nucleus: see native.Sample. u holds a number in [0, 1) for each row.
+func (m *Model) PickedSample(u []float32, temperature, topP float64) ([]int32, error) {
+	if len(u) != m.batch.pickedRows {
+		return nil, fmt.Errorf("%d random numbers for %d rows", len(u), m.batch.pickedRows)
+	}
+	s := &m.scratch
+	return m.pickedIDs(func(first, n int) error {
+		if err := native.Upload(m.device, s.u, u[first:first+n]); err != nil {
+			return err
+		}
+		m.device.Sample(&native.Sample{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: s.logits32, U: s.u, Index: s.choice, Temperature: temperature, TopP: topP})
+		return nil
+	})
+}
+
+// pickedIDs computes logits of the picked rows and fetches what choose makes of them in scratch.choice.
+func (m *Model) pickedIDs(choose func(first, n int) error) ([]int32, error) {
+	m.pick()
+	out := make([]int32, m.batch.pickedRows)
+	return out, m.chunks(func(first, n int) error {
+		m.lmHead(first, n, m.scratch.logits32)
+		if err := choose(first, n); err != nil {
+			return err
+		}
+		return native.Download(m.device, out[first:first+n], m.scratch.choice)
+	})
 }

@@ -21,25 +21,36 @@ type Model struct {
 	Config *Config
 	Layers []Layer
 
-	device    *native.Device
-	compute   native.DType
-	options   Options
-	embed     native.Tensor // compute [V, C]
-	head      native.Tensor // compute [V, C]
-	norm      native.Tensor // compute [C]
-	rope      *ropeTable
-	batch     batch
-	scratch   scratch
-	saved     []activations // one a layer, or one for all with gradient checkpointing
-	inputs    []native.Tensor
-	gated     bool
-	recompute bool
+	device  *native.Device
+	compute native.DType
+	options Options
+	embed   native.Tensor // compute [V, C]
+	head    native.Tensor // compute [V, C]
+	norm    native.Tensor // compute [C]
+	rope    *ropeTable
+	batch   batch
+	scratch scratch
+	saved   []activations // by layer; what is not kept is the same memory for all
+	inputs  []native.Tensor
+	keep    Keep
 
+	dir            string
+	gated          bool   // there is a layer with a gate
+	ungated        bool   // there is one without
 	adapterColumns [4]int // width of z by linear, the widest of the layers
 }
 
-// Load reads a base model from dir (config.json, safetensors) onto the device.
-func Load(ctx context.Context, d *native.Device, dir string, o Options) (*Model, error) {
+// Keep says what the backward pass finds of each layer; the rest it computes again from the layer's input.
+type Keep string
+
+const (
+	KeepAll       Keep = "all"       // everything
+	KeepAttention Keep = "attention" // also queries, keys, values and attention: what takes longest to compute again for its size
+	KeepInputs    Keep = "inputs"    // inputs alone
+)
+
+// New reads the configuration of the base model in dir. It takes no memory for it: that is Load's.
+func New(dir string, o Options) (*Model, error) {
 	config, err := LoadConfig(dir)
 	if err != nil {
 		return nil, err
@@ -50,25 +61,31 @@ func Load(ctx context.Context, d *native.Device, dir string, o Options) (*Model,
 	if o.MaxLength > config.MaxPositionEmbeddings {
 		return nil, fmt.Errorf("load %s: sequences of %d tokens, but max_position_embeddings is %d", dir, o.MaxLength, config.MaxPositionEmbeddings)
 	}
-	files, err := safetensors.OpenModel(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer files.Close()
-	m := &Model{Config: config, device: d, compute: native.BFloat16, options: o, Layers: make([]Layer, config.NumHiddenLayers)}
+	m := &Model{Config: config, compute: native.BFloat16, options: o, Layers: make([]Layer, config.NumHiddenLayers), dir: dir}
 	if o.Float32 {
 		m.compute = native.Float32
 	}
 	for i := range m.Layers {
 		m.Layers[i] = newLayer(config)
 	}
-	if err := m.load(ctx, files, o.Int8); err != nil {
-		return nil, err
+	return m, nil
+}
+
+// Load reads the base model's weights (safetensors) onto the device.
+func (m *Model) Load(ctx context.Context, d *native.Device) error {
+	files, err := safetensors.OpenModel(m.dir)
+	if err != nil {
+		return err
 	}
-	if m.rope, err = newRopeTable(d, config, o.MaxLength); err != nil {
-		return nil, err
+	defer files.Close()
+	m.device = d
+	if err := m.load(ctx, files, m.options.Int8); err != nil {
+		return err
 	}
-	return m, m.batch.allocate(d, o.MaxTokens)
+	if m.rope, err = newRopeTable(d, m.Config, m.options.MaxLength); err != nil {
+		return err
+	}
+	return m.batch.allocate(d, m.options.MaxTokens)
 }
 
 // Device returns the device that holds the model.
@@ -80,50 +97,62 @@ func (m *Model) Compute() native.DType { return m.compute }
 // MaxTokens is the most rows of one pass.
 func (m *Model) MaxTokens() int { return m.options.MaxTokens }
 
-// Prepare allocates what passes need, once adapters and gates are attached. Training without recomputation
-// keeps every layer's activations; with it only each layer's input.
-func (m *Model) Prepare(training, recompute bool) error {
-	m.recompute = recompute || !training
+// Prepare allocates what passes need, once adapters and gates are attached.
+func (m *Model) Prepare(training bool, keep Keep) error {
+	m.survey(training, keep)
+	for _, part := range m.working(training) {
+		if err := allocate(m.device, part.purpose, part.cut); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// survey takes note of what decides the activations' layout.
+func (m *Model) survey(training bool, keep Keep) {
+	if m.keep = keep; !training {
+		m.keep = KeepInputs
+	}
+	m.gated, m.ungated, m.adapterColumns = false, false, [4]int{}
 	for i := range m.Layers {
 		l := &m.Layers[i]
-		m.gated = m.gated || l.Gate != nil
+		m.gated, m.ungated = m.gated || l.Gate != nil, m.ungated || l.Gate == nil
 		for j, lin := range l.Linears() {
 			if lin.LoRA != nil {
 				m.adapterColumns[j] = max(m.adapterColumns[j], lin.LoRA.Columns())
 			}
 		}
 	}
+}
+
+// part is a buffer and how it is cut up.
+type part struct {
+	purpose string
+	cut     func(*arena)
+}
+
+// working are the buffers that passes work in.
+func (m *Model) working(training bool) []part {
 	t := m.options.MaxTokens
-	if err := allocate(m.device, "scratch", func(a *arena) { m.cutScratch(a, t, training) }); err != nil {
-		return err
-	}
-	sets := len(m.Layers)
-	if m.recompute {
-		sets = 1
-	}
-	m.saved = make([]activations, sets)
-	m.inputs = make([]native.Tensor, len(m.Layers))
-	if err := allocate(m.device, "activations", func(a *arena) {
-		for i := range m.saved {
-			m.cutActivations(a, &m.saved[i], t, false)
-		}
-	}); err != nil {
-		return err
-	}
-	return allocate(m.device, "layer inputs", func(a *arena) {
-		for i := range m.inputs {
-			if i < 2 || training { // without a backward pass two streams take turns
-				m.inputs[i] = a.tensor(m.compute, t, m.Config.HiddenSize)
-			} else {
-				m.inputs[i] = m.inputs[i-2]
+	return []part{
+		{"scratch", func(a *arena) { m.cutScratch(a, t, training) }},
+		{"activations", func(a *arena) { m.cutSaved(a, t, training) }},
+		{"layer inputs", func(a *arena) {
+			m.inputs = make([]native.Tensor, len(m.Layers))
+			for i := range m.inputs {
+				if i < 2 || training { // without a backward pass two streams take turns
+					m.inputs[i] = a.tensor(m.compute, t, m.Config.HiddenSize)
+				} else {
+					m.inputs[i] = m.inputs[i-2]
+				}
 			}
-		}
-	})
+		}},
+	}
 }
 
 // activationsOf returns where layer i keeps its activations.
 func (m *Model) activationsOf(i int) *activations {
-	s := &m.saved[min(i, len(m.saved)-1)]
+	s := &m.saved[i]
 	s.input = m.inputs[i]
 	return s
 }

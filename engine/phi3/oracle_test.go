@@ -34,8 +34,11 @@ func TestOracleQuantization(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer d.Close()
-			m, err := Load(context.Background(), d, dir, Options{Float32: true, Int8: true, MaxTokens: 8, MaxLength: 8})
+			m, err := New(dir, Options{Float32: true, Int8: true, MaxTokens: 8, MaxLength: 8})
 			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Load(context.Background(), d); err != nil {
 				t.Fatal(err)
 			}
 			for i := range m.Layers {

@@ -53,6 +53,12 @@ func newRopeTable(d *native.Device, c *Config, positions int) (*ropeTable, error
 	return t, native.Upload(d, t.cos, values)
 }
 
+// ropeBytes is the table's memory.
+func ropeBytes(c *Config, positions int) int64 {
+	t := ropeTable{positions: positions, long: c.Rope.LongRope}
+	return int64(2*t.rows()*(c.RotaryDim()/2)) * int64(native.Float32.Size())
+}
+
 func (t *ropeTable) rows() int {
 	if t.long {
 		return 2 * t.positions

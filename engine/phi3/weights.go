@@ -35,6 +35,14 @@ type Layer struct {
 	norm1, norm2         native.Tensor // compute [C]
 }
 
+// Indices of Linears.
+const (
+	qkvProj = iota
+	oProj
+	gateUpProj
+	downProj
+)
+
 // Linears returns the layer's weights in the order of the forward pass.
 func (l *Layer) Linears() []*Linear { return []*Linear{&l.QKV, &l.O, &l.GateUp, &l.Down} }
 

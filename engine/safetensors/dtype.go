@@ -2,6 +2,7 @@ package safetensors
 
 import (
 	"fmt"
+	"io"
 	"math"
 )
 
@@ -45,10 +46,28 @@ type Tensor struct {
 	Data  []byte
 }
 
-// Named is a Tensor with its name.
+// Named is a Tensor with its name. Its elements may stand in From instead of Data: they are read from there when a
+// file is written.
 type Named struct {
 	Name string
 	Tensor
+	From io.ReaderAt
+}
+
+// Load is the tensor's elements, wherever they stand.
+func (n Named) Load() ([]byte, error) {
+	if n.From == nil {
+		return n.Data, nil
+	}
+	size, err := n.Spec().Bytes()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	if read, err := n.From.ReadAt(data, 0); read < len(data) {
+		return nil, fmt.Errorf("tensor %q: %w", n.Name, err)
+	}
+	return data, nil
 }
 
 // Spec is the header's view of n.

@@ -55,7 +55,7 @@ func Decode(image []byte) ([]Named, map[string]string, error) {
 	tensors := make([]Named, len(h.entries))
 	for i, e := range h.entries {
 		begin, end := h.data+e.begin, h.data+e.end
-		tensors[i] = Named{e.Name, Tensor{e.DType, e.Shape, image[begin:end:end]}}
+		tensors[i] = Named{Name: e.Name, Tensor: Tensor{e.DType, e.Shape, image[begin:end:end]}}
 	}
 	return tensors, h.metadata, nil
 }

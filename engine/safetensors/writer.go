@@ -99,10 +99,10 @@ func (w *Writer) Finish() error {
 // Write writes a whole file to w.
 func Write(w io.Writer, tensors []Named, metadata map[string]string) error {
 	specs := make([]Spec, len(tensors))
-	data := make(map[string][]byte, len(tensors))
+	byName := make(map[string]Named, len(tensors))
 	for i, t := range tensors {
-		specs[i], data[t.Name] = t.Spec(), t.Data
-		if size, err := specs[i].Bytes(); err == nil && size != int64(len(t.Data)) {
+		specs[i], byName[t.Name] = t.Spec(), t
+		if size, err := specs[i].Bytes(); err == nil && t.From == nil && size != int64(len(t.Data)) {
 			return fmt.Errorf("tensor %q: %s %v takes %d bytes, data has %d", t.Name, t.DType, t.Shape, size, len(t.Data))
 		}
 	}
@@ -110,13 +110,38 @@ func Write(w io.Writer, tensors []Named, metadata map[string]string) error {
 	if err != nil {
 		return err
 	}
+	var piece []byte
 	for len(sw.order) > 0 {
-		name := sw.order[0].Name
-		if err := sw.Append(name, data[name]); err != nil {
+		t := byName[sw.order[0].Name]
+		if t.From == nil {
+			err = sw.Append(t.Name, t.Data)
+		} else {
+			if piece == nil {
+				piece = make([]byte, pieceBytes)
+			}
+			err = sw.appendFrom(t, piece)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return sw.Finish()
+}
+
+const pieceBytes = 4 << 20 // of a tensor that is read while it is written
+
+func (w *Writer) appendFrom(t Named, piece []byte) error {
+	for offset, left := int64(0), w.left; left > 0; {
+		n := min(left, int64(len(piece)))
+		if read, err := t.From.ReadAt(piece[:n], offset); int64(read) < n {
+			return fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if err := w.Append(t.Name, piece[:n]); err != nil {
+			return err
+		}
+		offset, left = offset+n, left-n
+	}
+	return nil
 }
 
 // WriteFile writes a whole file at path by disk.Replace.

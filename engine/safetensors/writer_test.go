@@ -22,7 +22,7 @@ func sample() []Named {
 		for i := range data {
 			data[i] = byte(i*7 + len(list))
 		}
-		list = append(list, Named{name, Tensor{dtype, shape, data}})
+		list = append(list, Named{Name: name, Tensor: Tensor{dtype, shape, data}})
 	}
 	for dtype := range dtypes {
 		add("t."+dtype, dtype, 3, 5)
@@ -104,7 +104,7 @@ func TestReferenceBytes(t *testing.T) {
 		var tensors []Named
 		for _, name := range f.Names() {
 			tensor, _ := f.Tensor(name)
-			tensors = append(tensors, Named{name, tensor})
+			tensors = append(tensors, Named{Name: name, Tensor: tensor})
 		}
 		image, err := os.ReadFile(path)
 		if err != nil {
@@ -126,7 +126,7 @@ func TestReferenceBytes(t *testing.T) {
 
 func TestWriterRefuses(t *testing.T) {
 	f32 := func(name string, n int) Named {
-		return Named{name, Tensor{F32, []int64{int64(n)}, make([]byte, 4*n)}}
+		return Named{Name: name, Tensor: Tensor{F32, []int64{int64(n)}, make([]byte, 4*n)}}
 	}
 	short := f32("x", 2)
 	short.Data = short.Data[:7]
@@ -134,9 +134,9 @@ func TestWriterRefuses(t *testing.T) {
 		`"x" is given twice`:               {f32("x", 1), f32("x", 2)},
 		`"__metadata__" is reserved`:       {f32("__metadata__", 1)},
 		`"x": F32 [2] takes 8 bytes, data`: {short},
-		`"F8" is not supported`:            {{"x", Tensor{"F8", nil, []byte{0}}}},
-		`negative dimension`:               {{"x", Tensor{F32, []int64{-1}, nil}}},
-		`overflows`:                        {{"x", Tensor{F32, []int64{1 << 40, 1 << 40}, nil}}},
+		`"F8" is not supported`:            {{Name: "x", Tensor: Tensor{"F8", nil, []byte{0}}}},
+		`negative dimension`:               {{Name: "x", Tensor: Tensor{F32, []int64{-1}, nil}}},
+		`overflows`:                        {{Name: "x", Tensor: Tensor{F32, []int64{1 << 40, 1 << 40}, nil}}},
 	} {
 		err := Write(io.Discard, tensors, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -181,7 +181,7 @@ func TestWriteFileLeavesFormerOnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, _ := os.ReadFile(path)
-	bad := Named{"x", Tensor{F32, []int64{1}, nil}}
+	bad := Named{Name: "x", Tensor: Tensor{F32, []int64{1}, nil}}
 	if err := WriteFile(path, []Named{bad}, nil); err == nil {
 		t.Error("bad tensor was written")
 	}
@@ -274,5 +274,31 @@ func TestIndexText(t *testing.T) {
 	want := "{\n  \"metadata\": {\n    \"total_size\": 8\n  },\n  \"weight_map\": {\n    \"a\": \"s1\",\n    \"b\": \"s2\"\n  }\n}\n"
 	if got != want || !json.Valid([]byte(got)) {
 		t.Error(got)
+	}
+}
+
+// TestWriteFrom: a tensor that is read piece by piece while it is written gives the file that its bytes give.
+func TestWriteFrom(t *testing.T) {
+	data := make([]byte, 2*pieceBytes+12)
+	for i := range data {
+		data[i] = byte(i * 7 >> 3)
+	}
+	tensors := []Named{{Name: "a", Tensor: Tensor{F32, []int64{int64(len(data) / 4)}, data}}, {Name: "b", Tensor: Tensor{U8, []int64{3}, []byte{1, 2, 3}}}, {Name: "none", Tensor: Tensor{F32, []int64{0}, nil}}}
+	var want, got bytes.Buffer
+	if err := Write(&want, tensors, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range tensors {
+		tensors[i].From, tensors[i].Data = bytes.NewReader(tensors[i].Data), nil
+	}
+	if err := Write(&got, tensors, nil); err != nil || !bytes.Equal(want.Bytes(), got.Bytes()) {
+		t.Errorf("the files differ (%v)", err)
+	}
+	if loaded, err := tensors[0].Load(); err != nil || !bytes.Equal(loaded, data) {
+		t.Errorf("loaded %d bytes (%v)", len(loaded), err)
+	}
+	tensors[0].From = bytes.NewReader(data[:pieceBytes+8])
+	if err := Write(io.Discard, tensors, nil); err == nil {
+		t.Error("a source that ends too soon was taken")
 	}
 }

@@ -1,7 +1,10 @@
 #include "buffers.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <utility>
+#include <vector>
 
 namespace so8t {
 
@@ -102,14 +105,42 @@ char* Buffers::range(const so8t_transfer_params& p) const {
 
 uint64_t Buffers::enter(const Buffer& b) {
     buffers.emplace(next_buffer, b);
-    held += b.bytes;
-    if (held > peak) peak = held;
+    hold(b.purpose, b.bytes);
     return next_buffer++;
 }
 
 void Buffers::leave(uint64_t handle) {
-    held -= find(handle).bytes;
+    const Buffer& b = find(handle);
+    drop(b.purpose, b.bytes);
     buffers.erase(handle);
+}
+
+void Buffers::hold(const std::string& purpose, uint64_t bytes) {
+    Use& u = uses[purpose];
+    u.held += bytes;
+    u.peak = std::max(u.peak, u.held);
+    held += bytes;
+    peak = std::max(peak, held);
+}
+
+void Buffers::drop(const std::string& purpose, uint64_t bytes) {
+    uses[purpose].held -= bytes;
+    held -= bytes;
+}
+
+void check_snapshot_range(const so8t_snapshot_read_params& p, uint64_t bytes) {
+    if (p.offset > bytes || p.bytes > bytes - p.offset) {
+        fail("%llu bytes at offset %llu, the snapshot has %llu", static_cast<unsigned long long>(p.bytes), static_cast<unsigned long long>(p.offset), static_cast<unsigned long long>(bytes));
+    }
+    if (p.bytes > 0 && !p.host) fail("no host memory");
+}
+
+std::string memory_account(const Buffers& b) {
+    std::vector<std::pair<std::string, Buffers::Use>> all(b.uses.begin(), b.uses.end());
+    std::stable_sort(all.begin(), all.end(), [](const auto& x, const auto& y) { return x.second.peak > y.second.peak; });
+    std::string text;
+    for (const auto& u : all) text += std::to_string(u.second.held) + " " + std::to_string(u.second.peak) + " " + u.first + "\n";
+    return text;
 }
 
 }  // namespace so8t

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <unordered_map>
 
@@ -63,6 +64,11 @@ struct Buffers {
     std::unordered_map<uint64_t, Buffer> buffers;
     uint64_t next_buffer = 1;
     uint64_t held = 0, peak = 0, memory = 0;
+    struct Use {
+        uint64_t held = 0, peak = 0;
+    };
+    std::map<std::string, Use> uses;  // by purpose
+    std::string account;              // so8t_memory's last answer
 
     // [rows, columns], columns contiguous. Fails unless the tensor is present, of one of these dtypes and inside its buffer.
     View matrix(const so8t_tensor& t, const char* name, int64_t rows, int64_t columns, unsigned dtypes) const;
@@ -75,7 +81,15 @@ struct Buffers {
     // Enters a buffer and returns its handle.
     uint64_t enter(const Buffer& b);
     void leave(uint64_t handle);
+    // Counts memory by purpose.
+    void hold(const std::string& purpose, uint64_t bytes);
+    void drop(const std::string& purpose, uint64_t bytes);
 };
+
+// "held high-water purpose" by lines, the highest first.
+std::string memory_account(const Buffers& b);
+
+void check_snapshot_range(const so8t_snapshot_read_params& p, uint64_t bytes);
 
 // A size from the caller: negative or absurdly large ones are errors.
 void check_size(const char* name, int64_t value, int64_t least = 0);

@@ -1,4 +1,5 @@
 // The border: every exported function. Nothing is thrown across it; what goes wrong becomes the context's error text.
+#include <cstdio>
 #include <new>
 
 #include "table.h"
@@ -13,9 +14,9 @@ int32_t guarded(Context* c, const char* operation, const void* params, F&& f) {
         try {
             if (c->broken) return 1;
             if (!params) fail("no parameters");
-            c->operation = operation;
-            c->enter_thread();
+            c->begin(operation);
             f();
+            c->end();
             return 0;
         } catch (const Error& e) {
             c->error = std::string(e.operation ? e.operation : operation) + ": " + e.text;
@@ -80,6 +81,34 @@ SO8T_API int32_t so8t_download(so8t_ctx* c, const so8t_transfer_params* p) {
 
 SO8T_API int32_t so8t_synchronize(so8t_ctx* c) {
     return guarded(c, "synchronize", c, [&] { so8t::synchronize(*c); });
+}
+
+SO8T_API const char* so8t_memory(so8t_ctx* c) {
+    static const char none[] = "";
+    if (!c || c->broken) return none;
+    return guarded(c, "memory", c, [&] { c->account = so8t::memory_account(*c); }) == 0 ? c->account.c_str() : none;
+}
+
+SO8T_API int32_t so8t_snapshot_begin(so8t_ctx* c, so8t_snapshot_begin_params* p) {
+    return guarded(c, "snapshot_begin", p, [&] { so8t::snapshot_begin(*c, *p); });
+}
+
+// Not guarded: another thread may be at work in the context.
+SO8T_API int32_t so8t_snapshot_read(so8t_ctx* c, so8t_snapshot_read_params* p) {
+    if (!c || c->broken || !p) return 1;
+    try {
+        so8t::snapshot_read(*c, *p);
+        return 0;
+    } catch (const so8t::Error& e) {
+        std::snprintf(p->error, sizeof p->error, "snapshot_read: %s", e.text.c_str());
+    } catch (...) {
+        std::snprintf(p->error, sizeof p->error, "snapshot_read: unknown failure");
+    }
+    return 1;
+}
+
+SO8T_API int32_t so8t_snapshot_end(so8t_ctx* c, const so8t_snapshot_end_params* p) {
+    return guarded(c, "snapshot_end", p, [&] { so8t::snapshot_end(*c, *p); });
 }
 
 #define OPERATION(name, params)                                                   \

@@ -47,6 +47,19 @@ std::string cpu_name() {
     return name;
 }
 
+// What the kernel believes can be had without swapping.
+uint64_t available_bytes() {
+    unsigned long long kilobytes = 0;
+    if (FILE* f = std::fopen("/proc/meminfo", "r")) {
+        char line[128];
+        while (std::fgets(line, sizeof line, f)) {
+            if (std::sscanf(line, "MemAvailable: %llu", &kilobytes) == 1) break;
+        }
+        std::fclose(f);
+    }
+    return kilobytes << 10;
+}
+
 bool has_amx_bf16() {
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 22)) && (d & (1u << 24));
@@ -130,6 +143,7 @@ void device_info(Context& c, so8t_device_info_params& p) {
     std::snprintf(p.isa, sizeof p.isa, "%s", c.isa.c_str());
     p.threads = c.pool->threads();
     p.memory_bytes = c.memory;
+    p.free_bytes = available_bytes();
     p.held_bytes = c.held;
     p.peak_bytes = c.peak;
 }
@@ -179,5 +193,36 @@ void download(Context& c, const so8t_transfer_params& p) {
 }
 
 void synchronize(Context&) {}
+
+void snapshot_begin(Context& c, so8t_snapshot_begin_params& p) {
+    p.snapshot = 0;
+    const char* from = c.range({p.buffer, p.offset, p.bytes, &c});
+    Context::Snapshot s{std::unique_ptr<char[]>(new char[p.bytes]), p.bytes};
+    if (p.bytes) std::memcpy(s.data.get(), from, p.bytes);
+    const std::lock_guard<std::mutex> lock(c.snapshots_mutex);
+    p.snapshot = c.next_buffer++;
+    c.snapshots.emplace(p.snapshot, std::move(s));
+    c.hold("snapshot", p.bytes);
+}
+
+void snapshot_read(Context& c, so8t_snapshot_read_params& p) {
+    const char* data;
+    {
+        const std::lock_guard<std::mutex> lock(c.snapshots_mutex);
+        auto it = c.snapshots.find(p.snapshot);
+        if (it == c.snapshots.end()) fail("snapshot %llu does not exist", static_cast<unsigned long long>(p.snapshot));
+        check_snapshot_range(p, it->second.bytes);
+        data = it->second.data.get() + p.offset;
+    }
+    if (p.bytes) std::memcpy(p.host, data, p.bytes);
+}
+
+void snapshot_end(Context& c, const so8t_snapshot_end_params& p) {
+    const std::lock_guard<std::mutex> lock(c.snapshots_mutex);
+    auto it = c.snapshots.find(p.snapshot);
+    if (it == c.snapshots.end()) fail("snapshot %llu does not exist", static_cast<unsigned long long>(p.snapshot));
+    c.drop("snapshot", it->second.bytes);
+    c.snapshots.erase(it);
+}
 
 }  // namespace so8t

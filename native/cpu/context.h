@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "buffers.h"
@@ -28,9 +30,16 @@ struct Context : Buffers {
     bool packs = false;  // bfloat16 is multiplied by multiply.cpp's kernel
     std::unique_ptr<Pool> pool;
     CodeTable code_tables[2];
+    struct Snapshot {
+        std::unique_ptr<char[]> data;
+        uint64_t bytes;
+    };
+    std::unordered_map<uint64_t, Snapshot> snapshots;
+    std::mutex snapshots_mutex;  // readers are other threads
 
     ~Context();
-    void enter_thread() {}
+    void begin(const char* name) { operation = name; }
+    void end() {}
 
     // Unit i of [0, n) is done by any thread; its result must not depend on which. Few units or little work: no other thread.
     template <class F>
@@ -60,6 +69,9 @@ void free_buffer(Context& c, const so8t_free_params& p);
 void upload(Context& c, const so8t_transfer_params& p);
 void download(Context& c, const so8t_transfer_params& p);
 void synchronize(Context& c);
+void snapshot_begin(Context& c, so8t_snapshot_begin_params& p);
+void snapshot_read(Context& c, so8t_snapshot_read_params& p);
+void snapshot_end(Context& c, const so8t_snapshot_end_params& p);
 
 }  // namespace so8t
 

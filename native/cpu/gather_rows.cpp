@@ -1,7 +1,7 @@
 // y[i] = x[index[i]], and its counterpart y[index[i]] = x[i] with zeros elsewhere; keys and values into the cache.
 #include <cstring>
 
-#include "operations.h"
+#include "pages.h"
 
 namespace so8t::SO8T_ISA {
 
@@ -72,12 +72,11 @@ void scatter_rows(Context& c, const so8t_scatter_rows_params& p) {
 void kv_store(Context& c, const so8t_kv_store_params& p) {
     check_size("rows", p.rows);
     check_size("columns", p.columns);
-    check_size("slots", p.slots);
-    check_size("capacity", p.capacity);
+    const Pages pages = pages_of(c, p);
     const View k = c.matrix(p.k, "k", p.rows, p.columns, kCompute);
     const View v = c.matrix(p.v, "v", p.rows, p.columns, only(k.dtype));
-    const View cache_k = c.matrix(p.cache_k, "cache_k", p.slots * p.capacity, p.columns, only(k.dtype));
-    const View cache_v = c.matrix(p.cache_v, "cache_v", p.slots * p.capacity, p.columns, only(k.dtype));
+    const View cache_k = c.matrix(p.cache_k, "cache_k", p.page_count * p.page_size, p.columns, only(k.dtype));
+    const View cache_v = c.matrix(p.cache_v, "cache_v", p.page_count * p.page_size, p.columns, only(k.dtype));
     const View slot = c.vector(p.slot, "slot", p.rows, kI32);
     const View position = c.vector(p.position, "position", p.rows, kI32);
     check_range(slot, "slot", p.rows, 0, p.slots);
@@ -87,7 +86,7 @@ void kv_store(Context& c, const so8t_kv_store_params& p) {
         using T = decltype(tag);
         c.parallel(ceil_div(p.rows, per), [&](int64_t unit, Worker&) {
             for (int64_t i = unit * per; i < p.rows && i < (unit + 1) * per; i++) {
-                const int64_t r = slot.as<int32_t>()[i] * p.capacity + position.as<int32_t>()[i];
+                const int64_t r = pages.row(slot.as<int32_t>()[i], position.as<int32_t>()[i]);
                 std::memcpy(static_cast<void*>(cache_k.row<T>(r)), k.row<T>(i), static_cast<size_t>(p.columns) * sizeof(T));
                 std::memcpy(static_cast<void*>(cache_v.row<T>(r)), v.row<T>(i), static_cast<size_t>(p.columns) * sizeof(T));
             }

@@ -46,22 +46,16 @@ void* Allocator::take(uint64_t bytes, const std::string& purpose, uint64_t& rese
         }
         check_cuda(e, "cudaMalloc");
     }
-    Use& u = uses_[purpose];
-    u.held += bytes;
-    u.peak = std::max(u.peak, u.held);
     return p;
 }
 
-void Allocator::give(void* p, uint64_t reserved, uint64_t bytes, const std::string& purpose) {
-    free_.emplace(reserved, p);
-    uses_[purpose].held -= bytes;
-}
+void Allocator::give(void* p, uint64_t reserved) { free_.emplace(reserved, p); }
 
 void Allocator::refuse(uint64_t bytes, const std::string& purpose) {
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
     std::vector<std::pair<uint64_t, std::string>> holders;
-    for (auto& u : uses_) {
+    for (auto& u : c_.uses) {
         if (u.second.held > 0) holders.emplace_back(u.second.held, u.first);
     }
     std::sort(holders.rbegin(), holders.rend());
@@ -71,15 +65,6 @@ void Allocator::refuse(uint64_t bytes, const std::string& purpose) {
          "training.per_device_train_batch_size or training.lora_r, with training.gradient_checkpointing: true or an 8-bit training.optim",
          static_cast<unsigned long long>(bytes), purpose.c_str(), static_cast<unsigned long long>(c_.held), text.c_str(), c_.name.c_str(), static_cast<unsigned long long>(total),
          static_cast<unsigned long long>(free));
-}
-
-std::string Allocator::account() const {
-    std::vector<std::pair<Use, std::string>> all;
-    for (auto& u : uses_) all.emplace_back(u.second, u.first);
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first.peak > b.first.peak; });
-    std::string text;
-    for (auto& u : all) text += std::to_string(u.first.held) + " " + std::to_string(u.first.peak) + " " + u.second + "\n";
-    return text;
 }
 
 }  // namespace so8t

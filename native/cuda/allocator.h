@@ -16,19 +16,13 @@ public:
     // At least `bytes`, 256-byte aligned, garbage. On failure an error that says what was asked for, who holds the rest and
     // which settings of a run need less.
     void* take(uint64_t bytes, const std::string& purpose, uint64_t& reserved);
-    void give(void* p, uint64_t reserved, uint64_t bytes, const std::string& purpose);
-    // "held high-water purpose" by lines, the largest first.
-    std::string account() const;
+    void give(void* p, uint64_t reserved);
 
 private:
-    struct Use {
-        uint64_t held = 0, peak = 0;
-    };
     void trim();
     [[noreturn]] void refuse(uint64_t bytes, const std::string& purpose);
     Context& c_;
     std::multimap<uint64_t, void*> free_;  // by size
-    std::map<std::string, Use> uses_;
 };
 
 }  // namespace so8t

@@ -5,7 +5,9 @@
 
 #include "allocator.h"
 #include "codes.h"
+#include "cublaslt.h"
 #include "products.h"
+#include "profile.h"
 #include "staging.h"
 #include "table.h"
 
@@ -26,12 +28,21 @@ Context::~Context() { release(); }
 
 void Context::release() {
     if (stream) cudaStreamSynchronize(stream);
+    if (reading) cudaStreamSynchronize(reading);
+    profile.reset();
     products.reset();
     codes.reset();
     staging.reset();
+    reader.reset();
+    if (reading) cudaStreamDestroy(reading);
+    reading = nullptr;
     if (allocator) {
-        for (auto& b : buffers) allocator->give(b.second.data, b.second.reserved, b.second.bytes, b.second.purpose);
-        for (Block& b : scratch_) allocator->give(b.data, b.bytes, b.bytes, "workspace");
+        for (auto& b : buffers) allocator->give(b.second.data, b.second.reserved);
+        for (auto& s : snapshots) {
+            if (s.second.data) allocator->give(s.second.data, s.second.reserved);
+            if (s.second.done) cudaEventDestroy(s.second.done);
+        }
+        for (Block& b : scratch_) allocator->give(b.data, b.bytes);
     }
     allocator.reset();
     if (finding) cudaFreeHost(finding);
@@ -40,30 +51,54 @@ void Context::release() {
     stream = nullptr;
 }
 
+// A first operation may need several blocks; when it is over they become one that holds them all.
+Scratch::~Scratch() {
+    std::vector<Context::Block>& blocks = c_.scratch_;
+    c_.scratch_used_ = blocks.size() == blocks_ ? used_ : 0;
+    if (--c_.scratch_depth_ > 0 || blocks.size() < 2) return;
+    c_.scratch_wanted_ = 0;
+    for (const Context::Block& b : blocks) {
+        c_.scratch_wanted_ += b.bytes;
+        c_.drop("workspace", b.bytes);
+        cudaFree(b.data);  // waits for the operation
+    }
+    blocks.clear();
+    c_.scratch_used_ = 0;
+}
+
 void* Scratch::take_bytes(uint64_t bytes) {
+    constexpr uint64_t kLeast = 4 << 20;
     bytes = (bytes + 255) / 256 * 256;
-    size_t& block = c_.scratch_block_;
-    size_t& used = c_.scratch_used_;
-    while (block < c_.scratch_.size() && c_.scratch_[block].bytes - used < bytes) {
-        block++;
-        used = 0;
-    }
-    if (block == c_.scratch_.size()) {
-        // Nobody uses the blocks behind this operation's own: one that is too small gives way to a larger one.
-        constexpr uint64_t kLeast = 4 << 20;
+    if (c_.scratch_.empty() || c_.scratch_.back().bytes - c_.scratch_used_ < bytes) {
+        uint64_t size = bytes > kLeast ? bytes : kLeast;
+        if (c_.scratch_.empty() && c_.scratch_wanted_ > size) size = c_.scratch_wanted_;
         uint64_t reserved = 0;
-        void* p = c_.allocator->take(bytes > kLeast ? bytes : kLeast, "workspace", reserved);
+        void* p = c_.allocator->take(size, "workspace", reserved);
         c_.scratch_.push_back({static_cast<char*>(p), reserved});
-        used = 0;
+        c_.scratch_used_ = 0;
+        c_.hold("workspace", reserved);
     }
-    void* p = c_.scratch_[block].data + used;
-    used += bytes;
+    void* p = c_.scratch_.back().data + c_.scratch_used_;
+    c_.scratch_used_ += bytes;
     return p;
 }
 
+void Context::begin(const char* name) {
+    operation = name;
+    if (stream) cudaSetDevice(device);
+    if (profile) profile->begin(name);
+}
+
+void Context::end() {
+    if (profile) profile->end();
+}
+
 void open_context(Context& c, const so8t_open_params& p) {
-    int devices = 0;
+    int devices = 0, driver = 0;
     const cudaError_t e = cudaGetDeviceCount(&devices);
+    if (e == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0) {
+        fail("the NVIDIA driver speaks CUDA %d.%d, this library needs %d.%d", driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    }
     if (e != cudaSuccess || devices == 0) fail("no device: %s", e != cudaSuccess ? cudaGetErrorString(e) : "there is no NVIDIA GPU");
     if (p.device < 0 || p.device >= devices) fail("device is %lld, there are %d", static_cast<long long>(p.device), devices);
     c.device = static_cast<int>(p.device);
@@ -78,13 +113,19 @@ void open_context(Context& c, const so8t_open_params& p) {
     c.shared_limit = properties.sharedMemPerBlockOptin;
     c.memory = properties.totalGlobalMem;
     c.ops = &cuda::table;
+#if !defined(SO8T_EMULATED)
+    cublaslt::api();  // missing, it is missed here and not in the first step
+#endif
     check_cuda(cudaStreamCreateWithFlags(&c.stream, cudaStreamNonBlocking), "cudaStreamCreate");
     check_cuda(cudaMallocHost(reinterpret_cast<void**>(&c.finding), sizeof *c.finding), "cudaMallocHost");
     *c.finding = {};
     c.allocator.reset(new Allocator(c));
     c.staging.reset(new Staging(c.stream));
-    c.products.reset(new Products(c));
+    check_cuda(cudaStreamCreateWithFlags(&c.reading, cudaStreamNonBlocking), "cudaStreamCreate");
+    c.reader.reset(new Staging(c.reading));
+    c.products.reset(new Products(c, std::string(p.choices, strnlen(p.choices, sizeof p.choices)).c_str()));
     c.codes.reset(new CodeBooks);
+    if (const char* path = std::getenv("SO8T_CUDA_PROFILE"); path && *path) c.profile.reset(new Profile(c.stream, path));
 }
 
 void device_info(Context& c, so8t_device_info_params& p) {
@@ -92,6 +133,9 @@ void device_info(Context& c, so8t_device_info_params& p) {
     std::snprintf(p.name, sizeof p.name, "%s", c.name.c_str());
     std::snprintf(p.isa, sizeof p.isa, "%s", c.isa.c_str());
     p.memory_bytes = c.memory;
+    size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    p.free_bytes = free;
     p.held_bytes = c.held;
     p.peak_bytes = c.peak;
 }
@@ -104,7 +148,7 @@ void alloc_buffer(Context& c, so8t_alloc_params& p) {
         check_cuda(cudaMemsetAsync(b.data, 0, p.bytes, c.stream), "cudaMemset");
         p.buffer = c.enter(b);
     } catch (...) {
-        c.allocator->give(b.data, b.reserved, b.bytes, b.purpose);
+        c.allocator->give(b.data, b.reserved);
         throw;
     }
     integers_changed(c);
@@ -112,7 +156,7 @@ void alloc_buffer(Context& c, so8t_alloc_params& p) {
 
 void free_buffer(Context& c, const so8t_free_params& p) {
     const Buffer& b = c.find(p.buffer);
-    c.allocator->give(b.data, b.reserved, b.bytes, b.purpose);
+    c.allocator->give(b.data, b.reserved);
     c.leave(p.buffer);
 }
 

@@ -4,7 +4,9 @@
 #include <cuda_runtime.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "buffers.h"
@@ -15,6 +17,7 @@ struct OpTable;
 class Allocator;
 class Staging;
 class Products;
+class Profile;
 struct CodeBooks;
 
 // What a kernel found wrong in the contents of device memory; the first of a stream stays until it is reported.
@@ -46,17 +49,31 @@ struct Context : Buffers {
     std::unique_ptr<Allocator> allocator;
     std::unique_ptr<Staging> staging;
     std::unique_ptr<Products> products;
+    std::unique_ptr<Profile> profile;  // where SO8T_CUDA_PROFILE asks for one
     std::unique_ptr<CodeBooks> codes;  // of so8t_adamw's 8-bit states
 
     std::vector<Check> checks;         // queued since the last report
     Finding* finding = nullptr;        // pinned: the device writes it, the host reads it once the stream has come that far
     std::vector<std::string> checked;  // what need not be checked again, until int32 memory may have changed
 
+    // Copies of memory for other threads to read, each behind an event. Where the device has no room, host memory.
+    struct Snapshot {
+        void* data;
+        uint64_t bytes, reserved;
+        cudaEvent_t done;
+        std::unique_ptr<char[]> host;
+    };
+    std::unordered_map<uint64_t, Snapshot> snapshots;
+    std::mutex snapshots_mutex;
+    cudaStream_t reading = nullptr;  // copies to the host run beside the operations
+    std::unique_ptr<Staging> reader;
+
     Context();
     ~Context();
     void release();
-    // A thread that calls in has this context's device.
-    void enter_thread() { if (stream) cudaSetDevice(device); }
+    // Around each call: the thread that calls in gets this context's device, and a profile its times.
+    void begin(const char* operation);
+    void end();
 
 private:
     friend class Scratch;
@@ -64,18 +81,16 @@ private:
         char* data;
         size_t bytes;
     };
-    std::vector<Block> scratch_;
-    size_t scratch_block_ = 0, scratch_used_ = 0;
+    std::vector<Block> scratch_;  // room is taken from the last one
+    size_t scratch_used_ = 0, scratch_wanted_ = 0;
+    int scratch_depth_ = 0;
 };
 
 // Device memory until the end of the operation that takes it: as all work is on one stream, the next one may have it.
 class Scratch {
 public:
-    explicit Scratch(Context& c) : c_(c), block_(c.scratch_block_), used_(c.scratch_used_) {}
-    ~Scratch() {
-        c_.scratch_block_ = block_;
-        c_.scratch_used_ = used_;
-    }
+    explicit Scratch(Context& c) : c_(c), blocks_(c.scratch_.size()), used_(c.scratch_used_) { c.scratch_depth_++; }
+    ~Scratch();
     Scratch(const Scratch&) = delete;
     // 256-byte aligned, garbage.
     template <class T>
@@ -86,7 +101,7 @@ public:
 private:
     void* take_bytes(uint64_t bytes);
     Context& c_;
-    size_t block_, used_;
+    size_t blocks_, used_;
 };
 
 // Fails where a runtime call failed.
@@ -116,6 +131,9 @@ void free_buffer(Context& c, const so8t_free_params& p);
 void upload(Context& c, const so8t_transfer_params& p);
 void download(Context& c, const so8t_transfer_params& p);
 void synchronize(Context& c);
+void snapshot_begin(Context& c, so8t_snapshot_begin_params& p);
+void snapshot_read(Context& c, so8t_snapshot_read_params& p);
+void snapshot_end(Context& c, const so8t_snapshot_end_params& p);
 
 }  // namespace so8t
 

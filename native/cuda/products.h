@@ -28,7 +28,7 @@ struct Product {
 
 class Products {
 public:
-    explicit Products(Context& c);
+    Products(Context& c, const char* choices);  // choices: path of their file, or empty
     ~Products();
     void run(const Product& p);
 

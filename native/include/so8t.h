@@ -3,8 +3,9 @@
  * C99, fixed-width types, no struct by value, no callbacks. libso8t_cpu.so and libso8t_cuda.so export
  * the same symbols. A call returns 0, or nonzero and so8t_last_error(ctx) names operation, shapes and cause.
  * A library never prints, exits or throws across this border, and keeps no pointer beyond the call.
- * One thread at a time may use a context. Operations are queued in order; so8t_synchronize and
- * so8t_download wait for them. Results do not depend on the number of threads.
+ * One thread at a time may use a context, so8t_snapshot_read apart. Operations are queued in order; so8t_synchronize
+ * and so8t_download wait for them, and fail where an operation before them found the contents of its memory wrong
+ * (an index out of range, say), naming that operation. Results do not depend on the number of threads.
  *
  * T: rows (tokens), C: hidden size, I: intermediate size, D: head dimension, H: heads, KV: key/value heads,
  * V: vocabulary, R: LoRA columns (slices x rank). "compute" is float32 or bfloat16, the same for all
@@ -19,7 +20,7 @@
 extern "C" {
 #endif
 
-#define SO8T_ABI_VERSION 1
+#define SO8T_ABI_VERSION 2
 
 #if defined(__GNUC__)
 #define SO8T_API __attribute__((visibility("default")))
@@ -68,8 +69,11 @@ enum { SO8T_MAX_SLICES = 3 };
 /* ---- context and memory ---- */
 
 typedef struct {
-    int64_t threads;  /* 0: the CPUs this process may use. CUDA ignores it. */
-    int64_t device;   /* CUDA device ordinal */
+    int64_t threads;    /* 0: the CPUs this process may use. CUDA ignores it. */
+    int64_t device;     /* CUDA device ordinal */
+    char choices[512];  /* path of a file. Algorithms of products are chosen once by timing: those in it are taken, new
+                         * ones appended, so that whoever has the file computes the same bits. Empty: chosen anew by
+                         * each context. The CPU has no choice and ignores it. */
 } so8t_open_params;
 
 typedef struct {
@@ -77,6 +81,7 @@ typedef struct {
     char isa[64];           /* instruction sets in use, e.g. "avx512_bf16" or "sm_90a" */
     int64_t threads;
     uint64_t memory_bytes;  /* of the device */
+    uint64_t free_bytes;    /* of it, held by nobody */
     uint64_t held_bytes;    /* allocated now */
     uint64_t peak_bytes;    /* the most allocated at once since open */
 } so8t_device_info_params;
@@ -107,11 +112,38 @@ SO8T_API int32_t so8t_close(so8t_ctx*);
 /* The text of the last error of this context; valid until its next failing call. */
 SO8T_API const char* so8t_last_error(so8t_ctx*);
 SO8T_API int32_t so8t_device_info(so8t_ctx*, so8t_device_info_params*);
+/* Who holds memory: a line "held high-water purpose", in bytes, for each purpose; valid until the next such call. */
+SO8T_API const char* so8t_memory(so8t_ctx*);
 SO8T_API int32_t so8t_alloc(so8t_ctx*, so8t_alloc_params*);
 SO8T_API int32_t so8t_free(so8t_ctx*, const so8t_free_params*);
 SO8T_API int32_t so8t_upload(so8t_ctx*, const so8t_transfer_params*);
 SO8T_API int32_t so8t_download(so8t_ctx*, const so8t_transfer_params*);
 SO8T_API int32_t so8t_synchronize(so8t_ctx*);
+
+/* A copy of memory as it is once the operations queued so far are done, while later ones go on. */
+typedef struct {
+    uint64_t buffer;
+    uint64_t offset;
+    uint64_t bytes;
+    uint64_t snapshot;  /* out: handle */
+} so8t_snapshot_begin_params;
+
+typedef struct {
+    uint64_t snapshot;
+    uint64_t offset;
+    uint64_t bytes;
+    void* host;       /* written, not kept */
+    char error[256];  /* out: the text of a failure; so8t_last_error is the context's own thread's */
+} so8t_snapshot_read_params;
+
+typedef struct {
+    uint64_t snapshot;
+} so8t_snapshot_end_params;
+
+SO8T_API int32_t so8t_snapshot_begin(so8t_ctx*, so8t_snapshot_begin_params*);
+/* Waits for the copy alone. Any thread may call it, until the snapshot ends. */
+SO8T_API int32_t so8t_snapshot_read(so8t_ctx*, so8t_snapshot_read_params*);
+SO8T_API int32_t so8t_snapshot_end(so8t_ctx*, const so8t_snapshot_end_params*);
 
 /* ---- plain data movement ---- */
 
@@ -280,22 +312,28 @@ typedef struct {
 } so8t_attention_backward_params;
 SO8T_API int32_t so8t_attention_backward(so8t_ctx*, const so8t_attention_backward_params*);
 
+/* A cache of keys and values in pages: position p of a slot lies in row pages[slot][p / page_size] * page_size + p % page_size
+ * of cache_k and cache_v, [page_count * page_size, KV * D]. Every entry of pages is in [0, page_count), used or not. */
+
 /* cache[slot[i]][position[i]] = k[i], v[i] */
 typedef struct {
     int64_t rows, columns;   /* columns: KV * D */
-    int64_t slots, capacity; /* the cache: [slots, capacity, KV * D] */
+    int64_t slots, capacity; /* positions of a slot, a multiple of page_size */
+    int64_t page_size, page_count;
     so8t_tensor k, v;
-    so8t_tensor cache_k, cache_v; /* compute [slots * capacity, KV * D] */
+    so8t_tensor cache_k, cache_v; /* compute */
+    so8t_tensor pages;            /* int32 [slots, capacity / page_size], rows without gaps */
     so8t_tensor slot, position;   /* int32 [rows] */
 } so8t_kv_store_params;
 SO8T_API int32_t so8t_kv_store(so8t_ctx*, const so8t_kv_store_params*);
 
 /* Row i attends to positions (position[i] - window, position[i]] of its slot. */
 typedef struct {
-    int64_t rows, heads, kv_heads, head_dim, window, slots, capacity;
+    int64_t rows, heads, kv_heads, head_dim, window, slots, capacity, page_size, page_count;
     double scale;
     so8t_tensor q;                /* compute [rows, H * D] */
-    so8t_tensor cache_k, cache_v; /* compute [slots * capacity, KV * D] */
+    so8t_tensor cache_k, cache_v; /* compute */
+    so8t_tensor pages;            /* int32 [slots, capacity / page_size], rows without gaps */
     so8t_tensor slot, position;   /* int32 [rows] */
     so8t_tensor out;              /* compute [rows, H * D] */
 } so8t_attention_cached_params;
@@ -373,6 +411,19 @@ typedef struct {
     so8t_tensor index;  /* int32 [rows]: the first of the largest */
 } so8t_argmax_params;
 SO8T_API int32_t so8t_argmax(so8t_ctx*, const so8t_argmax_params*);
+
+/* A draw from softmax(x / temperature) cut to its nucleus (Holtzman et al., arXiv 1904.09751): the fewest likeliest columns
+ * whose probabilities reach top_p, and those as likely as the last of them. In the order of columns, the first at which the
+ * kept ones' sum exceeds u times all of it. */
+typedef struct {
+    int64_t rows, columns;
+    so8t_tensor x;       /* float32 [rows, columns] */
+    so8t_tensor u;       /* float32 [rows], in [0, 1) */
+    so8t_tensor index;   /* int32 [rows] */
+    double temperature;  /* above 0 */
+    double top_p;        /* in (0, 1] */
+} so8t_sample_params;
+SO8T_API int32_t so8t_sample(so8t_ctx*, const so8t_sample_params*);
 
 /* ---- optimizer ---- */
 

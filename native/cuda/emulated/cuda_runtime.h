@@ -43,7 +43,9 @@ struct alignas(8) float2 {
 
 // ---- the runtime's functions that this project calls ----
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101, cudaErrorNotReady = 600 };
+#define CUDART_VERSION 13000
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101, cudaErrorNotReady = 600 };
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventDefault = 0 };
@@ -58,6 +60,7 @@ struct cudaDeviceProp {
 const char* cudaGetErrorString(cudaError_t);
 cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int*);
+cudaError_t cudaDriverGetVersion(int*);
 cudaError_t cudaSetDevice(int);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int device);
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
@@ -107,7 +110,7 @@ int lane();
 // Every lane of the warp gives bytes and sees those of all 32 until the next collective.
 const unsigned char* exchange(const void* value, size_t bytes);  // [32][64]
 void exchanged();
-void block_barrier(void* site);
+void block_barrier(int line);
 
 template <class T>
 T from_lane(T value, int source) {
@@ -132,7 +135,8 @@ void from_all(const T& value, T (&out)[32]) {
 #define blockDim (emulated::block_size())
 #define gridDim (emulated::grid_size())
 
-__attribute__((noinline)) inline void __syncthreads() { emulated::block_barrier(__builtin_return_address(0)); }
+// The line tells barriers apart: an optimizer may make two of one.
+#define __syncthreads() emulated::block_barrier(__LINE__)
 inline void __syncwarp(unsigned = ~0u) {
     char nothing = 0;
     emulated::exchange(&nothing, 1);

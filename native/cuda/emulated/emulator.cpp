@@ -48,7 +48,7 @@ struct Fiber {
     Place place;
     void* stack = nullptr;
     void* saved = nullptr;
-    void* site = nullptr;  // of the barrier it waits at
+    int line = 0;  // of the barrier it waits at
     Waits waits = Waits::nothing;
     bool started = false, done = false;
 };
@@ -116,8 +116,8 @@ void resume(int i) {
     Fiber& f = m.fibers[i];
     if (!f.started) {
         f.started = true;
-        // As if trampoline had been called: 16-byte alignment less the return address, six registers below.
-        void** top = reinterpret_cast<void**>(static_cast<char*>(f.stack) + kStack) - 2;
+        // As if trampoline had been called: the stack 16-byte aligned below its return address, six registers below that.
+        void** top = reinterpret_cast<void**>(static_cast<char*>(f.stack) + kStack) - 1;
         *--top = reinterpret_cast<void*>(&trampoline);
         for (int r = 0; r < 6; r++) *--top = nullptr;
         f.saved = top;
@@ -167,14 +167,14 @@ void run_block() {
         for (int i = warps - 1; i > 0; i--) std::swap(order[i], order[draw() % (i + 1)]);
         for (int w : order) run_warp(32 * w, std::min(m.threads, 32 * w + 32));
         int live = 0, waiting = 0;
-        void* site = nullptr;
+        int line = 0;
         for (int i = 0; i < m.threads; i++) {
             Fiber& f = m.fibers[i];
             if (f.done) continue;
             live++;
             waiting += f.waits == Waits::block;
-            if (site && site != f.site) die("threads wait at different barriers");
-            site = f.site;
+            if (line && line != f.line) die("threads wait at different barriers");
+            line = f.line;
             f.waits = Waits::nothing;
         }
         if (live == 0) return;
@@ -210,9 +210,9 @@ const unsigned char* exchange(const void* value, size_t bytes) {
 
 void exchanged() { yield(Waits::warp); }
 
-void block_barrier(void* site) {
+void block_barrier(int line) {
     Machine& m = machine();
-    m.fibers[m.current].site = site;
+    m.fibers[m.current].line = line;
     yield(Waits::block);
 }
 
@@ -318,6 +318,10 @@ cudaError_t cudaGetLastError() {
 cudaError_t cudaGetDeviceCount(int* n) {
     *n = device_count();
     return *n > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+    *version = CUDART_VERSION;
+    return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) { return device >= 0 && device < device_count() ? cudaSuccess : cudaErrorInvalidDevice; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {

@@ -1,0 +1,64 @@
+package phi3
+
+import "so8t/native"
+
+// Need is memory that a model will take, under the name that the device has it under.
+type Need struct {
+	Purpose string
+	Bytes   int64
+}
+
+// Plan says what Load, Prepare and, without training, one sequence's cache will take, once adapters and gates are
+// attached; their own memory apart. It allocates nothing.
+func (m *Model) Plan(training bool, keep Keep) []Need {
+	c, size := m.Config, int64(m.compute.Size())
+	v, h, layers := int64(c.VocabSize), int64(c.HiddenSize), int64(len(m.Layers))
+	needs := []Need{{"embedding", v * h * size}}
+	if !c.TieWordEmbeddings {
+		needs = append(needs, Need{"lm_head", v * h * size})
+	}
+	weights, scales := int64(0), int64(0)
+	for i := range m.Layers {
+		for _, l := range m.Layers[i].Linears() {
+			if m.options.Int8 {
+				weights += int64(l.Out) * int64(l.In)
+				scales += int64(l.Out) * int64(native.Float32.Size())
+			} else {
+				weights += int64(l.Out) * int64(l.In) * size
+			}
+		}
+	}
+	needs = append(needs, Need{"base weights", weights}, Need{"base scales", scales}, Need{"norm", (1 + 2*layers) * h * size},
+		Need{"rope table", ropeBytes(c, m.options.MaxLength)}, sized("batch", func(a *arena) { (&batch{}).cut(a, m.options.MaxTokens) }))
+	m.survey(training, keep)
+	for _, part := range m.working(training) {
+		needs = append(needs, sized(part.purpose, part.cut))
+	}
+	if !training {
+		pages := Pages(m.options.MaxLength)
+		needs = append(needs, sized(CachePurpose, func(a *arena) { m.cutCache(a, &Cache{slots: 1, pool: newPool(1, pages, pages)}) }))
+	}
+	return needs
+}
+
+func sized(purpose string, cut func(*arena)) Need {
+	var a arena
+	cut(&a)
+	return Need{purpose, int64(a.bytes)}
+}
+
+// Workspace is what a GPU's library may take beside: copies of a product's operands, the largest weight with its
+// adapter expanded to bfloat16 twice (for this product and, queued behind it, the next), and room for its streams.
+func (m *Model) Workspace() int64 {
+	most := int64(0)
+	for i := range m.Layers {
+		for _, l := range m.Layers[i].Linears() {
+			columns := l.In
+			if l.LoRA != nil {
+				columns += l.LoRA.Columns()
+			}
+			most = max(most, int64(l.Out)*int64(columns))
+		}
+	}
+	return 512<<20 + 2*most*int64(native.BFloat16.Size())
+}

@@ -1,0 +1,284 @@
+// What the attention operations share: checks, which rows see which, and tiles. Tiles are fixed rows of the packed matrix,
+// whatever sequences they hold; a mask by row keeps the sequences apart, so nothing depends on how they are packed.
+#pragma once
+
+#include "operations.h"
+#include "ptx.h"
+
+namespace so8t::cuda {
+
+constexpr int kTile = 128;           // the most rows of a tile
+constexpr int kMostHeadDim = 256;
+constexpr int kHeadsTogether = 8;    // whose keys and values stay in the L2 cache while their tiles run
+constexpr float kLog2E = 1.44269504088896341f;
+
+// Both libraries word these alike.
+template <class P>
+void check_heads(const P& p) {
+    check_size("heads", p.heads, 1);
+    check_size("kv_heads", p.kv_heads, 1);
+    check_size("head_dim", p.head_dim, 1);
+    check_size("window", p.window);
+    if (p.heads % p.kv_heads != 0) fail("%lld heads do not divide among %lld key heads", static_cast<long long>(p.heads), static_cast<long long>(p.kv_heads));
+    if (p.head_dim > kMostHeadDim) fail("head_dim is %lld, at most %d", static_cast<long long>(p.head_dim), kMostHeadDim);
+}
+template <class P>
+void check_shape(const P& p) {
+    check_size("rows", p.rows);
+    check_size("sequences", p.sequences);
+    check_heads(p);
+}
+
+// Query i sees the keys [low[i], i], key j is seen by the queries [j, high[j]): sequence and window in one. Both ascend, and
+// go on to a multiple of kTile, so that a tile's first and last row bound what it needs.
+struct Seen {
+    const int32_t *low, *high;
+};
+// Checks the boundaries too.
+Seen seen(Context& c, Scratch& scratch, const so8t_tensor& cu_seqlens, int64_t rows, int64_t sequences, int64_t window);
+
+template <class T>
+struct Matrix {
+    T* data;
+    int64_t stride;
+};
+template <class T>
+Matrix<T> matrix_of(const View& v) {
+    return {v.as<T>(), v.stride};
+}
+
+template <class T>
+struct Attention {
+    Matrix<const T> q, k, v;
+    Seen seen;
+    int rows, heads, group;  // group: query heads of a key head
+    int head_dim;
+    float scale;
+    bool wide;  // every row of a head begins on a 16-byte boundary and holds whole multiples of it
+};
+
+__host__ __device__ inline int least(int a, int b) { return a < b ? a : b; }
+
+// ---- tensor cores: tiles of bfloat16 [rows, D] ----
+
+constexpr int kThreads = 128;
+
+// Rows lie without gaps; their 16-byte chunks change places within groups, so that the same chunk of eight rows lies in
+// eight different banks, as ldmatrix wants it.
+template <int D>
+constexpr int kGroup = D % 64 == 0 ? 8 : D % 32 == 0 ? 4 : 2;
+template <int D>
+__device__ inline int at(int row, int chunk) {
+    return row * D + (chunk ^ (row / (8 / kGroup<D>) % kGroup<D>)) * 8;
+}
+
+// Rows [first, first + Rows) of a head that begins at `column`; what lies outside is zero. Lands with cp_async_wait and a barrier.
+template <int D, int Rows>
+__device__ inline void load_tile(bf16* tile, const Matrix<const bf16>& x, int64_t column, int first, int rows, int head_dim, bool wide) {
+    constexpr int G = kGroup<D>, kPass = kThreads / G;
+    const int lane = threadIdx.x % G;
+    if (wide) {
+#pragma unroll
+        for (int r = 0; r < Rows; r += kPass) {
+            const int row = r + threadIdx.x / G;
+            if (kPass > Rows && row >= Rows) break;
+            const bool inside = first + row < rows;
+            const bf16* from = x.data + (inside ? first + row : 0) * x.stride + column + lane * 8;
+#pragma unroll
+            for (int c = 0; c < D / 8; c += G) {
+                const bool in = inside && (c + lane) * 8 < head_dim;
+                cp_async16(tile + at<D>(row, c + lane), in ? from + c * 8 : x.data, in);
+            }
+        }
+    } else {
+#pragma unroll 1
+        for (int i = threadIdx.x; i < Rows * D; i += kThreads) {
+            const int row = i / D, d = i % D;
+            const bool inside = first + row < rows && d < head_dim;
+            tile[at<D>(row, d / 8) + d % 8] = inside ? x.data[(first + row) * x.stride + column + d] : bf16{0};
+        }
+    }
+}
+
+// c = A B^T for MT x 16 rows of A and NT x 8 rows of B.
+template <int D, int MT, int NT>
+__device__ inline void multiply_turned(float (&c)[MT][NT][4], const bf16* a, const bf16* b) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < MT * NT * 4; i++) c[i / (NT * 4)][i / 4 % NT][i % 4] = 0;
+#pragma unroll
+    for (int d = 0; d < D / 8; d += 2) {
+        uint32_t x[MT][4];
+#pragma unroll
+        for (int m = 0; m < MT; m++) ldmatrix4(x[m], a + at<D>(lane % 16, d + lane / 16) + m * 16 * D);
+#pragma unroll
+        for (int n = 0; n < NT; n += 2) {
+            uint32_t y[4];
+            ldmatrix4(y, b + at<D>(lane / 16 * 8 + lane % 8, d + lane / 8 % 2) + n * 8 * D);
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                mma_bf16(c[m][n], x[m], y[0], y[1]);
+                mma_bf16(c[m][n + 1], x[m], y[2], y[3]);
+            }
+        }
+    }
+}
+
+// c += A B, where A is another product's result, rounded, and B has NT x 8 rows.
+template <int D, int MT, int NT>
+__device__ inline void multiply_add(float (&c)[MT][D / 8][4], const float (&a)[MT][NT][4], const bf16* b) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int k = 0; k < NT; k += 2) {
+        uint32_t x[MT][4];
+#pragma unroll
+        for (int m = 0; m < MT; m++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) x[m][i] = pack_bf16(a[m][k + i / 2][i % 2 * 2], a[m][k + i / 2][i % 2 * 2 + 1]);
+        }
+#pragma unroll
+        for (int n = 0; n < D / 8; n += 2) {
+            uint32_t y[4];
+            ldmatrix4_transposed(y, b + at<D>(lane % 16, n + lane / 16) + k * 8 * D);
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                mma_bf16(c[m][n], x[m], y[0], y[1]);
+                mma_bf16(c[m][n + 1], x[m], y[2], y[3]);
+            }
+        }
+    }
+}
+
+// The warp's rows of y, which begin at `first`: its sums, each row times a factor. They are turned round in rows of a tile
+// that no other warp reads or writes.
+template <int D, int MT>
+__device__ inline void store_rows(bf16* tile, const float (&c)[MT][D / 8][4], const float (&by)[MT][2], const Matrix<bf16>& y, int64_t column, int first, int rows, int head_dim,
+                                  bool wide) {
+    const int lane = threadIdx.x % 32;
+    __syncwarp();
+#pragma unroll
+    for (int m = 0; m < MT; m++) {
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) {
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                *reinterpret_cast<uint32_t*>(tile + at<D>(m * 16 + h * 8 + lane / 4, n) + lane % 4 * 2) = pack_bf16(c[m][n][2 * h] * by[m][h], c[m][n][2 * h + 1] * by[m][h]);
+            }
+        }
+    }
+    __syncwarp();
+#pragma unroll 1
+    for (int i = lane; i < MT * 16 * D / 8; i += 32) {
+        const int row = i / (D / 8), d = i % (D / 8) * 8;
+        if (first + row >= rows || d >= head_dim) continue;
+        const bf16* from = tile + at<D>(row, d / 8);
+        bf16* to = y.data + (first + row) * y.stride + column + d;
+        if (wide) {
+            store(to, load<bf16, 8>(from));
+        } else {
+            for (int j = 0; j < least(8, head_dim - d); j++) to[j] = from[j];
+        }
+    }
+}
+
+// f(integral_constant<int, D>): the tile width of a head of at most 128.
+template <class F>
+void by_tile_width(int64_t head_dim, F&& f) {
+    switch (ceil_div(head_dim, 16)) {
+        case 1: return f(std::integral_constant<int, 16>{});
+        case 2: return f(std::integral_constant<int, 32>{});
+        case 3: return f(std::integral_constant<int, 48>{});
+        case 4: return f(std::integral_constant<int, 64>{});
+        case 5: return f(std::integral_constant<int, 80>{});
+        case 6: return f(std::integral_constant<int, 96>{});
+        case 7: return f(std::integral_constant<int, 112>{});
+        default: return f(std::integral_constant<int, 128>{});
+    }
+}
+
+// ---- plain arithmetic: tiles of float32 [R, D], a row's end padded against bank conflicts; eight threads work on a row ----
+
+template <int D>
+constexpr int kRow = D + 4;
+template <int D>
+constexpr int kRows = D > 128 ? 16 : 32;
+
+template <int D, class T>
+__device__ inline void load_floats_tile(float* tile, const Matrix<const T>& x, int64_t column, int first, int rows, int head_dim) {
+    for (int i = threadIdx.x; i < kRows<D> * D; i += 8 * kRows<D>) {
+        const int row = i / D, d = i % D;
+        tile[row * kRow<D> + d] = first + row < rows && d < head_dim ? to_float(x.data[(first + row) * x.stride + column + d]) : 0.0f;
+    }
+}
+// s[i]: the product of a row with row g + 8 i of a tile; g is this thread's place in the row.
+template <int D>
+__device__ inline void dot_rows(float (&s)[kRows<D> / 8], const float* row, const float* tile, int g) {
+#pragma unroll
+    for (int i = 0; i < kRows<D> / 8; i++) s[i] = 0;
+#pragma unroll 4
+    for (int d = 0; d < D; d += 4) {
+        float x[4];
+        load_floats<4>(row + d, x);
+#pragma unroll
+        for (int i = 0; i < kRows<D> / 8; i++) {
+            float y[4];
+            load_floats<4>(tile + (g + 8 * i) * kRow<D> + d, y);
+#pragma unroll
+            for (int j = 0; j < 4; j++) s[i] += x[j] * y[j];
+        }
+    }
+}
+// sums += weights times tile, columns 4 g + 32 i + j of it in sums[4 i + j]
+template <int D>
+__device__ inline void add_rows(float (&sums)[D / 8], const float* weights, const float* tile, int g) {
+#pragma unroll 4
+    for (int r = 0; r < kRows<D>; r++) {
+        const float w = weights[r];
+#pragma unroll
+        for (int i = 0; i < D / 32; i++) {
+            float y[4];
+            load_floats<4>(tile + r * kRow<D> + 4 * g + 32 * i, y);
+#pragma unroll
+            for (int j = 0; j < 4; j++) sums[4 * i + j] += w * y[j];
+        }
+    }
+}
+template <int D, class T>
+__device__ inline void store_sums(const float (&sums)[D / 8], float by, const Matrix<T>& y, int64_t column, int row, int head_dim, int g) {
+    for (int i = 0; i < D / 8; i++) {
+        const int d = 4 * g + i / 4 * 32 + i % 4;
+        if (d < head_dim) from_float(sums[i] * by, y.data[row * y.stride + column + d]);
+    }
+}
+
+// f(integral_constant<int, D>); bfloat16 comes here only where tensor cores cannot.
+template <class T, class F>
+void by_row_width(int64_t head_dim, F&& f) {
+    if constexpr (sizeof(T) == 2) {
+        f(std::integral_constant<int, 256>{});
+    } else if (head_dim <= 32) {
+        f(std::integral_constant<int, 32>{});
+    } else if (head_dim <= 64) {
+        f(std::integral_constant<int, 64>{});
+    } else if (head_dim <= 96) {
+        f(std::integral_constant<int, 96>{});
+    } else if (head_dim <= 128) {
+        f(std::integral_constant<int, 128>{});
+    } else {
+        f(std::integral_constant<int, 256>{});
+    }
+}
+
+// Heads run together by kHeadsTogether, over tiles of `rows_per_tile`.
+inline dim3 grid_of(int64_t heads, int64_t rows, int rows_per_tile) {
+    return dim3(kHeadsTogether, static_cast<unsigned>(ceil_div(rows, rows_per_tile)), static_cast<unsigned>(ceil_div(heads, kHeadsTogether)));
+}
+__device__ inline int head_of_block() { return blockIdx.z * kHeadsTogether + blockIdx.x; }
+
+// More than 48 KiB of shared memory has to be asked for.
+template <class K>
+void allow_shared(K* kernel, size_t bytes) {
+    if (bytes > 48 << 10) check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "shared memory for attention");
+}
+
+}  // namespace so8t::cuda

@@ -1,0 +1,334 @@
+// With P = e^(scale q k^T - lse) and delta = sum(dout * out): dv = P^T dout, dS = scale P (dout v^T - delta), dk = dS^T q, dq = dS k.
+// Dao, arXiv 2307.08691. One kernel owns tiles of keys, another tiles of queries, and both make P again: nothing is added to
+// by two blocks, and sums have one order. The factor scale of dS waits until the end. A query that sees one key only has
+// P = 1 whatever q and k are: its dS is 0, not what rounding leaves of it.
+#include "attention.h"
+
+namespace so8t::cuda {
+
+namespace {
+
+// Of a head's query: the log-sum-exp and delta. Rows beyond the last are 0.
+struct Statistics {
+    float lse, delta;
+};
+
+template <class T>
+struct Backward : Attention<T> {
+    Matrix<const T> dout;
+    Matrix<T> dq, dk, dv;
+    const Statistics* statistics;  // [heads, padded]
+    int padded;                    // rows, to a multiple of kTile
+};
+
+// The first query whose dS for a key may be other than 0.
+__device__ inline int after_alone(const Seen& seen, int key) { return seen.low[key] == key ? key + 1 : key; }
+
+constexpr int kDeltaThreads = 256;
+
+// Four lanes take a head's row, V elements at a time.
+template <class T, int V>
+__global__ void __launch_bounds__(kDeltaThreads) find_statistics(Matrix<const T> out, Matrix<const T> dout, Matrix<const float> lse, int rows, int padded, int heads, int head_dim,
+                                                                 Statistics* statistics) {
+    const int64_t i = (static_cast<int64_t>(blockIdx.x) * kDeltaThreads + threadIdx.x) / 4;
+    const int lane = threadIdx.x % 4, row = static_cast<int>(i / heads), head = static_cast<int>(i % heads);
+    float s = 0;
+    if (row < rows) {
+        const T *x = out.data + row * out.stride + static_cast<int64_t>(head) * head_dim, *y = dout.data + row * dout.stride + static_cast<int64_t>(head) * head_dim;
+        for (int d = lane * V; d < head_dim; d += 4 * V) {
+            float a[V], b[V];
+            load_floats(x + d, a);
+            load_floats(y + d, b);
+#pragma unroll
+            for (int j = 0; j < V; j++) s += a[j] * b[j];
+        }
+    }
+    s += __shfl_xor_sync(kAllLanes, s, 1);
+    s += __shfl_xor_sync(kAllLanes, s, 2);
+    if (lane == 0 && row < padded) statistics[static_cast<int64_t>(head) * padded + row] = {row < rows ? lse.data[head * lse.stride + row] : 0.0f, s};
+}
+
+// ---- tensor cores ----
+
+constexpr int kOwnKeys = 64, kOwnQueries = 128;  // of a block
+constexpr int kStep = 32;                        // rows of the other side at a time, in two buffers by turns
+
+// Four warps of 16 keys. Scores are made transposed, [keys, queries], so that P^T and dS^T lie as the next products want them.
+template <int D>
+__global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a) {
+    constexpr int NT = kStep / 8;
+    DYNAMIC_SHARED(bf16, shared);
+    bf16 *k = shared, *v = k + kOwnKeys * D, *turns = v + kOwnKeys * D;  // turns: [2][q, dout][kStep, D]
+    Statistics* statistics = reinterpret_cast<Statistics*>(turns + 4 * kStep * D);  // [2][kStep]
+    const int kv = head_of_block();
+    if (kv >= a.heads / a.group) return;
+    const int lane = threadIdx.x % 32;
+    // The first tiles are seen by the most queries: they start first.
+    const int first = blockIdx.y * kOwnKeys, end = a.seen.high[least(first + kOwnKeys, a.rows) - 1];
+    const int mine = threadIdx.x / 32 * 16, top = first + mine;
+    const int64_t kv_column = static_cast<int64_t>(kv) * a.head_dim;
+    const int row[2] = {top + lane / 4, top + lane / 4 + 8}, high[2] = {a.seen.high[row[0]], a.seen.high[row[1]]};
+    const int low[2] = {after_alone(a.seen, row[0]), after_alone(a.seen, row[1])};
+    const int any_high = a.seen.high[top + 15], all_high = a.seen.high[top];
+    const float scale = a.scale * kLog2E;
+
+    float dk[1][D / 8][4] = {}, dv[1][D / 8][4] = {};
+    load_tile<D, kOwnKeys>(k, a.k, kv_column, first, a.rows, a.head_dim, a.wide);
+    load_tile<D, kOwnKeys>(v, a.v, kv_column, first, a.rows, a.head_dim, a.wide);
+    // Head after head of the group, each over the same queries.
+    int head = kv * a.group, query = first, turn = 0;
+    const int last_head = head + a.group - 1;
+    const auto load = [&](int h, int at_query, int buffer) {
+        bf16* q = turns + buffer * 2 * kStep * D;
+        const int64_t column = static_cast<int64_t>(h) * a.head_dim;
+        load_tile<D, kStep>(q, a.q, column, at_query, a.rows, a.head_dim, a.wide);
+        load_tile<D, kStep>(q + kStep * D, a.dout, column, at_query, a.rows, a.head_dim, a.wide);
+        if (threadIdx.x < kStep / 2) cp_async16(statistics + buffer * kStep + threadIdx.x * 2, a.statistics + static_cast<int64_t>(h) * a.padded + at_query + threadIdx.x * 2);
+        cp_async_commit();
+    };
+    load(head, query, 0);
+    for (bool more = true; more; turn ^= 1) {
+        const int here = query;
+        query += kStep;
+        if (query >= end) {
+            query = first;
+            more = head++ < last_head;
+        }
+        cp_async_wait<0>();
+        __syncthreads();  // these queries are there, and nobody needs the last ones
+        if (more) load(head, query, turn ^ 1);
+        if (here + kStep <= top || here >= any_high) continue;
+        const bool whole = here > top + 15 && here + kStep <= all_high;
+        const bf16 *q = turns + turn * 2 * kStep * D, *dout = q + kStep * D;
+        float p[1][NT][4], ds[1][NT][4];
+        multiply_turned<D>(p, k + mine * D, q);
+        multiply_turned<D>(ds, v + mine * D, dout);
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+            const int at_query = n * 8 + lane % 4 * 2;
+            float of[4];  // two queries' statistics
+            load_floats(&statistics[turn * kStep + at_query].lse, of);
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int j = here + at_query + i % 2;
+                const bool sees = whole || (j >= row[i / 2] && j < high[i / 2]);
+                p[0][n][i] = sees ? exp2_fast(p[0][n][i] * scale - of[i % 2 * 2] * kLog2E) : 0.0f;
+                ds[0][n][i] = whole || j >= low[i / 2] ? p[0][n][i] * (ds[0][n][i] - of[i % 2 * 2 + 1]) : 0.0f;
+            }
+        }
+        multiply_add<D>(dv, p, dout);
+        multiply_add<D>(dk, ds, q);
+    }
+    const float ones[1][2] = {{1, 1}}, scales[1][2] = {{a.scale, a.scale}};
+    store_rows<D>(v + mine * D, dv, ones, a.dv, kv_column, top, a.rows, a.head_dim, a.wide);
+    store_rows<D>(k + mine * D, dk, scales, a.dk, kv_column, top, a.rows, a.head_dim, a.wide);
+}
+
+// Four warps of 32 queries.
+template <int D>
+__global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> a) {
+    constexpr int MT = 2, NT = kStep / 8;
+    DYNAMIC_SHARED(bf16, shared);
+    bf16 *q = shared, *dout = q + kOwnQueries * D, *turns = dout + kOwnQueries * D;  // turns: [2][k, v][kStep, D]
+    Statistics* statistics = reinterpret_cast<Statistics*>(turns + 4 * kStep * D);
+    static_assert(kOwnQueries == kThreads, "a thread brings one query's statistics");
+    const int head = head_of_block();
+    if (head >= a.heads) return;
+    const int lane = threadIdx.x % 32;
+    const int first = (gridDim.y - 1 - blockIdx.y) * kOwnQueries, end = least(first + kOwnQueries, a.rows);
+    const int mine = threadIdx.x / 32 * 32, top = first + mine;
+    const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
+    const int begin = a.seen.low[first] / kStep * kStep, lowest = a.seen.low[top], all_low = a.seen.low[top + 31];
+    const float scale = a.scale * kLog2E;
+    // In shared memory, as registers are full; a warp writes what it reads.
+    statistics[threadIdx.x] = a.statistics[static_cast<int64_t>(head) * a.padded + first + threadIdx.x];
+
+    float dq[MT][D / 8][4] = {};
+    const auto load = [&](int key, int buffer) {
+        bf16* k = turns + buffer * 2 * kStep * D;
+        load_tile<D, kStep>(k, a.k, kv_column, key, a.rows, a.head_dim, a.wide);
+        load_tile<D, kStep>(k + kStep * D, a.v, kv_column, key, a.rows, a.head_dim, a.wide);
+        cp_async_commit();
+    };
+    load_tile<D, kOwnQueries>(q, a.q, column, first, a.rows, a.head_dim, a.wide);
+    load_tile<D, kOwnQueries>(dout, a.dout, column, first, a.rows, a.head_dim, a.wide);
+    load(begin, 0);
+    int turn = 0;
+    for (int key = begin; key < end; key += kStep, turn ^= 1) {
+        cp_async_wait<0>();
+        __syncthreads();  // these keys are there, and nobody needs the last ones
+        if (key + kStep < end) load(key + kStep, turn ^ 1);
+        if (key > top + 31 || key + kStep <= lowest) continue;
+        const bool whole = key + kStep <= top && key >= all_low;
+        const bf16 *k = turns + turn * 2 * kStep * D, *v = k + kStep * D;
+        float s[MT][NT][4], ds[MT][NT][4];
+        multiply_turned<D>(s, q + mine * D, k);
+        multiply_turned<D>(ds, dout + mine * D, v);
+#pragma unroll
+        for (int m = 0; m < MT; m++) {
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                const int row = top + m * 16 + h * 8 + lane / 4, low = whole ? 0 : a.seen.low[row];
+                const Statistics of = statistics[row - first];
+                const float base = of.lse * kLog2E;
+#pragma unroll
+                for (int i = 0; i < 2 * NT; i++) {
+                    const int j = key + i / 2 * 8 + lane % 4 * 2 + i % 2;
+                    float& x = ds[m][i / 2][2 * h + i % 2];
+                    const float p = exp2_fast(s[m][i / 2][2 * h + i % 2] * scale - base);
+                    x = whole || (j >= low && j <= row && low < row) ? p * (x - of.delta) : 0.0f;
+                }
+            }
+        }
+        multiply_add<D>(dq, ds, k);
+    }
+    const float scales[MT][2] = {{a.scale, a.scale}, {a.scale, a.scale}};
+    store_rows<D>(q + mine * D, dq, scales, a.dq, column, top, a.rows, a.head_dim, a.wide);
+}
+
+// ---- plain arithmetic ----
+
+template <class T, int D>
+__global__ void __launch_bounds__(8 * kRows<D>) key_rows(const Backward<T> a) {
+    constexpr int R = kRows<D>;
+    DYNAMIC_SHARED(float, shared);
+    float *k = shared, *v = k + R * kRow<D>, *q = v + R * kRow<D>, *dout = q + R * kRow<D>;
+    const int kv = head_of_block();
+    if (kv >= a.heads / a.group) return;
+    const int r = threadIdx.x / 8, g = threadIdx.x % 8;
+    float *const p = dout + R * kRow<D> + r * (R + 4), *const ds = p + R * (R + 4);
+    const int first = blockIdx.y * R, row = first + r, end = a.seen.high[least(first + R, a.rows) - 1];
+    const int low = after_alone(a.seen, row), high = a.seen.high[row];
+    const int64_t kv_column = static_cast<int64_t>(kv) * a.head_dim;
+    float dk[D / 8] = {}, dv[D / 8] = {};
+    load_floats_tile<D>(k, a.k, kv_column, first, a.rows, a.head_dim);
+    load_floats_tile<D>(v, a.v, kv_column, first, a.rows, a.head_dim);
+    for (int head = kv * a.group; head < (kv + 1) * a.group; head++) {
+        const int64_t column = static_cast<int64_t>(head) * a.head_dim;
+        const Statistics* statistics = a.statistics + static_cast<int64_t>(head) * a.padded;
+        for (int query = first; query < end; query += R) {
+            __syncthreads();
+            load_floats_tile<D>(q, a.q, column, query, a.rows, a.head_dim);
+            load_floats_tile<D>(dout, a.dout, column, query, a.rows, a.head_dim);
+            __syncthreads();
+            float s[R / 8], dp[R / 8];
+            dot_rows<D>(s, k + r * kRow<D>, q, g);
+            dot_rows<D>(dp, v + r * kRow<D>, dout, g);
+#pragma unroll
+            for (int i = 0; i < R / 8; i++) {
+                const int j = query + g + 8 * i;
+                const bool sees = j >= row && j < high;
+                const float e = sees ? expf(s[i] * a.scale - statistics[j].lse) : 0.0f;
+                p[g + 8 * i] = e;
+                ds[g + 8 * i] = sees && j >= low ? e * (dp[i] - statistics[j].delta) : 0.0f;
+            }
+            __syncwarp();
+            add_rows<D>(dv, p, dout, g);
+            add_rows<D>(dk, ds, q, g);
+        }
+    }
+    if (row >= a.rows) return;
+    store_sums<D>(dv, 1.0f, a.dv, kv_column, row, a.head_dim, g);
+    store_sums<D>(dk, a.scale, a.dk, kv_column, row, a.head_dim, g);
+}
+
+template <class T, int D>
+__global__ void __launch_bounds__(8 * kRows<D>) query_rows(const Backward<T> a) {
+    constexpr int R = kRows<D>;
+    DYNAMIC_SHARED(float, shared);
+    float *q = shared, *dout = q + R * kRow<D>, *k = dout + R * kRow<D>, *v = k + R * kRow<D>;
+    const int head = head_of_block();
+    if (head >= a.heads) return;
+    const int r = threadIdx.x / 8, g = threadIdx.x % 8;
+    float* const ds = v + R * kRow<D> + r * (R + 4);
+    const int first = (gridDim.y - 1 - blockIdx.y) * R, row = first + r, end = least(first + R, a.rows);
+    const int low = a.seen.low[row];
+    const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
+    const Statistics of = a.statistics[static_cast<int64_t>(head) * a.padded + row];
+    float dq[D / 8] = {};
+    load_floats_tile<D>(q, a.q, column, first, a.rows, a.head_dim);
+    load_floats_tile<D>(dout, a.dout, column, first, a.rows, a.head_dim);
+    for (int key = a.seen.low[first] / R * R; key < end; key += R) {
+        __syncthreads();
+        load_floats_tile<D>(k, a.k, kv_column, key, a.rows, a.head_dim);
+        load_floats_tile<D>(v, a.v, kv_column, key, a.rows, a.head_dim);
+        __syncthreads();
+        float s[R / 8], dp[R / 8];
+        dot_rows<D>(s, q + r * kRow<D>, k, g);
+        dot_rows<D>(dp, dout + r * kRow<D>, v, g);
+#pragma unroll
+        for (int i = 0; i < R / 8; i++) {
+            const int j = key + g + 8 * i;
+            ds[g + 8 * i] = j >= low && j <= row && low < row ? expf(s[i] * a.scale - of.lse) * (dp[i] - of.delta) : 0.0f;
+        }
+        __syncwarp();
+        add_rows<D>(dq, ds, k, g);
+    }
+    if (row >= a.rows) return;
+    store_sums<D>(dq, a.scale, a.dq, column, row, a.head_dim, g);
+}
+
+void run_tiles([[maybe_unused]] Context& c, const Backward<bf16>& a) {
+    by_tile_width(a.head_dim, [&](auto d) {
+        constexpr int D = decltype(d)::value;
+        constexpr size_t key_bytes = (2 * kOwnKeys + 4 * kStep) * D * sizeof(bf16) + 2 * kStep * sizeof(Statistics), query_bytes = (2 * kOwnQueries + 4 * kStep) * D * sizeof(bf16) + kOwnQueries * sizeof(Statistics);
+        allow_shared(key_tiles<D>, key_bytes);
+        LAUNCH((key_tiles<D>), grid_of(a.heads / a.group, a.rows, kOwnKeys), dim3(kThreads), key_bytes, c.stream, a);
+        launched("attention_backward, keys");
+        allow_shared(query_tiles<D>, query_bytes);
+        LAUNCH((query_tiles<D>), grid_of(a.heads, a.rows, kOwnQueries), dim3(kThreads), query_bytes, c.stream, a);
+        launched("attention_backward, queries");
+    });
+}
+
+template <class T>
+void run_rows([[maybe_unused]] Context& c, const Backward<T>& a) {
+    by_row_width<T>(a.head_dim, [&](auto d) {
+        constexpr int D = decltype(d)::value, R = kRows<D>;
+        constexpr size_t query_bytes = (4 * R * kRow<D> + R * (R + 4)) * sizeof(float), key_bytes = query_bytes + R * (R + 4) * sizeof(float);
+        allow_shared(key_rows<T, D>, key_bytes);
+        LAUNCH((key_rows<T, D>), grid_of(a.heads / a.group, a.rows, R), dim3(8 * R), key_bytes, c.stream, a);
+        launched("attention_backward, keys");
+        allow_shared(query_rows<T, D>, query_bytes);
+        LAUNCH((query_rows<T, D>), grid_of(a.heads, a.rows, R), dim3(8 * R), query_bytes, c.stream, a);
+        launched("attention_backward, queries");
+    });
+}
+
+}  // namespace
+
+void attention_backward(Context& c, const so8t_attention_backward_params& p) {
+    check_shape(p);
+    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
+    const View q = c.matrix(p.q, "q", p.rows, width, kCompute);
+    const unsigned same = only(q.dtype);
+    const View k = c.matrix(p.k, "k", p.rows, kv_width, same), v = c.matrix(p.v, "v", p.rows, kv_width, same);
+    const View out = c.matrix(p.out, "out", p.rows, width, same), dout = c.matrix(p.dout, "dout", p.rows, width, same);
+    const View dq = c.matrix(p.dq, "dq", p.rows, width, same);
+    const View dk = c.matrix(p.dk, "dk", p.rows, kv_width, same), dv = c.matrix(p.dv, "dv", p.rows, kv_width, same);
+    const View lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
+    Scratch scratch(c);
+    const Seen s = seen(c, scratch, p.cu_seqlens, p.rows, p.sequences, p.window);
+    if (p.rows == 0) return;
+    const int rows = static_cast<int>(p.rows), heads = static_cast<int>(p.heads), head_dim = static_cast<int>(p.head_dim), padded = static_cast<int>(round_up(p.rows, kTile));
+    Statistics* statistics = scratch.take<Statistics>(p.heads * padded);
+    by_compute(q.dtype, [&](auto tag) {
+        using T = decltype(tag);
+        by_width<T>(p.head_dim, [&](auto n) {
+            const dim3 grid(static_cast<unsigned>(ceil_div(p.heads * padded * 4, kDeltaThreads)));
+            LAUNCH((find_statistics<T, decltype(n)::value>), grid, dim3(kDeltaThreads), 0, c.stream, matrix_of<const T>(out), matrix_of<const T>(dout), matrix_of<const float>(lse), rows, padded, heads,
+                   head_dim, statistics);
+            launched("find_statistics");
+        }, out, dout);
+        const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(q, k, v, dout, dq, dk, dv);
+        const Backward<T> a{{matrix_of<const T>(q), matrix_of<const T>(k), matrix_of<const T>(v), s, rows, heads, static_cast<int>(p.heads / p.kv_heads), head_dim,
+                             static_cast<float>(p.scale), whole_chunks},
+                            matrix_of<const T>(dout), matrix_of<T>(dq), matrix_of<T>(dk), matrix_of<T>(dv), statistics, padded};
+        if constexpr (sizeof(T) == 2) {
+            if (p.head_dim <= 128) return run_tiles(c, a);
+        }
+        run_rows<T>(c, a);
+    });
+}
+
+}  // namespace so8t::cuda

@@ -1,0 +1,245 @@
+// One new query a row against the keys and values that its slot holds: out = softmax(scale q k^T) v.
+// A slot's positions are shared out among blocks, whose sums are joined afterwards: Dao et al., "Flash-Decoding" (2023).
+#include <cmath>
+
+#include "attention.h"
+
+namespace so8t::cuda {
+
+namespace {
+
+constexpr int kBlock = 256;     // threads
+constexpr int kPositions = 256; // of a step
+constexpr int kMostParts = 32;
+constexpr float kNothing = -INFINITY;
+
+// The page table of a cache of keys and values.
+struct Pages {
+    const int32_t* table;
+    int64_t per_slot;
+    int size, count;
+};
+// Of the cache, for a position of a slot; -1 where the table is wrong, which the queued check reports.
+__device__ inline int64_t cache_row(const Pages& p, int slot, int position) {
+    const int page = p.table[slot * p.per_slot + position / p.size];
+    return page < 0 || page >= p.count ? -1 : static_cast<int64_t>(page) * p.size + position % p.size;
+}
+template <class P>
+Pages pages_of(Context& c, const P& p) {
+    check_size("slots", p.slots);
+    check_size("capacity", p.capacity);
+    check_size("page_size", p.page_size, 1);
+    check_size("page_count", p.page_count);
+    if (p.capacity % p.page_size != 0) fail("capacity %lld is no multiple of page_size %lld", static_cast<long long>(p.capacity), static_cast<long long>(p.page_size));
+    const int64_t per_slot = p.capacity / p.page_size;
+    const View table = c.vector(p.pages, "pages", p.slots * per_slot, kI32);
+    check_range(c, table, "pages", p.slots * per_slot, 0, p.page_count);
+    return {table.as<int32_t>(), per_slot, static_cast<int>(p.page_size), static_cast<int>(p.page_count)};
+}
+
+// A part's running maximum and the sum of e^(score - most).
+struct Total {
+    float most, sum;
+};
+
+template <class T>
+struct Cached {
+    Matrix<const T> q, cache_k, cache_v;
+    Matrix<T> out;
+    Pages pages;
+    const int32_t *slot, *position;
+    int heads, group, head_dim, window, slots, capacity;
+    int parts, span;  // positions of a part: by capacity alone, so that a row's bits do not depend on its company
+    float scale;
+    float* sums;    // [rows, heads, parts, D]
+    Total* totals;  // [rows, heads, parts]
+};
+
+// Positions [begin, end) that a row sees; none of a row that the queued checks refuse.
+struct Range {
+    int begin, end;
+};
+template <class T>
+__device__ inline Range range_of(const Cached<T>& a, int row) {
+    const int slot = a.slot[row], at = a.position[row];
+    if (slot < 0 || slot >= a.slots || at < 0 || at >= a.capacity) return {0, 0};
+    return {a.window > 0 && at >= a.window ? at + 1 - a.window : 0, at + 1};
+}
+
+// A block takes a part of a row's positions for up to G query heads of one key head; V elements at a time.
+template <class T, int V, int G>
+__global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
+    __shared__ float weights[G][kPositions];
+    __shared__ int64_t rows[kPositions];
+    __shared__ Total totals[G];
+    __shared__ float shrink[G];
+    __shared__ float query[G][kMostHeadDim];
+    __shared__ float turned[kBlock * V];
+    const int row = blockIdx.x, part = blockIdx.y;
+    const int passes = (a.group + G - 1) / G, kv = blockIdx.z / passes, head = kv * a.group + blockIdx.z % passes * G;
+    const int heads = least(G, (kv + 1) * a.group - head);
+    const Range all = range_of(a, row);
+    const int begin = all.begin > part * a.span ? all.begin : part * a.span, end = least(all.end, (part + 1) * a.span);
+    if (begin >= end) return;
+    const int thread = threadIdx.x, lane = thread % 32, slot = a.slot[row];
+    const int64_t kv_column = static_cast<int64_t>(kv) * a.head_dim;
+    for (int i = thread; i < G * a.head_dim; i += kBlock) {
+        const int g = i / a.head_dim, d = i % a.head_dim;
+        query[g][d] = g < heads ? to_float(a.q.data[row * a.q.stride + static_cast<int64_t>(head + g) * a.head_dim + d]) * a.scale : 0.0f;
+    }
+    if (thread < G) totals[thread] = {kNothing, 0};
+    // Of the values, a thread takes one chunk of every strands-th position; threads that make no whole strand take none.
+    const int chunks = a.head_dim / V, strands = kBlock / chunks, column = thread % chunks * V;
+    const int strand = thread / chunks < strands ? thread / chunks : kPositions;
+    float sums[G][V] = {};
+    for (int first = begin; first < end; first += kPositions) {
+        const int n = least(kPositions, end - first);
+        __syncthreads();  // the last step's weights have been read
+        for (int j = thread; j < n; j += kBlock) rows[j] = cache_row(a.pages, slot, first + j);
+        __syncthreads();
+        // Four lanes make a score.
+        for (int i = 0; i < n; i += kBlock / 4) {
+            const int j = i + thread / 4;
+            const bool valid = j < n && rows[j] >= 0;
+            float s[G] = {};
+            if (valid) {
+                const T* k = a.cache_k.data + rows[j] * a.cache_k.stride + kv_column;
+#pragma unroll 4
+                for (int d = lane % 4 * V; d < a.head_dim; d += 4 * V) {
+                    float x[V];
+                    load_floats(k + d, x);
+#pragma unroll
+                    for (int g = 0; g < G; g++) {
+#pragma unroll
+                        for (int v = 0; v < V; v++) s[g] += query[g][d + v] * x[v];
+                    }
+                }
+            }
+#pragma unroll
+            for (int g = 0; g < G; g++) {
+                s[g] += __shfl_xor_sync(kAllLanes, s[g], 1);
+                s[g] += __shfl_xor_sync(kAllLanes, s[g], 2);
+                if (lane % 4 == 0 && j < n) weights[g][j] = valid ? s[g] : kNothing;
+            }
+        }
+        __syncthreads();
+        // A warp softens a head's scores.
+        for (int g = thread / 32; g < G; g += kBlock / 32) {
+            const Total before = totals[g];
+            float most = before.most, sum = 0;
+            for (int j = lane; j < n; j += 32) most = fmaxf(most, weights[g][j]);
+            most = warp_max(most);
+            const float base = most == kNothing ? 0.0f : most;
+            for (int j = lane; j < n; j += 32) {
+                const float e = expf(weights[g][j] - base);
+                weights[g][j] = e;
+                sum += e;
+            }
+            sum = warp_sum(sum);
+            if (lane == 0) {
+                shrink[g] = expf(before.most - base);
+                totals[g] = {most, before.sum * shrink[g] + sum};
+            }
+        }
+        __syncthreads();
+#pragma unroll
+        for (int g = 0; g < G; g++) {
+#pragma unroll
+            for (int v = 0; v < V; v++) sums[g][v] *= shrink[g];
+        }
+#pragma unroll 4
+        for (int j = strand; j < n; j += strands) {
+            if (rows[j] < 0) continue;
+            float x[V];
+            load_floats(a.cache_v.data + rows[j] * a.cache_v.stride + kv_column + column, x);
+#pragma unroll
+            for (int g = 0; g < G; g++) {
+#pragma unroll
+                for (int v = 0; v < V; v++) sums[g][v] += weights[g][j] * x[v];
+            }
+        }
+    }
+#pragma unroll
+    for (int g = 0; g < G; g++) {
+        if (g >= heads) break;
+        __syncthreads();
+#pragma unroll
+        for (int v = 0; v < V; v++) turned[thread * V + v] = sums[g][v];  // strand after strand, each a whole row
+        __syncthreads();
+        const int64_t place = (static_cast<int64_t>(row) * a.heads + head + g) * a.parts + part;
+        if (thread < a.head_dim) {
+            float s = 0;
+            for (int i = 0; i < strands; i++) s += turned[i * a.head_dim + thread];
+            a.sums[place * a.head_dim + thread] = s;
+        }
+        if (thread == 0) a.totals[place] = totals[g];
+    }
+}
+
+// A block joins the parts of a row's head.
+template <class T>
+__global__ void __launch_bounds__(kBlock) join_parts(const Cached<T> a) {
+    const int row = blockIdx.x, head = blockIdx.y;
+    const Range all = range_of(a, row);
+    if (all.begin >= all.end) return;
+    const int64_t place = (static_cast<int64_t>(row) * a.heads + head) * a.parts;
+    const int first = all.begin / a.span, last = (all.end - 1) / a.span;
+    float most = kNothing;
+    for (int i = first; i <= last; i++) most = fmaxf(most, a.totals[place + i].most);
+    const float base = most == kNothing ? 0.0f : most;
+    float total = 0;
+    for (int i = first; i <= last; i++) total += expf(a.totals[place + i].most - base) * a.totals[place + i].sum;
+    const float inverse = total > 0 ? 1.0f / total : 0.0f;
+    for (int d = threadIdx.x; d < a.head_dim; d += blockDim.x) {
+        float s = 0;
+        for (int i = first; i <= last; i++) s += expf(a.totals[place + i].most - base) * a.sums[(place + i) * a.head_dim + d];
+        from_float(s * inverse, a.out.data[row * a.out.stride + static_cast<int64_t>(head) * a.head_dim + d]);
+    }
+}
+
+}  // namespace
+
+void attention_cached(Context& c, const so8t_attention_cached_params& p) {
+    check_size("rows", p.rows);
+    check_heads(p);
+    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
+    const View q = c.matrix(p.q, "q", p.rows, width, kCompute);
+    const Pages pages = pages_of(c, p);
+    const View cache_k = c.matrix(p.cache_k, "cache_k", p.page_count * p.page_size, kv_width, only(q.dtype));
+    const View cache_v = c.matrix(p.cache_v, "cache_v", p.page_count * p.page_size, kv_width, only(q.dtype));
+    const View slot = c.vector(p.slot, "slot", p.rows, kI32), position = c.vector(p.position, "position", p.rows, kI32);
+    const View out = c.matrix(p.out, "out", p.rows, width, only(q.dtype));
+    check_range(c, slot, "slot", p.rows, 0, p.slots);
+    check_range(c, position, "position", p.rows, 0, p.capacity);
+    if (p.rows == 0 || p.capacity == 0) return;
+    const int64_t span = round_up(ceil_div(p.capacity, kMostParts), kPositions), parts = ceil_div(p.capacity, span), group = p.heads / p.kv_heads;
+    Scratch scratch(c);
+    float* sums = scratch.take<float>(p.rows * p.heads * parts * p.head_dim);
+    Total* totals = scratch.take<Total>(p.rows * p.heads * parts);
+    by_compute(q.dtype, [&](auto tag) {
+        using T = decltype(tag);
+        const Cached<T> a{matrix_of<const T>(q), matrix_of<const T>(cache_k), matrix_of<const T>(cache_v), matrix_of<T>(out), pages, slot.as<int32_t>(), position.as<int32_t>(),
+                          static_cast<int>(p.heads), static_cast<int>(group), static_cast<int>(p.head_dim),
+                          // A window that reaches beyond every position is none.
+                          static_cast<int>(p.window < p.capacity ? p.window : 0), static_cast<int>(p.slots), static_cast<int>(p.capacity), static_cast<int>(parts),
+                          static_cast<int>(span), static_cast<float>(p.scale), sums, totals};
+        by_width<T>(p.head_dim, [&](auto n) {
+            const auto launch = [&](auto most) {
+                constexpr int G = decltype(most)::value;
+                const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(parts), static_cast<unsigned>(p.kv_heads * ceil_div(group, G)));
+                LAUNCH((attend_part<T, decltype(n)::value, decltype(most)::value>), grid, dim3(kBlock), 0, c.stream, a);
+            };
+            if (group == 1) {
+                launch(std::integral_constant<int, 1>{});
+            } else {
+                launch(std::integral_constant<int, 4>{});
+            }
+        }, cache_k, cache_v);
+        launched("attention_cached");
+        const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(p.heads));
+        LAUNCH((join_parts<T>), grid, dim3(static_cast<unsigned>(round_up(p.head_dim, 32))), 0, c.stream, a);
+        launched("join_parts");
+    });
+}
+
+}  // namespace so8t::cuda

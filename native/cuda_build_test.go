@@ -1,0 +1,135 @@
+package native
+
+import (
+	"debug/elf"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ebitengine/purego"
+)
+
+// cudaLibrary opens libso8t_cuda.so, which needs no GPU. Without it tests of it are left out, unless SO8T_REQUIRE_CUDA is set.
+func cudaLibrary(t *testing.T) *library {
+	t.Helper()
+	if !found("cuda") {
+		if os.Getenv("SO8T_REQUIRE_CUDA") != "" {
+			t.Fatal("libso8t_cuda.so is missing: make native-cuda")
+		}
+		t.Skip("libso8t_cuda.so is not built: make native-cuda")
+	}
+	l, err := openLibrary("cuda")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func exports(t *testing.T, path string) []string {
+	t.Helper()
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	symbols, err := f.DynamicSymbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, s := range symbols {
+		if s.Section != elf.SHN_UNDEF && elf.ST_BIND(s.Info) != elf.STB_LOCAL {
+			names[s.Name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// Both libraries export the same functions, and nothing else; their structs lie alike.
+func TestCUDALibrary(t *testing.T) {
+	cuda := cudaLibrary(t)
+	cpu, err := openLibrary("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := exports(t, cuda.path), exports(t, cpu.path); !slices.Equal(got, want) {
+		t.Errorf("the CUDA library exports %v, the CPU library %v", got, want)
+	}
+	layout := func(l *library) string {
+		text, _, _ := purego.SyscallN(l.layout)
+		return goString(text)
+	}
+	if layout(cuda) != layout(cpu) || layout(cpu) == "" {
+		t.Error("the structs of the two libraries differ")
+	}
+}
+
+// Where there is no GPU the library says so, and auto takes the CPU.
+func TestNoDevice(t *testing.T) {
+	if found, _ := filepath.Glob("/dev/nvidia*"); len(found) > 0 {
+		t.Skip("there is a GPU")
+	}
+	cudaLibrary(t)
+	if _, err := Open(Options{Device: "cuda"}); !errors.Is(err, ErrNoDevice) || !strings.Contains(err.Error(), "open device cuda: no device: ") {
+		t.Errorf("error is %v", err)
+	}
+	if HasGPU() {
+		t.Error("there is a GPU, it says")
+	}
+	d, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if filepath.Base(d.library.path) != "libso8t_cpu.so" {
+		t.Errorf("auto took %s", d.library.path)
+	}
+}
+
+// notHot are kernels that run once a step on a few numbers: registers there are nobody's concern.
+var notHot = regexp.MustCompile(`cayley`)
+
+// No kernel of any architecture spills registers or keeps a stack frame, as its compiler's log says.
+func TestCUDAKernelsDoNotSpill(t *testing.T) {
+	cudaLibrary(t)
+	logs, err := filepath.Glob("build/cuda/*.log")
+	if err != nil || len(logs) == 0 {
+		t.Skip("no compiler logs: the library was built elsewhere")
+	}
+	function := regexp.MustCompile(`Compiling entry function '(\S+)' for '(\S+)'`)
+	use := regexp.MustCompile(`(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads`)
+	architectures, kernels := map[string]bool{}, 0
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var name, architecture string
+		for line := range strings.Lines(string(text)) {
+			if m := function.FindStringSubmatch(line); m != nil {
+				name, architecture = m[1], m[2]
+				architectures[architecture] = true
+			}
+			if m := use.FindStringSubmatch(line); m != nil && name != "" {
+				kernels++
+				if (m[1] != "0" || m[2] != "0" || m[3] != "0") && !notHot.MatchString(name) {
+					t.Errorf("%s, %s: %s", name, architecture, strings.TrimSpace(line))
+				}
+				name = ""
+			}
+		}
+	}
+	for _, want := range []string{"sm_80", "sm_86", "sm_89", "sm_90a", "sm_120"} {
+		if !architectures[want] {
+			t.Errorf("nothing was compiled for %s", want)
+		}
+	}
+	if kernels < 300 {
+		t.Errorf("the logs tell of %d kernels only", kernels)
+	}
+}

@@ -1,0 +1,166 @@
+package native
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A fault is one wrong line in a kernel.
+type fault struct {
+	name, file, old, new string
+	test                 string // of this package, that must turn red
+	env                  string // for it, besides the device
+}
+
+var faults = []fault{
+	{"a barrier left out", "device.h", "    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    __syncthreads();\n    const int warps = blockDim.x / 32;\n    float most",
+		"    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    const int warps = blockDim.x / 32;\n    float most", "TestOperations/(quantize_rows|cross_entropy)", ""},
+	{"a causal mask that sees one key ahead", "attention_forward.cu", "if (j < low || j > row) s[m]", "if (j < low || j > row + 1) s[m]", "TestOperations/attention/", ""},
+	{"a sequence's first key left out", "attention_forward.cu", "const int highest = least(end, limit);", "const int highest = least(end, limit) - 1;", "TestOperations/attention/", ""},
+	{"values read before they have come", "attention_forward.cu", "        cp_async_wait<0>();\n        __syncthreads();  // the values are there", "        __syncthreads();  // the values are there", "TestOperations/attention/", ""},
+	{"keys overwritten while they are read", "attention_forward.cu", "        cp_async_wait<0>();\n        __syncthreads();  // the values are there, and nobody needs the keys", "        cp_async_wait<0>();",
+		"TestOperations/attention/", "SO8T_EMULATED_COPIES=now"},
+	{"a swizzle that reads another chunk", "attention.h", "ldmatrix4_transposed(y, b + at<D>(lane % 16, n + lane / 16)", "ldmatrix4_transposed(y, b + at<D>(lane % 16, n + 1 - lane / 16)", "TestOperations/attention/", ""},
+	{"a gradient without its delta", "attention_backward.cu", "p[0][n][i] * (ds[0][n][i] - of[i % 2 * 2 + 1])", "p[0][n][i] * ds[0][n][i]", "TestOperations/attention/", ""},
+	{"an adapter on the wrong rows", "weight.cu", "const int64_t row = o - d.begin[i];", "const int64_t row = o - d.begin[i] + 1;", "TestOperations/linear_forward/", ""},
+	{"a row's scale off by one", "weight.cu", "absmax ? absmax[i] / 127.0f", "absmax ? absmax[i > 0 ? i - 1 : 0] / 127.0f", "TestOperations/linear_", ""},
+	{"a mask of the next eight columns", "dropout.h", "static_cast<uint32_t>(column / 8)", "static_cast<uint32_t>(column / 8 + 1)", "TestOperations/lora", ""},
+	{"kept values that are not scaled", "lora_dx.cu", "kept & 1 ? sums[m][n][2 * h] * d.inverse", "kept & 1 ? sums[m][n][2 * h]", "TestOperations/linear_backward/", ""},
+	{"the mask of another lane's columns", "lora_dx.cu", "(lane & ~3) | n)", "(lane & ~3) | (3 - n))", "TestOperations/linear_backward/", ""},
+	{"an index that nobody checks", "checks.cu", "bad = v[i] < least || v[i] >= limit;", "bad = v[i] < least || v[i] > limit;", "TestErrors", ""},
+}
+
+// TestFaults puts one fault after another into the CUDA library's sources, builds them for the emulator and expects the
+// tests to notice: a test that cannot fail says nothing.
+func TestFaults(t *testing.T) {
+	if device != "cuda_emulated" || testing.Short() {
+		t.Skip("with SO8T_DEVICE=cuda_emulated, and not -short")
+	}
+	commands := compileCommands(t)
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			library := faultyLibrary(t, f, commands)
+			c := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(f.test, "/", "$/^"), "-test.failfast")
+			c.Env = append(os.Environ(), "SO8T_NATIVE_DIR="+filepath.Dir(library), f.env)
+			out, err := c.CombinedOutput()
+			if err == nil {
+				t.Errorf("no test of %s turned red", f.test)
+			} else if !strings.Contains(string(out), "--- FAIL") && !strings.Contains(string(out), "emulated CUDA:") && !strings.Contains(string(out), "SIGSEGV") {
+				t.Errorf("it failed otherwise:\n%s", out)
+			}
+		})
+	}
+}
+
+type compileCommand struct {
+	Directory, Command, File string
+}
+
+// compileCommands are those of the emulated library, as CMake wrote them.
+func compileCommands(t *testing.T) []compileCommand {
+	t.Helper()
+	text, err := os.ReadFile("build/compile_commands.json")
+	if err != nil {
+		t.Fatal(err, " (make native-emulated)")
+	}
+	var all, emulated []compileCommand
+	if err := json.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		if strings.Contains(c.Command, "so8t_cuda_emulated.dir") {
+			emulated = append(emulated, c)
+		}
+	}
+	return emulated
+}
+
+// faultyLibrary compiles what the fault concerns from a copy of the sources, and links it with the rest as it was built.
+func faultyLibrary(t *testing.T, f fault, commands []compileCommand) string {
+	t.Helper()
+	dir := t.TempDir()
+	here, err := filepath.Abs("cuda")
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(dir, "cuda")
+	if err := os.CopyFS(copied, os.DirFS(here)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(copied, f.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), f.old); n != 1 {
+		t.Fatalf("%s holds the line to be broken %d times", f.file, n)
+	}
+	if err := os.WriteFile(filepath.Join(copied, f.file), []byte(strings.Replace(string(text), f.old, f.new, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	link := []string{"-shared", "-o", filepath.Join(dir, "libso8t_cuda_emulated.so")}
+	for i, c := range commands {
+		object := filepath.Join(c.Directory, after(strings.Fields(c.Command), "-o"))
+		if concerns(t, f, c.File) {
+			fields := strings.Fields(strings.ReplaceAll(c.Command, here, copied))
+			object = filepath.Join(dir, filepath.Base(c.File)+".o")
+			set(fields, "-o", object)
+			if out, err := in(c.Directory, fields); err != nil {
+				t.Fatalf("command %d: %v\n%s", i, err, out)
+			}
+		}
+		link = append(link, object)
+	}
+	if out, err := in(dir, append([]string{"g++"}, link...)); err != nil {
+		t.Fatalf("link: %v\n%s", err, out)
+	}
+	return link[2]
+}
+
+// concerns reports whether a source is the faulty file or one of the test's own operations that includes it.
+func concerns(t *testing.T, f fault, source string) bool {
+	t.Helper()
+	base := filepath.Base(source)
+	if base == f.file {
+		return true
+	}
+	if filepath.Ext(f.file) != ".h" || filepath.Ext(source) != ".cu" {
+		return false
+	}
+	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"}, "dropout.h": {"dropout.cu"}}[f.file]
+	if users == nil {
+		t.Fatalf("nobody is known to use %s", f.file)
+	}
+	for _, u := range users {
+		if u == base {
+			return true
+		}
+	}
+	return false
+}
+
+func in(dir string, command []string) ([]byte, error) {
+	c := exec.Command(command[0], command[1:]...)
+	c.Dir = dir
+	return c.CombinedOutput()
+}
+
+func after(fields []string, flag string) string {
+	for i, f := range fields {
+		if f == flag && i+1 < len(fields) {
+			return fields[i+1]
+		}
+	}
+	return ""
+}
+
+func set(fields []string, flag, value string) {
+	for i, f := range fields {
+		if f == flag && i+1 < len(fields) {
+			fields[i+1] = value
+		}
+	}
+}

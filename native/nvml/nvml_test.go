@@ -1,0 +1,136 @@
+package nvml
+
+import (
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fake compiles a driver's library.
+func fake(t *testing.T, defines ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("gcc is not installed")
+	}
+	path := filepath.Join(t.TempDir(), "libnvidia-ml.so.1")
+	args := []string{"-shared", "-fPIC", "-o", path, "testdata/fake.c"}
+	for _, d := range defines {
+		args = append(args, "-D"+d)
+	}
+	if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, out)
+	}
+	return path
+}
+
+func sample(t *testing.T, path string) (*Device, string) {
+	t.Helper()
+	d, err := open(path, 0, visibility{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	text, err := json.Marshal(d.Sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, string(text)
+}
+
+func TestSample(t *testing.T) {
+	d, got := sample(t, fake(t))
+	want := `{"gpu_memory_used_bytes":5000000000,"gpu_memory_total_bytes":85520809984,"gpu_utilization_percent":97,"gpu_memory_utilization_percent":0,` +
+		`"gpu_power_watts":512.345,"gpu_sm_clock_mhz":1980,"gpu_memory_clock_mhz":2619,"gpu_temperature_celsius":64}`
+	if got != want {
+		t.Errorf("sample %s\n  want %s", got, want)
+	}
+	if d.Name != "NVIDIA H100 80GB HBM3" || d.Driver != "580.159.04" {
+		t.Errorf("name %q, driver %q", d.Name, d.Driver)
+	}
+	d.Close()
+	d.Close()
+	if s, _ := json.Marshal(d.Sample()); string(s) != "{}" {
+		t.Errorf("after Close: %s", s)
+	}
+}
+
+// What a driver refuses or lacks is absent, and nothing else is.
+func TestAbsentFigures(t *testing.T) {
+	for define, missing := range map[string][]string{
+		"VIRTUAL": {"gpu_utilization_percent", "gpu_memory_utilization_percent"},
+		"OLD":     {"gpu_power_watts"},
+	} {
+		_, text := sample(t, fake(t, define))
+		var got map[string]any
+		if err := json.Unmarshal([]byte(text), &got); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 8-len(missing) {
+			t.Errorf("%s: %s", define, text)
+		}
+		for _, name := range missing {
+			if _, there := got[name]; there {
+				t.Errorf("%s: %s is %v", define, name, got[name])
+			}
+		}
+	}
+}
+
+func TestNoDriver(t *testing.T) {
+	if _, err := open("libnvidia-ml-missing.so.1", 0, visibility{}); err == nil {
+		t.Error("a library that is not there was opened")
+	}
+	if _, err := open(fake(t, "NO_DRIVER"), 0, visibility{}); err == nil || !strings.Contains(err.Error(), "Driver Not Loaded") {
+		t.Errorf("no driver: %v", err)
+	}
+}
+
+// The device is the one that CUDA takes, or none.
+func TestVisibleDevices(t *testing.T) {
+	three, split := fake(t, "DEVICES=3"), fake(t, "SPLIT")
+	different := fake(t, "DEVICES=3", "DIFFERENT")
+	for _, c := range []struct {
+		name    string
+		path    string
+		ordinal int
+		v       visibility
+		want    int // index; −1: an error; −2: ErrUnknown
+	}{
+		{"nothing said", three, 1, visibility{}, 1},
+		{"beyond the last", three, 3, visibility{}, -1},
+		{"an ordinal", three, 0, visibility{list: "2,0", set: true}, 2},
+		{"the second entry", three, 1, visibility{list: "2, 0", set: true}, 0},
+		{"beyond the entries", three, 2, visibility{list: "2,0", set: true}, -1},
+		{"none visible", three, 0, visibility{list: "", set: true}, -1},
+		{"switched off", three, 0, visibility{list: "-1", set: true}, -1},
+		{"behind an entry that is none", three, 1, visibility{list: "7,0", set: true}, -1},
+		{"a UUID", three, 0, visibility{list: "GPU-aaaa2222-0000-0000-0000-000000000000", set: true}, 1},
+		{"a UUID's beginning", three, 0, visibility{list: "GPU-bbbb", set: true}, 2},
+		{"a beginning of two", three, 0, visibility{list: "GPU-aaaa", set: true}, -1},
+		{"a stranger's UUID", three, 0, visibility{list: "GPU-cccc", set: true}, -1},
+		{"a MIG device", three, 0, visibility{list: "MIG-aaaa1111", set: true}, -2},
+		{"behind a MIG device", three, 1, visibility{list: "MIG-aaaa1111,0", set: true}, -2},
+		{"a split GPU", split, 0, visibility{}, -2},
+		{"GPUs that differ", different, 0, visibility{}, -2},
+		{"GPUs that differ, by bus", different, 1, visibility{order: "PCI_BUS_ID"}, 1},
+		{"GPUs that differ, by UUID", different, 0, visibility{list: "GPU-bbbb", set: true}, 2},
+	} {
+		d, err := open(c.path, c.ordinal, c.v)
+		switch {
+		case c.want < 0:
+			if err == nil || errors.Is(err, ErrUnknown) != (c.want == -2) {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		default:
+			if got := int(*d.Sample().MemoryUsedBytes - 5000000000); got != c.want {
+				t.Errorf("%s: device %d, want %d", c.name, got, c.want)
+			}
+			d.Close()
+		}
+	}
+}
