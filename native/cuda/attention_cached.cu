@@ -69,6 +69,7 @@ __device__ inline Range range_of(const Cached<T>& a, int row) {
 // A block takes a part of a row's positions for up to G query heads of one key head; V elements at a time.
 template <class T, int V, int G>
 __global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
+    constexpr int kAtOnce = G > 1 ? 2 : 4;  // loads under way; more heads leave fewer registers
     __shared__ float weights[G][kPositions];
     __shared__ int64_t rows[kPositions];
     __shared__ Total totals[G];
@@ -104,7 +105,7 @@ __global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
             float s[G] = {};
             if (valid) {
                 const T* k = a.cache_k.data + rows[j] * a.cache_k.stride + kv_column;
-#pragma unroll 4
+#pragma unroll kAtOnce
                 for (int d = lane % 4 * V; d < a.head_dim; d += 4 * V) {
                     float x[V];
                     load_floats(k + d, x);
@@ -147,7 +148,7 @@ __global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
 #pragma unroll
             for (int v = 0; v < V; v++) sums[g][v] *= shrink[g];
         }
-#pragma unroll 4
+#pragma unroll kAtOnce
         for (int j = strand; j < n; j += strands) {
             if (rows[j] < 0) continue;
             float x[V];
