@@ -111,7 +111,7 @@ func measureSaves(ctx context.Context, trainer *engine.Trainer, store *checkpoin
 			for _, t := range state.Tensors {
 				size, err := t.Spec().Bytes()
 				if err != nil {
-					return err
+					return r, err
 				}
 				r.StateBytes += size
 			}
