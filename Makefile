@@ -3,7 +3,7 @@
 # make native-cuda      native/build/libso8t_cuda.so, for NVIDIA GPUs
 # make native-emulated  the same sources for the CPU, for tests
 # make server  bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
-# make test    every test; make vet: go vet, staticcheck, workflowcheck
+# make test    every test; make test-emulated: those of the GPU library, without a GPU; make vet: go vet, staticcheck, workflowcheck
 # make crash   KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
 # make fuzz    every fuzz target for FUZZTIME=60s
 # make soak    one run of SOAK epochs: what grows with the length of a run
@@ -16,7 +16,7 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
-.PHONY: native-cuda native-emulated build setup worker server demo test vet crash fuzz soak bench bench-full bench-save histories clean
+.PHONY: native-cuda native-emulated test-emulated build setup worker server demo test vet crash fuzz soak bench bench-full bench-save histories clean
 build: worker bin/temporal $(NATIVE)
 
 # What a fresh Debian or Ubuntu lacks is installed through apt, saying so. The programs and
@@ -86,6 +86,13 @@ vet: bin/staticcheck bin/workflowcheck
 
 test: build server
 	go test -timeout 30m ./...
+
+# The CUDA library's kernels without a GPU: every native test on the emulator, copies landing late and at once, warps in
+# other orders, faults that must be noticed, and two of the oracle's models.
+test-emulated: native-emulated
+	SO8T_DEVICE=cuda_emulated go test -count=1 ./native
+	SO8T_DEVICE=cuda_emulated SO8T_EMULATED_COPIES=now SO8T_EMULATED_SEED=2 go test -count=1 -run TestOperations ./native
+	SO8T_DEVICE=cuda_emulated go test -count=1 -timeout 20m -run 'TestOracle.*/^(d96|gqa)$$|TestSameBits' ./engine
 
 # Kills and losses of power, at random instants of a seed; SLACK is what a disk's stall may add to
 # the work that is repeated.

@@ -16,6 +16,7 @@ import (
 	"so8t/configs"
 	"so8t/contract"
 	"so8t/engine"
+	"so8t/native"
 )
 
 // The configuration accepts exactly the names that the engine knows.
@@ -27,8 +28,36 @@ func TestConfigAndEngineAgree(t *testing.T) {
 	if !slices.Equal(a, b) {
 		t.Errorf("lr_scheduler_type: %v in configs, %v in engine", a, b)
 	}
+	for _, keep := range configs.Keeps {
+		c := configs.Default()
+		c.Training.GradientCheckpointingKeep = keep
+		if o := trainingOptions(contract.Run{Config: c}); o.Keep != keep || !o.GradientCheckpointing {
+			t.Errorf("gradient_checkpointing_keep: %s is trained with %q", keep, o.Keep)
+		}
+	}
 	if !slices.Equal(configs.Projections, engine.Projections) {
 		t.Errorf("lora_target_modules: %v in configs, %v in engine", configs.Projections, engine.Projections)
+	}
+}
+
+// Every model of a run shares one file of algorithms, and the metadata says which it was.
+func TestChoicesOfProducts(t *testing.T) {
+	j := testJob(t)
+	j.run.Config = configs.Default()
+	path := j.path(choicesName)
+	if a, b := trainingOptions(j.run), answeringOptions(j.run); a.Choices != path || b.Choices != path {
+		t.Errorf("training takes choices from %q, evaluation from %q", a.Choices, b.Choices)
+	}
+	info := native.Info{Name: "a GPU", ISA: "sm_90"}
+	if c, err := j.computedOn(t.Context(), info); err != nil || c != (computedOn{Name: "a GPU", ISA: "sm_90"}) {
+		t.Errorf("without a file: %+v, %v", c, err)
+	}
+	if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const x = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+	if c, err := j.computedOn(t.Context(), info); err != nil || c.Choices != x {
+		t.Errorf("with a file: %+v, %v", c, err)
 	}
 }
 

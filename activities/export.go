@@ -2,7 +2,9 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"so8t/engine"
 	"so8t/engine/checkpoint"
 	"so8t/evaluation"
+	"so8t/native"
 	"so8t/tokenizer"
 )
 
@@ -44,8 +47,16 @@ type metadata struct {
 	Parameters     int64               `json:"trained_parameters"`
 	Curve          engine.Curve        `json:"curve"`
 	SHA256         map[string]string   `json:"sha256"`
+	Device         computedOn          `json:"device"`
 	GateDeviation  float64             `json:"gate_deviation"` // largest |RᵀR − I| of any gate
 	Merged         mergedReport        `json:"merged_against_trained"`
+}
+
+// computedOn says what exported the model, and which of a GPU's algorithms computed it.
+type computedOn struct {
+	Name    string `json:"name"`
+	ISA     string `json:"isa"`
+	Choices string `json:"products_choices_sha256,omitempty"`
 }
 
 // mergedReport says how far the merged model is from the trained one.
@@ -122,9 +133,16 @@ func (e *epoch) write(ctx context.Context, state *checkpoint.State, final string
 	if m.GateDeviation, err = e.model.GateDeviation(ctx); err != nil {
 		return out, err
 	}
+	info, err := e.model.Info()
+	if err != nil {
+		return out, err
+	}
 	closeAll() // two models at once would double the memory
 	closeAll = func() {}
 	if m.Merged, err = e.compareMerged(ctx, merged, trained); err != nil {
+		return out, err
+	}
+	if m.Device, err = e.computedOn(ctx, info); err != nil {
 		return out, err
 	}
 	for _, f := range adapterFiles(final) {
@@ -142,6 +160,16 @@ func (e *epoch) write(ctx context.Context, state *checkpoint.State, final string
 	return contract.ExportResult{Dir: final, AdapterSHA256: sum,
 		Summary: fmt.Sprintf("step %d; merged and trained model choose the same next token in %.1f %% of %d places, and decide alike in %d of %d",
 			state.Position.Step, 100*m.Merged.SameNextToken, m.Merged.Positions, m.Merged.SameDecisions, m.Merged.Decisions)}, nil
+}
+
+// computedOn describes the device; its choices are looked at once nothing adds to them any more.
+func (j *job) computedOn(ctx context.Context, info native.Info) (c computedOn, err error) {
+	c = computedOn{Name: info.Name, ISA: info.ISA}
+	c.Choices, err = engine.FileDigest(ctx, j.path(choicesName))
+	if errors.Is(err, fs.ErrNotExist) { // only GPUs write one
+		err = nil
+	}
+	return c, err
 }
 
 // probed is what a model answers on the first test samples.

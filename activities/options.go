@@ -1,6 +1,8 @@
 package activities
 
 import (
+	"path/filepath"
+
 	"so8t/configs"
 	"so8t/contract"
 	"so8t/engine"
@@ -26,9 +28,18 @@ func answeringOptions(run contract.Run) engine.Options {
 	return o
 }
 
+// choicesName is the file of the algorithms that a GPU's products use. Training and evaluation share it, and so does
+// every attempt: a resumed run computes the same bits.
+const choicesName = "products.choices"
+
 func modelOptions(run contract.Run) engine.Options {
 	c := run.Config
+	choices := filepath.Join(run.OutputDir, choicesName)
+	if c.Device == "cpu" { // it has no choice
+		choices = ""
+	}
 	return engine.Options{
+		Choices:  choices,
 		BasePath: run.BasePath, Device: c.Device, Threads: c.Threads,
 		Float32: c.Float32(), Int8: c.Model.LoadIn8bit,
 		LoRA: engine.LoRAOptions{R: c.Training.LoraR, Alpha: c.Training.LoraAlpha, Dropout: c.Training.LoraDropout,

@@ -19,6 +19,7 @@ type saveResult struct {
 	StepSeconds    float64 `json:"step_seconds"`    // median, nothing being saved
 	DuringSeconds  float64 `json:"during_seconds"`  // median of the steps during which a save ran behind
 	CallSeconds    float64 `json:"call_seconds"`    // median of snapshot and hand-over, for which training stands still
+	SlowedSteps    float64 `json:"slowed_steps"`    // during which one save ran behind
 	FeltSteps      float64 `json:"felt_steps"`      // all that a save costs the training, in steps
 	DiskSeconds    float64 `json:"disk_seconds"`    // median from the snapshot until it is committed
 	StateBytes     int64   `json:"state_bytes"`     // of the demo
@@ -54,7 +55,7 @@ func save(ctx context.Context, args []string) error {
 		return err
 	}
 	defer m.Close()
-	trainer, err := engine.NewTrainer(m, randomSamples{n: *steps * samples, length: length, vocab: m.Config().VocabSize}, engine.TrainerOptions{
+	trainer, err := engine.NewTrainer(m, randomSamples{n: *steps * samples, lengths: []int{length}, vocab: m.Config().VocabSize}, engine.TrainerOptions{
 		SamplesPerStep: samples, Epochs: 1, LearningRate: 2e-4, Scheduler: "cosine", MaxGradNorm: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Optim: "adamw_torch", Seed: 42})
 	if err != nil {
 		return err
@@ -63,14 +64,28 @@ func save(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	var r saveResult
+	r, err := measureSaves(ctx, trainer, store, *steps, *every)
+	if err != nil {
+		return err
+	}
+	if err := r.saveLarge(ctx, filepath.Join(*dir, "large"), *large); err != nil {
+		return err
+	}
+	fmt.Printf("a save of %.1f MB stops training for %.1f ms and slows %.1f steps by %.1f ms: %.2f steps of %.1f ms in all; on disk after %.0f ms, behind it\n",
+		float64(r.StateBytes)/1e6, 1e3*r.CallSeconds, r.SlowedSteps, 1e3*max(0, r.DuringSeconds-r.StepSeconds), r.FeltSteps, 1e3*r.StepSeconds, 1e3*r.DiskSeconds)
+	fmt.Printf("a state of %.1f GB: copied in %.2f s, on disk %.1f s later, behind the training\n", float64(r.LargeBytes)/1e9, r.LargeCopy, r.LargeCommitted)
+	return printJSON(r)
+}
+
+// measureSaves takes steps and saves behind every few of them.
+func measureSaves(ctx context.Context, trainer *engine.Trainer, store *checkpoint.Store, steps, every int) (r saveResult, err error) {
 	var calm, during, calls, disk []float64
 	var begun time.Time
-	for i := 1; i <= *steps; i++ {
+	for i := 1; i <= steps; i++ {
 		busy := store.Busy()
 		s, err := trainer.Step(ctx)
 		if err != nil {
-			return err
+			return r, err
 		}
 		switch {
 		case i < 5: // warming up
@@ -82,44 +97,37 @@ func save(ctx context.Context, args []string) error {
 		if !begun.IsZero() && !store.Busy() {
 			disk, begun = append(disk, time.Since(begun).Seconds()), time.Time{}
 		}
-		if i%*every == 0 {
+		if i%every == 0 {
 			begun = time.Now()
 			state, err := trainer.Snapshot(ctx)
 			if err != nil {
-				return err
+				return r, err
 			}
 			if err := store.SaveBehind(state, "interval"); err != nil {
-				return err
+				return r, err
 			}
 			calls = append(calls, time.Since(begun).Seconds())
 			r.StateBytes = 0
 			for _, t := range state.Tensors {
 				size, err := t.Spec().Bytes()
 				if err != nil {
-					return err
+					return r, err
 				}
 				r.StateBytes += size
 			}
 		}
 	}
 	if err := store.Wait(); err != nil {
-		return err
+		return r, err
 	}
 	r.StepSeconds, r.CallSeconds, r.DiskSeconds = median(calm), median(calls), median(disk)
 	r.DuringSeconds = r.StepSeconds
 	if len(during) > 0 {
 		r.DuringSeconds = median(during)
 	}
-	slower := float64(len(during)) / float64(len(calls)) * max(0, r.DuringSeconds-r.StepSeconds)
-	r.FeltSteps = (r.CallSeconds + slower) / r.StepSeconds
-
-	if err := r.saveLarge(ctx, filepath.Join(*dir, "large"), *large); err != nil {
-		return err
-	}
-	fmt.Printf("a save of %.1f MB stops training for %.1f ms and slows %.1f steps by %.1f ms: %.2f steps of %.1f ms in all; on disk after %.0f ms, behind it\n",
-		float64(r.StateBytes)/1e6, 1e3*r.CallSeconds, float64(len(during))/float64(len(calls)), 1e3*max(0, r.DuringSeconds-r.StepSeconds), r.FeltSteps, 1e3*r.StepSeconds, 1e3*r.DiskSeconds)
-	fmt.Printf("a state of %.1f GB: copied in %.2f s, on disk %.1f s later, behind the training\n", float64(r.LargeBytes)/1e9, r.LargeCopy, r.LargeCommitted)
-	return printJSON(r)
+	r.SlowedSteps = float64(len(during)) / float64(max(len(calls), 1))
+	r.FeltSteps = (r.CallSeconds + r.SlowedSteps*max(0, r.DuringSeconds-r.StepSeconds)) / r.StepSeconds
+	return r, nil
 }
 
 func (r *saveResult) saveLarge(ctx context.Context, dir string, bytes int64) error {

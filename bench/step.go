@@ -15,6 +15,7 @@ import (
 
 	"so8t/dataset"
 	"so8t/engine"
+	"so8t/native"
 	"so8t/tokenizer"
 )
 
@@ -33,10 +34,13 @@ type stepResult struct {
 	LoadSeconds     float64   `json:"load_seconds"`
 	StepSeconds     []float64 `json:"step_seconds"`
 	TokensPerSecond float64   `json:"tokens_per_second"` // median step, warm-up left out
+	StepTokens      []int     `json:"step_tokens"`
 	LossFirst       float64   `json:"loss_first"`
 	LossLast        float64   `json:"loss_last"`
 	PeakRSSBytes    int64     `json:"peak_rss_bytes"`
 	HeldPeakBytes   uint64    `json:"peak_device_bytes"` // what the library allocated at most
+
+	Memory []native.Use `json:"device_memory"`
 }
 
 // step is `bench step`: the same LoRA step as peft_train.py's.
@@ -48,6 +52,9 @@ func step(ctx context.Context, args []string) error {
 	sequence := f.Int("sequence", 512, "tokens of a sample, every one a target")
 	samples := f.Int("samples", 1, "samples a step")
 	steps := f.Int("steps", 8, "")
+	list := f.String("lengths", "", "tokens of the samples in turn, instead of -sequence, which none may exceed")
+	row := f.Int("row", 0, "the most tokens of a packed row; 0: a step's samples are one row")
+	seconds := f.Float64("seconds", 0, "begin no step after this time, once two have counted; 0: no limit")
 	warm := f.Int("warm", 2, "first steps that the median leaves out")
 	rank := f.Int("rank", 64, "of LoRA, on each of the seven projections")
 	float32 := f.Bool("float32", false, "compute in float32")
@@ -59,10 +66,20 @@ func step(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+	lengths, err := parseInts(*list)
+	if err != nil {
+		return fmt.Errorf("-lengths: %w", err)
+	}
+	if len(lengths) == 0 {
+		lengths = []int{*sequence}
+	}
+	if *row == 0 {
+		*row = *sequence * *samples
+	}
 	start := time.Now()
 	m, err := engine.Open(ctx, engine.Options{
 		BasePath: *base, Device: *device, Threads: *threads, Float32: *float32, Int8: *int8, Training: true, GradientCheckpointing: *recompute,
-		MaxTokens: *sequence * *samples, MaxLength: *sequence, Seed: 42,
+		MaxTokens: *row, MaxLength: *sequence, Seed: 42,
 		LoRA:  engine.LoRAOptions{R: *rank, Alpha: 2 * float64(*rank), Dropout: 0.05, TargetModules: engine.Projections},
 		Gates: engine.GateOptions{Enabled: *gates},
 	})
@@ -71,7 +88,7 @@ func step(ctx context.Context, args []string) error {
 	}
 	defer m.Close()
 	r := stepResult{Base: *base, Sequence: *sequence, Recompute: *recompute, Int8: *int8, Gates: *gates, Optim: *optim, TrainedNumbers: m.TrainedParameters(), LoadSeconds: time.Since(start).Seconds()}
-	data := randomSamples{n: *steps * *samples, length: *sequence, vocab: m.Config().VocabSize}
+	data := randomSamples{n: *steps * *samples, lengths: lengths, vocab: m.Config().VocabSize}
 	var train engine.Samples = data
 	if *text {
 		if train, err = textSamples(*base, data); err != nil {
@@ -84,7 +101,11 @@ func step(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	begun := time.Now()
 	for i := range *steps {
+		if *seconds > 0 && i >= *warm+2 && time.Since(begun).Seconds() > *seconds {
+			break
+		}
 		s, err := trainer.Step(ctx)
 		if err != nil {
 			return err
@@ -93,9 +114,16 @@ func step(ctx context.Context, args []string) error {
 			r.LossFirst = s.Loss
 		}
 		r.LossLast = s.Loss
-		r.StepSeconds = append(r.StepSeconds, s.Duration.Seconds())
+		r.StepSeconds, r.StepTokens = append(r.StepSeconds, s.Duration.Seconds()), append(r.StepTokens, s.Tokens)
 	}
-	r.TokensPerSecond = float64(*sequence**samples) / median(r.StepSeconds[min(*warm, *steps-1):])
+	var speeds []float64
+	for i := min(*warm, *steps-1); i < len(r.StepSeconds); i++ {
+		speeds = append(speeds, float64(r.StepTokens[i])/r.StepSeconds[i])
+	}
+	r.TokensPerSecond = median(speeds)
+	if r.Memory, err = m.Memory(); err != nil {
+		return err
+	}
 	info, err := m.Info()
 	if err != nil {
 		return err
@@ -107,14 +135,18 @@ func step(ctx context.Context, args []string) error {
 	return printJSON(r)
 }
 
-// randomSamples are n samples of random tokens, drawn when asked for.
-type randomSamples struct{ n, length, vocab int }
+// randomSamples are n samples of random tokens, drawn when asked for, with the lengths in turn.
+type randomSamples struct {
+	n       int
+	lengths []int
+	vocab   int
+}
 
 func (s randomSamples) Len() int { return s.n }
 
 func (s randomSamples) At(i int) dataset.Sample {
 	r := rand.New(rand.NewPCG(1, uint64(i)))
-	ids := make([]int32, s.length)
+	ids := make([]int32, s.lengths[i%len(s.lengths)])
 	for j := range ids {
 		ids[j] = int32(3 + r.IntN(s.vocab-3))
 	}
@@ -142,17 +174,37 @@ func textSamples(base string, like randomSamples) (fixedSamples, error) {
 	}
 	ids := t.Encode(text)
 	var out fixedSamples
+	next := 0
 	for i := range like.n {
-		sample := make([]int32, like.length)
+		sample := make([]int32, like.lengths[i%len(like.lengths)])
 		for j := range sample {
-			sample[j] = ids[(i*like.length+j)%len(ids)]
+			sample[j] = ids[next%len(ids)]
+			next++
 		}
 		out = append(out, dataset.Sample{InputIDs: sample, Labels: sample})
 	}
 	return out, nil
 }
 
+// parseInts reads a list with commas.
+func parseInts(list string) (out []int, err error) {
+	if list == "" {
+		return nil, nil
+	}
+	for word := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is no positive number", word)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
 func median(x []float64) float64 {
+	if len(x) == 0 {
+		return 0
+	}
 	x = slices.Sorted(slices.Values(x))
 	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
 }

@@ -28,6 +28,7 @@ type Options struct {
 	BasePath              string // folder in Hugging Face layout
 	Device                string // auto, cpu or cuda
 	Threads               int    // of the CPU library; 0: all
+	Choices               string // file of a GPU's algorithms, read and appended to, so that whoever has it computes the same bits; empty: none
 	Float32               bool   // compute in float32; otherwise in bfloat16
 	Int8                  bool   // hold the base's linear weights as int8 rows
 	Training              bool   // room for the backward pass
@@ -75,7 +76,7 @@ func (m *Model) open(ctx context.Context) (err error) {
 	if m.params, err = layOut(m.phi, o.LoRA, o.Gates); err != nil {
 		return err
 	}
-	if m.device, err = native.Open(native.Options{Device: o.Device, Threads: o.Threads}); err != nil {
+	if m.device, err = native.Open(native.Options{Device: o.Device, Threads: o.Threads, Choices: o.Choices}); err != nil {
 		return err
 	}
 	info, err := m.device.Info()

@@ -3,22 +3,30 @@ package engine
 import (
 	"errors"
 	"runtime"
+	"sync"
 )
 
 // thread runs functions one after another on one operating-system thread, because a native context, its
 // error text and a GPU's current device belong to the thread that uses them.
 type thread struct {
 	calls chan func()
+	stops func()
 	ended chan struct{}
 }
 
 func newThread() *thread {
-	t := &thread{calls: make(chan func()), ended: make(chan struct{})}
+	told := make(chan struct{})
+	t := &thread{calls: make(chan func()), stops: sync.OnceFunc(func() { close(told) }), ended: make(chan struct{})}
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		defer close(t.ended)
-		for f := range t.calls {
-			f()
+		for {
+			select {
+			case f := <-t.calls:
+				f()
+			case <-told:
+				return
+			}
 		}
 	}()
 	return t
@@ -37,7 +45,8 @@ func (t *thread) do(f func() error) error {
 	}
 }
 
+// stop may be called again.
 func (t *thread) stop() {
-	close(t.calls)
+	t.stops()
 	<-t.ended
 }

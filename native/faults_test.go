@@ -29,7 +29,8 @@ var faults = []fault{
 	{"an adapter on the wrong rows", "weight.cu", "const int64_t row = o - d.begin[i];", "const int64_t row = o - d.begin[i] + 1;", "TestOperations/linear_forward/", ""},
 	{"a row's scale off by one", "weight.cu", "absmax ? absmax[i] / 127.0f", "absmax ? absmax[i > 0 ? i - 1 : 0] / 127.0f", "TestOperations/linear_", ""},
 	{"a mask of the next eight columns", "dropout.h", "static_cast<uint32_t>(column / 8)", "static_cast<uint32_t>(column / 8 + 1)", "TestOperations/lora", ""},
-	{"a dropped value that is not scaled", "linear_backward.cu", "from_float(bits >> k & 1 ? to_float(at[k]) * d.inverse : 0.0f, at[k]);", "from_float(bits >> k & 1 ? to_float(at[k]) : 0.0f, at[k]);", "TestOperations/linear_backward/", ""},
+	{"kept values that are not scaled", "lora_dx.cu", "kept & 1 ? sums[m][n][2 * h] * d.inverse", "kept & 1 ? sums[m][n][2 * h]", "TestOperations/linear_backward/", ""},
+	{"the mask of another lane's columns", "lora_dx.cu", "(lane & ~3) | n)", "(lane & ~3) | (3 - n))", "TestOperations/linear_backward/", ""},
 	{"an index that nobody checks", "checks.cu", "bad = v[i] < least || v[i] >= limit;", "bad = v[i] < least || v[i] > limit;", "TestErrors", ""},
 }
 

@@ -5,6 +5,7 @@ namespace so8t::cuda {
 
 namespace {
 
+constexpr int kThreads = 1024;
 constexpr int kHeld = 4;  // vectors on their way at once
 typedef unsigned long long Candidate;
 
@@ -30,7 +31,7 @@ __device__ inline Candidate line_largest(Candidate x) {
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(kLineThreads) argmax_kernel(int64_t rows, int64_t columns, const T* x, int64_t stride, int32_t* index) {
+__global__ void __launch_bounds__(kThreads) argmax_kernel(int64_t rows, int columns, const T* x, int64_t stride, int32_t* index) {
     lines(rows, [&](int64_t row) {
         const T* from = x + row * stride;
         Vec<T, V> held[kHeld];
@@ -40,9 +41,9 @@ __global__ void __launch_bounds__(kLineThreads) argmax_kernel(int64_t rows, int6
             for (int i = 0; i < V; i++) best = larger(best, candidate(to_float(v.at[i]), at * V + i));
         };
         groups_of_line<kHeld>(
-            static_cast<int>(columns / V), [&](int at, int k) { held[k] = load<T, V>(from + at * V); }, [](int) {});
+            columns / V, [&](int at, int k) { held[k] = load<T, V>(from + at * V); }, [](int) {});
         groups_of_line<kHeld>(
-            static_cast<int>(columns / V), [&](int at, int k) { look(held[k], at); }, [&](int at) { look(load<T, V>(from + at * V), at); });
+            columns / V, [&](int at, int k) { look(held[k], at); }, [&](int at) { look(load<T, V>(from + at * V), at); });
         best = line_largest(best);
         if (threadIdx.x == 0) index[row] = static_cast<int32_t>(0xFFFFFFFFu - static_cast<uint32_t>(best));
     });
@@ -63,8 +64,8 @@ void argmax(Context& c, const so8t_argmax_params& p) {
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
-                const Layout l = lines_of(c, p.rows, p.columns / V, kHeld);
-                LAUNCH((argmax_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, x.as<T>(), x.stride, index.as<int32_t>());
+                const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
+                LAUNCH((argmax_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, index.as<int32_t>());
             },
             x);
     });

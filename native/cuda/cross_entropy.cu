@@ -1,6 +1,6 @@
 // loss = logsumexp(logits) - logits[target]; gradient = scale * (softmax - onehot), written over the logits.
-// A row of up to 32768 logits is read once and stays in registers between its sum and its gradient; a longer one's rest is
-// read twice: the largest value and the sum are found together, each thread's sum relative to its own largest so far.
+// A row of up to 32768 bfloat16 or 28672 float32 logits is read once and stays in registers between its sum and its gradient; the rest of a
+// longer one is read twice before it is written: the largest value and the sum are found together, each thread's sum relative to its own largest so far.
 #include <cstdint>
 #include <limits>
 
@@ -10,8 +10,9 @@ namespace so8t::cuda {
 
 namespace {
 
+constexpr int kThreads = 1024;
 template <class T, int V>
-constexpr int kHeld = V == 8 ? 4 : 8;
+constexpr int kHeld = V == 8 ? 4 : 7;  // as many as 64 registers leave room for
 
 // The largest value and the sum of e^(x - largest), of what one thread has seen.
 struct Sum {
@@ -31,12 +32,12 @@ struct Sum {
 };
 
 template <class T, int V, bool Backward>
-__global__ void __launch_bounds__(kLineThreads) cross_entropy_kernel(int64_t rows, int64_t columns, T* logits, int64_t stride, const int32_t* target, float* loss, float scale) {
+__global__ void __launch_bounds__(kThreads) cross_entropy_kernel(int64_t rows, int columns, T* logits, int64_t stride, const int32_t* target, float* loss, float scale) {
     constexpr int K = kHeld<T, V>;
     lines(rows, [&](int64_t row) {
         T* x = logits + row * stride;
-        const int64_t t = target[row];
-        const int groups = static_cast<int>(columns / V);
+        const int t = target[row];
+        const int groups = columns / V;
         if (t < 0 || t >= columns) {
             if (threadIdx.x == 0) loss[row] = 0;
             if (Backward) {
@@ -101,8 +102,8 @@ void run(Context& c, const so8t_cross_entropy_params& p) {
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
-                const Layout l = lines_of(c, p.rows, p.columns / V, kHeld<T, V>);
-                LAUNCH((cross_entropy_kernel<T, V, Backward>), l.grid, l.block, 0, c.stream, p.rows, p.columns, logits.as<T>(), logits.stride, target.as<int32_t>(), loss.as<float>(), static_cast<float>(p.scale));
+                const Layout l = lines_of(c, p.rows, p.columns / V, kHeld<T, V>, kThreads);
+                LAUNCH((cross_entropy_kernel<T, V, Backward>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), logits.as<T>(), logits.stride, target.as<int32_t>(), loss.as<float>(), static_cast<float>(p.scale));
             },
             logits);
     });

@@ -60,13 +60,11 @@ __device__ inline void sweep(int64_t rows, int64_t groups, F&& f) {
 
 // ---- lines: the block is one row's, or each of its warps has a row; a thread holds up to K groups of the row ----
 
-constexpr int kLineThreads = 1024;
-
-// What does not fit into a full block's registers is read again: K decides.
-inline Layout lines_of(const Context& c, int64_t rows, int64_t groups, int K) {
+// Up to `threads` of them on a row; what does not fit into their registers is read again.
+inline Layout lines_of(const Context& c, int64_t rows, int64_t groups, int K, int threads) {
     if (groups > INT32_MAX / 8) fail("a row of %lld columns is too long", static_cast<long long>(groups));  // 32-bit columns save registers
     int x = 32;
-    while (x < kLineThreads && static_cast<int64_t>(x) * K < groups) x *= 2;
+    while (x < threads && static_cast<int64_t>(x) * K < groups) x *= 2;
     const int y = x == 32 ? 8 : 1;
     const int64_t most = static_cast<int64_t>(c.processors) * 64;
     return {dim3(static_cast<unsigned>(std::min(ceil_div(rows, y), most))), dim3(static_cast<unsigned>(x), static_cast<unsigned>(y))};

@@ -6,6 +6,7 @@ namespace so8t::cuda {
 
 namespace {
 
+constexpr int kThreads = 512;
 constexpr int kHeld = 4;  // groups of a row in a thread's registers
 
 template <int V, class T>
@@ -26,14 +27,14 @@ __device__ inline float largest(const Vec<T, V>& x, float most) {
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(kLineThreads) quantize_kernel(int64_t rows, int64_t columns, const T* x, int64_t x_stride, int8_t* q, int64_t q_stride, float* absmax) {
+__global__ void __launch_bounds__(kThreads) quantize_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, int8_t* q, int64_t q_stride, float* absmax) {
     lines(rows, [&](int64_t row) {
         const T* from = x + row * x_stride;
         int8_t* to = q + row * q_stride;
         Vec<T, V> held[kHeld];
         float most = 0;
         groups_of_line<kHeld>(
-            static_cast<int>(columns / V),
+            columns / V,
             [&](int at, int k) {
                 held[k] = load<T, V>(from + at * V);
                 most = largest<V>(held[k], most);
@@ -44,7 +45,7 @@ __global__ void __launch_bounds__(kLineThreads) quantize_kernel(int64_t rows, in
         // In torch 127 / absmax is 127 * (1 / absmax): bitsandbytes' halves fall as these three roundings have it.
         const float factor = most > 0 ? __fmul_rn(__fdiv_rn(1.0f, most), 127.0f) : 0.0f;
         groups_of_line<kHeld>(
-            static_cast<int>(columns / V), [&](int at, int k) { quantize<V>(held[k], factor, to + at * V); },
+            columns / V, [&](int at, int k) { quantize<V>(held[k], factor, to + at * V); },
             [&](int at) { quantize<V>(load<T, V>(from + at * V), factor, to + at * V); });
     });
 }
@@ -76,8 +77,8 @@ void quantize_rows(Context& c, const so8t_quantize_rows_params& p) {
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
-                const Layout l = lines_of(c, p.rows, p.columns / V, kHeld);
-                LAUNCH((quantize_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, x.as<T>(), x.stride, q.as<int8_t>(), q.stride, absmax.as<float>());
+                const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
+                LAUNCH((quantize_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, q.as<int8_t>(), q.stride, absmax.as<float>());
             },
             x, q);
     });

@@ -6,10 +6,11 @@ namespace so8t::cuda {
 
 namespace {
 
-constexpr int kHeld = 4;  // groups of a row in a thread's registers: 32768 columns of bfloat16
+constexpr int kThreads = 512;
+constexpr int kHeld = 4;  // groups of a row in a thread's registers: up to 16384 columns of bfloat16
 
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kLineThreads) forward_kernel(int64_t rows, int64_t columns, const T* x, int64_t x_stride, const W* weight, T* y, int64_t y_stride, float* rstd, float epsilon) {
+__global__ void __launch_bounds__(kThreads) forward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, T* y, int64_t y_stride, float* rstd, float epsilon) {
     lines(rows, [&](int64_t row) {
         const T* from = x + row * x_stride;
         T* to = y + row * y_stride;
@@ -20,7 +21,7 @@ __global__ void __launch_bounds__(kLineThreads) forward_kernel(int64_t rows, int
             for (int i = 0; i < V; i++) squares += to_float(v.at[i]) * to_float(v.at[i]);
         };
         groups_of_line<kHeld>(
-            static_cast<int>(columns / V),
+            columns / V,
             [&](int at, int k) {
                 held[k] = load<T, V>(from + at * V);
                 add(held[k]);
@@ -36,13 +37,13 @@ __global__ void __launch_bounds__(kLineThreads) forward_kernel(int64_t rows, int
             store_floats(to + at * V, w);
         };
         groups_of_line<kHeld>(
-            static_cast<int>(columns / V), [&](int at, int k) { write(held[k], at); }, [&](int at) { write(load<T, V>(from + at * V), at); });
+            columns / V, [&](int at, int k) { write(held[k], at); }, [&](int at) { write(load<T, V>(from + at * V), at); });
     });
 }
 
 // residual may be null; it and dy may be dx: a thread reads and writes only its own groups.
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kLineThreads) backward_kernel(int64_t rows, int64_t columns, const T* x, int64_t x_stride, const W* weight, const float* rstd, const T* dy, int64_t dy_stride, const T* residual,
+__global__ void __launch_bounds__(kThreads) backward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, const float* rstd, const T* dy, int64_t dy_stride, const T* residual,
                                                                 int64_t residual_stride, T* dx, int64_t dx_stride) {
     lines(rows, [&](int64_t row) {
         const T *a = x + row * x_stride, *g = dy + row * dy_stride;
@@ -55,7 +56,7 @@ __global__ void __launch_bounds__(kLineThreads) backward_kernel(int64_t rows, in
             for (int i = 0; i < V; i++) dot += w[i] * to_float(v.at[i]) * to_float(u.at[i]);
         };
         groups_of_line<kHeld>(
-            static_cast<int>(columns / V),
+            columns / V,
             [&](int at, int k) {
                 held_a[k] = load<T, V>(a + at * V);
                 held_g[k] = load<T, V>(g + at * V);
@@ -72,7 +73,7 @@ __global__ void __launch_bounds__(kLineThreads) backward_kernel(int64_t rows, in
             store_floats(dx + row * dx_stride + at * V, d);
         };
         groups_of_line<kHeld>(
-            static_cast<int>(columns / V), [&](int at, int k) { write(held_a[k], held_g[k], at); }, [&](int at) { write(load<T, V>(a + at * V), load<T, V>(g + at * V), at); });
+            columns / V, [&](int at, int k) { write(held_a[k], held_g[k], at); }, [&](int at) { write(load<T, V>(a + at * V), load<T, V>(g + at * V), at); });
     });
 }
 
@@ -94,8 +95,8 @@ void rmsnorm_forward(Context& c, const so8t_rmsnorm_forward_params& p) {
                 p.columns,
                 [&](auto width) {
                     constexpr int V = decltype(width)::value;
-                    const Layout l = lines_of(c, p.rows, p.columns / V, kHeld);
-                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, x.as<T>(), x.stride, weight.as<W>(), y.as<T>(), y.stride, rstd.as<float>(), static_cast<float>(p.epsilon));
+                    const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
+                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, weight.as<W>(), y.as<T>(), y.stride, rstd.as<float>(), static_cast<float>(p.epsilon));
                 },
                 x, weight, y);
         });
@@ -122,8 +123,8 @@ void rmsnorm_backward(Context& c, const so8t_rmsnorm_backward_params& p) {
                 p.columns,
                 [&](auto width) {
                     constexpr int V = decltype(width)::value;
-                    const Layout l = lines_of(c, p.rows, p.columns / V, kHeld);
-                    LAUNCH((backward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, x.as<T>(), x.stride, weight.as<W>(), rstd.as<float>(), dy.as<T>(), dy.stride, residual.as<T>(), residual.stride,
+                    const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
+                    LAUNCH((backward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, weight.as<W>(), rstd.as<float>(), dy.as<T>(), dy.stride, residual.as<T>(), residual.stride,
                            dx.as<T>(), dx.stride);
                 },
                 x, weight, dy, dx, residual ? residual : dx);
