@@ -8,15 +8,10 @@ import (
 type attentionShape struct {
 	lengths                         []int
 	heads, kvHeads, headDim, window int
-	aligned                         bool // every row begins on a 16-byte boundary, as the engine's do
 }
 
 func (s attentionShape) String() string {
-	name := fmt.Sprintf("%dsequences_%dof%dx%d_window%d", len(s.lengths), s.heads, s.kvHeads, s.headDim, s.window)
-	if s.aligned {
-		name += "_aligned"
-	}
-	return name
+	return fmt.Sprintf("%dsequences_%dof%dx%d_window%d", len(s.lengths), s.heads, s.kvHeads, s.headDim, s.window)
 }
 
 func (s attentionShape) rows() (rows int, boundaries []int32) {
@@ -31,57 +26,39 @@ func (s attentionShape) rows() (rows int, boundaries []int32) {
 func attentionCases() []testCase {
 	var all []testCase
 	for _, s := range []attentionShape{
-		{[]int{1}, 1, 1, 8, 0, false},
-		{[]int{9, 1, 40, 0, 23}, 4, 2, 24, 0, false},
-		{[]int{72, 65, 80}, 4, 4, 48, 0, false},
-		{[]int{150, 9}, 2, 1, 10, 0, false},
-		{[]int{200}, 2, 2, 96, 0, false},
-		{[]int{300, 40}, 2, 1, 32, 17, false},
-		{[]int{270}, 1, 1, 256, 140, false},
+		{[]int{1}, 1, 1, 8, 0},
+		{[]int{9, 1, 40, 0, 23}, 4, 2, 24, 0},
+		{[]int{72, 65, 80}, 4, 4, 48, 0},
+		{[]int{150, 9}, 2, 1, 10, 0},
+		{[]int{200}, 2, 2, 96, 0},
+		{[]int{300, 40}, 2, 1, 32, 17},
+		{[]int{270}, 1, 1, 256, 140},
 		// A GPU's tiles are 32 to 128 rows of the packed matrix: sequences end within them, on their edges and far beyond.
-		{[]int{60, 3, 1, 64, 0, 128, 1, 1, 90, 36}, 2, 2, 96, 0, true},
-		{[]int{64, 64, 128, 5}, 2, 1, 64, 0, true},
-		{[]int{330}, 1, 1, 96, 0, true},
-		{[]int{300, 20}, 2, 2, 96, 64, true},
-		{[]int{31, 290}, 2, 1, 48, 150, true},
-		{[]int{20, 200}, 2, 1, 96, 2, true},
-		{[]int{150, 100}, 9, 3, 16, 33, true}, // more heads than run together
-		{[]int{97, 180}, 4, 1, 128, 0, true},
-		{[]int{40, 100}, 2, 1, 40, 0, true}, // narrower than its tiles
-		{[]int{120, 15}, 1, 1, 72, 0, true},
-		{[]int{120, 15}, 1, 1, 112, 100, true},
-		{[]int{33, 50}, 2, 1, 192, 20, true},
+		{[]int{60, 3, 1, 64, 0, 128, 1, 1, 90, 36}, 2, 2, 96, 0},
+		{[]int{64, 64, 128, 5}, 2, 1, 64, 0},
+		{[]int{330}, 1, 1, 96, 0},
+		{[]int{300, 20}, 2, 2, 96, 64},
+		{[]int{31, 290}, 2, 1, 48, 150},
+		{[]int{20, 200}, 2, 1, 96, 2},
+		{[]int{150, 100}, 9, 3, 16, 33}, // more heads than run together
+		{[]int{97, 180}, 4, 1, 128, 0},
+		{[]int{40, 100}, 2, 1, 40, 0}, // narrower than its tiles
+		{[]int{120, 15}, 1, 1, 72, 0},
+		{[]int{120, 15}, 1, 1, 112, 100},
+		{[]int{33, 50}, 2, 1, 192, 20},
 	} {
 		all = append(all, testCase{"attention/" + s.String(), func(f *fixture) { attention(f, s) }})
 	}
 	for _, s := range []decodeShape{
-		{8000, 1, 1, 96, 0, true},
-		{8000, 2, 1, 16, 1500, true},
-		{1024, 8, 1, 40, 0, true},
-		{1024, 3, 1, 24, 0, false},
-		{1024, 2, 2, 256, 300, false},
+		{8000, 1, 1, 96, 0},
+		{8000, 2, 1, 16, 1500},
+		{1024, 8, 1, 40, 0},
+		{1024, 3, 1, 24, 0},
+		{1024, 2, 2, 256, 300},
 	} {
 		all = append(all, testCase{"attention_cached/" + s.String(), func(f *fixture) { decode(f, s) }})
 	}
 	return append(all, testCase{"attention_cached", func(f *fixture) { cached(f, 0) }}, testCase{"attention_cached/window", func(f *fixture) { cached(f, 6) }})
-}
-
-// rows uploads as matrix does, or with rows that begin on 16-byte boundaries.
-func (f *fixture) rows(values []float32, columns int, dtype DType, aligned bool) Tensor {
-	if !aligned {
-		return f.matrix(values, columns, dtype)
-	}
-	stride := (columns+7)/8*8 + 8
-	wide := make([]float32, len(values)/columns*stride)
-	for i := range wide {
-		wide[i] = 1e30
-	}
-	for i := range len(values) / columns {
-		copy(wide[i*stride:], values[i*columns:(i+1)*columns])
-	}
-	x := f.alloc(len(wide)*dtype.Size()).Tensor(dtype, 0, stride)
-	f.upload(x, wide)
-	return x
 }
 
 // probabilities of the keys from first on for a query at row i; also the log-sum-exp.
@@ -120,16 +97,15 @@ func attention(f *fixture, s attentionShape) {
 	width, kvWidth := s.heads*d, s.kvHeads*d
 	scale := 1 / math.Sqrt(float64(d))
 	q, k, v, dout := f.normal(rows*width, f.compute), f.normal(rows*kvWidth, f.compute), f.normal(rows*kvWidth, f.compute), f.normal(rows*width, f.compute)
-	matrix := func(values []float32, columns int) Tensor { return f.rows(values, columns, f.compute, s.aligned) }
-	qt, kt, vt := matrix(q, width), matrix(k, kvWidth), matrix(v, kvWidth)
-	out, lse, cu := matrix(make([]float32, rows*width), width), f.empty(s.heads, rows, Float32), f.ints(boundaries...)
+	qt, kt, vt := f.matrix(q, width, f.compute), f.matrix(k, kvWidth, f.compute), f.matrix(v, kvWidth, f.compute)
+	out, lse, cu := f.empty(rows, width, f.compute), f.empty(s.heads, rows, Float32), f.ints(boundaries...)
 	f.d.AttentionForward(&AttentionForward{Rows: int64(rows), Sequences: int64(len(s.lengths)), Heads: int64(s.heads), KVHeads: int64(s.kvHeads), HeadDim: int64(d),
 		Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse})
 	// dq, dk and dv lie in one fused matrix, as the engine has them
-	fused := matrix(make([]float32, rows*(width+2*kvWidth)), width+2*kvWidth)
+	fused := f.empty(rows, width+2*kvWidth, f.compute)
 	f.d.AttentionBackward(&AttentionBackward{Rows: int64(rows), Sequences: int64(len(s.lengths)), Heads: int64(s.heads), KVHeads: int64(s.kvHeads), HeadDim: int64(d),
 		Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse,
-		DOut: matrix(dout, width), DQ: fused, DK: fused.Column(width), DV: fused.Column(width + kvWidth)})
+		DOut: f.matrix(dout, width, f.compute), DQ: fused, DK: fused.Column(width), DV: fused.Column(width + kvWidth)})
 
 	wantOut, wantLSE := make([]float64, rows*width), make([]float64, s.heads*rows)
 	dq, dk, dv := make([]float64, rows*width), make([]float64, rows*kvWidth), make([]float64, rows*kvWidth)
@@ -226,7 +202,6 @@ func cached(f *fixture, window int) {
 // One query a row, against a cache of many pages.
 type decodeShape struct {
 	capacity, heads, kvHeads, headDim, window int
-	aligned                                   bool
 }
 
 func (s decodeShape) String() string {
@@ -247,10 +222,10 @@ func decode(f *fixture, s decodeShape) {
 	position := []int32{int32(s.capacity - 1), 255, 256, int32(f.r.IntN(s.capacity)), 0}
 	rows := len(slot)
 	q, scale := f.normal(rows*width, f.compute), 1/math.Sqrt(float64(d))
-	matrix := func(values []float32, columns int) Tensor { return f.rows(values, columns, f.compute, s.aligned) }
-	out := matrix(make([]float32, rows*width), width)
+	out := f.empty(rows, width, f.compute)
 	f.d.AttentionCached(&AttentionCached{Rows: int64(rows), Heads: int64(s.heads), KVHeads: int64(s.kvHeads), HeadDim: int64(d), Window: int64(s.window), Slots: slots,
-		Capacity: int64(s.capacity), PageSize: pageSize, PageCount: int64(pageCount), Scale: scale, Q: matrix(q, width), CacheK: matrix(k, kvWidth), CacheV: matrix(v, kvWidth),
+		Capacity: int64(s.capacity), PageSize: pageSize, PageCount: int64(pageCount), Scale: scale, Q: f.matrix(q, width, f.compute),
+		CacheK: f.matrix(k, kvWidth, f.compute), CacheV: f.matrix(v, kvWidth, f.compute),
 		Pages: f.ints(pages...), Slot: f.ints(slot...), Position: f.ints(position...), Out: out})
 	want := make([]float64, rows*width)
 	for i := range rows {
