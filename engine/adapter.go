@@ -50,7 +50,8 @@ type parameters struct {
 	n       int           // all of them
 	param   native.Tensor // float32 [n]
 	grad    native.Tensor // float32 [n]
-	compute native.Tensor // compute type [lora]; param itself in float32
+	compute native.Tensor // compute type [lora], where copied; else param itself
+	copied  bool          // LoRA has a copy in the compute type
 
 	rotations     native.Tensor // float32 [gates · C/8 · 64]
 	rotationGrads native.Tensor
@@ -103,6 +104,7 @@ func layOut(m *phi3.Model, lora LoRAOptions, gates GateOptions) (*parameters, er
 		ps.add(thetaName(i), m.Config.HiddenSize/8, 28, "", 0)
 	}
 	ps.rotationRows = len(gated) * m.Config.HiddenSize / 8
+	ps.copied = m.Compute() != native.Float32
 	ps.wire(m, lora, gated)
 	return ps, nil
 }
@@ -112,7 +114,7 @@ func (ps *parameters) attach(m *phi3.Model, lora LoRAOptions, gates GateOptions)
 	if err := allocate(m.Device(), ps.rooms(m.Compute())); err != nil {
 		return err
 	}
-	if m.Compute() == native.Float32 {
+	if !ps.copied {
 		ps.compute = ps.param
 	}
 	ps.wire(m, lora, gatedLayers(m.Config, gates))
@@ -164,7 +166,7 @@ func gatedLayers(c *phi3.Config, gates GateOptions) (layers []int) {
 func (ps *parameters) rooms(compute native.DType) []room {
 	list := []room{{&ps.param, native.Float32, ps.n, "trained parameters"}, {&ps.grad, native.Float32, ps.n, "gradients"},
 		{&ps.rotations, native.Float32, ps.rotationRows * 64, "rotations"}, {&ps.rotationGrads, native.Float32, ps.rotationRows * 64, "rotation gradients"}}
-	if compute != native.Float32 {
+	if ps.copied {
 		list = append(list, room{&ps.compute, compute, ps.lora, "adapter copy"})
 	}
 	return list
@@ -221,7 +223,7 @@ func (ps *parameters) set(m *phi3.Model, values []float32) error {
 
 // derive refreshes the compute copy of LoRA and the rotations from the parameters.
 func (ps *parameters) derive(m *phi3.Model) error {
-	if m.Compute() != native.Float32 && ps.lora > 0 {
+	if ps.copied && ps.lora > 0 {
 		m.Device().Cast(&native.Cast{Rows: 1, Columns: int64(ps.lora), X: ps.param, Y: ps.compute})
 	}
 	return m.UpdateRotations()

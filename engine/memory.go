@@ -132,6 +132,13 @@ func (o Options) choices(info native.Info) ([]phi3.Keep, error) {
 	return nil, fmt.Errorf("gradient_checkpointing_keep: %q is not auto, all, attention or inputs", o.Keep)
 }
 
+// spareMemory holds on a GPU what its memory is too dear for elsewhere: the embedding on the host, and LoRA in training
+// once, as the float32 that is trained, rounded on its way into each product.
+func (m *Model) spareMemory() {
+	m.phi.EmbedFromHost()
+	m.params.copied = m.params.copied && !m.options.Training
+}
+
 // KeepAuto lets Open choose what is kept for the backward pass.
 const KeepAuto = "auto"
 
@@ -177,7 +184,7 @@ func (m *Model) cachePages(want, least int) (int, error) {
 }
 
 // Plan is the memory that Open and, for training, NewTrainer will allocate under o, by purpose, the largest first: from
-// config.json alone. A GPU's library takes workspace beside it.
+// config.json alone, on the CPU if o says so and else on a GPU, whose library takes workspace beside it.
 func Plan(o Options) ([]phi3.Need, error) {
 	if o.MaxLength == 0 {
 		o.MaxLength = o.MaxTokens
@@ -189,6 +196,9 @@ func Plan(o Options) ([]phi3.Need, error) {
 	}
 	if m.params, err = layOut(m.phi, o.LoRA, o.Gates); err != nil {
 		return nil, err
+	}
+	if o.Device != "cpu" {
+		m.spareMemory()
 	}
 	keep := phi3.Keep(o.Keep)
 	if !o.GradientCheckpointing {

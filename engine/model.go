@@ -83,6 +83,9 @@ func (m *Model) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if isGPU(info) {
+		m.spareMemory()
+	}
 	if m.keep, err = m.decide(info); err != nil {
 		return err
 	}

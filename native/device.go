@@ -159,14 +159,25 @@ type allocParams struct {
 	bytes   uint64
 	buffer  uint64
 	purpose [32]byte
+	onHost  int64
 }
 
 // Alloc reserves zeroed memory. purpose is named in errors about memory.
 func (d *Device) Alloc(bytes int64, purpose string) (Buffer, error) {
+	return d.alloc(bytes, purpose, 0)
+}
+
+// AllocOnHost reserves zeroed memory of the host that a GPU reads over its bus: for what it reads seldom. It is no part
+// of what the device holds.
+func (d *Device) AllocOnHost(bytes int64, purpose string) (Buffer, error) {
+	return d.alloc(bytes, purpose, 1)
+}
+
+func (d *Device) alloc(bytes int64, purpose string, onHost int64) (Buffer, error) {
 	if bytes < 0 {
 		return Buffer{}, fmt.Errorf("alloc %s: %d bytes", purpose, bytes)
 	}
-	p := &allocParams{bytes: uint64(bytes)}
+	p := &allocParams{bytes: uint64(bytes), onHost: onHost}
 	copy(p.purpose[:len(p.purpose)-1], purpose)
 	call(d, d.library.alloc, p)
 	if d.err != nil {

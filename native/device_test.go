@@ -174,8 +174,22 @@ func TestMemory(t *testing.T) {
 	if info := held(); info.HeldBytes != 0 || info.PeakBytes != 100+3<<20 {
 		t.Errorf("after free: held %d, peak %d", info.HeldBytes, info.PeakBytes)
 	}
+	host, err := f.d.AllocOnHost(4096, "host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := host.Tensor(Float32, 0, 1024)
+	f.upload(x, f.normal(1024, Float32))
+	f.d.Cast(&Cast{Rows: 1, Columns: 512, X: x.Column(512), Y: x}) // read and written by the device
+	if v := f.read(x, 1, 1024); v[0] != v[512] || v[511] != v[1023] || v[0] == v[1] {
+		t.Error("memory of the host does not act as the device's")
+	}
+	if info := held(); info.HeldBytes != 0 {
+		t.Errorf("memory of the host counts as %d bytes of the device's", info.HeldBytes)
+	}
+	f.d.Free(host)
 	f.alloc(64)
-	_, err := f.d.Alloc(1<<60, "too much")
+	_, err = f.d.Alloc(1<<60, "too much")
 	if err == nil || !strings.Contains(err.Error(), `1152921504606846976 bytes for "too much"`) || !strings.Contains(err.Error(), "64 bytes held") {
 		t.Errorf("1 EiB: %v", err)
 	}

@@ -20,17 +20,15 @@ type activations struct {
 	lse          native.Tensor // float32 [H, T]
 }
 
-// scratch is shared by all layers: what lives only within one layer's pass, or at the ends of the model.
+// scratch is shared by all layers: what lives only within one layer's pass, or at the ends of the model. The gradient of
+// a linear's input needs no room: it takes the input's own place, which nobody reads any more.
 type scratch struct {
 	output          native.Tensor // [T, C] residual stream leaving the last layer
 	dx              native.Tensor // [T, C | dz of down_proj, then of o_proj] gradient of the residual stream
-	dnorm           native.Tensor // [T, C]
-	dattention      native.Tensor // [T, H·D]
+	dattention      native.Tensor // [T, H·D] where there is no gate: there attention is o_proj's input and is read again
 	dqkv            native.Tensor // [T, (H+2KV)·D | dz of qkv_proj]
-	dhidden         native.Tensor // [T, I]
-	picked, pickedN native.Tensor // [T, C] rows with a target: residual stream, normalised
+	picked, pickedN native.Tensor // [T, C] rows with a target: residual stream, normalised and then its gradient
 	pickedR         native.Tensor // float32 [T]
-	dpicked         native.Tensor // [T, C]
 	logits          native.Tensor // [logitRows, V]
 	logits32        native.Tensor // float32 [logitRows, V], the same memory where compute is float32
 	loss            native.Tensor // float32 [T]
@@ -61,6 +59,16 @@ func (a *arena) beside(dtype native.DType, rows, columns, z int) native.Tensor {
 		columns = (columns + z + 7) &^ 7
 	}
 	return a.tensor(dtype, rows, columns)
+}
+
+// either cuts the same memory in two ways.
+func (a *arena) either(one, other func()) {
+	start := a.bytes
+	one()
+	end := a.bytes
+	a.bytes = start
+	other()
+	a.bytes = max(a.bytes, end)
 }
 
 func allocate(d *native.Device, purpose string, cut func(*arena)) error {
@@ -127,26 +135,31 @@ func (m *Model) cutScratch(a *arena, t int, training bool) {
 	c, dt, s := m.Config, m.compute, &m.scratch
 	h := c.HiddenSize
 	s.output = a.tensor(dt, t, h)
-	s.picked = a.tensor(dt, t, h)
-	s.pickedN = a.tensor(dt, t, h)
 	s.pickedR = a.tensor(native.Float32, 1, t)
 	s.loss = a.tensor(native.Float32, 1, t)
 	s.logitRows = min(t, max(16, logitBytes/4/c.VocabSize))
-	s.logits32 = a.tensor(native.Float32, s.logitRows, c.VocabSize)
-	s.logits = s.logits32
-	if dt != native.Float32 && s.logits32.Buffer != 0 {
-		s.logits.DType = dt // the same memory: a pass uses one of the two
-	}
 	s.u = a.tensor(native.Float32, 1, s.logitRows)
 	s.choice = a.tensor(native.Int32, 1, s.logitRows)
-	if !training {
-		return
-	}
 	z := m.adapterColumns
-	s.dx = a.beside(dt, t, h, max(z[downProj], z[oProj]))
-	s.dnorm = a.tensor(dt, t, h)
-	s.dattention = a.tensor(dt, t, h)
-	s.dqkv = a.beside(dt, t, c.QKVSize(), z[qkvProj])
-	s.dhidden = a.tensor(dt, t, c.IntermediateSize)
-	s.dpicked = a.tensor(dt, t, h)
+	if training {
+		s.dx = a.beside(dt, t, h, max(z[downProj], z[oProj]))
+	}
+	// What the end of the model needs and what a layer's backward pass needs take turns.
+	a.either(func() {
+		s.picked = a.tensor(dt, t, h)
+		s.pickedN = a.tensor(dt, t, h)
+		s.logits32 = a.tensor(native.Float32, s.logitRows, c.VocabSize)
+		s.logits = s.logits32
+		if dt != native.Float32 && s.logits32.Buffer != 0 {
+			s.logits.DType = dt // the same memory: a pass uses one of the two
+		}
+	}, func() {
+		if !training {
+			return
+		}
+		s.dqkv = a.beside(dt, t, c.QKVSize(), z[qkvProj])
+		if m.ungated {
+			s.dattention = a.tensor(dt, t, h)
+		}
+	})
 }

@@ -37,44 +37,44 @@ func (m *Model) headBackward(scale float64) {
 		m.lmHead(first, rows, s.logits)
 		d.CrossEntropyBackward(&native.CrossEntropy{Rows: int64(rows), Columns: int64(c.VocabSize), Logits: s.logits,
 			Target: m.batch.target.Column(first), Loss: s.loss.Column(first), Scale: scale})
-		d.LinearBackward(&native.LinearBackward{Rows: int64(rows), In: int64(c.HiddenSize), Out: int64(c.VocabSize), DY: s.logits, W: m.head, DX: s.dpicked.Row(first)})
+		d.LinearBackward(&native.LinearBackward{Rows: int64(rows), In: int64(c.HiddenSize), Out: int64(c.VocabSize), DY: s.logits, W: m.head, DX: s.pickedN.Row(first)})
 		return nil
 	})
-	d.RMSNormBackward(&native.RMSNormBackward{Rows: int64(n), Columns: int64(c.HiddenSize), X: s.picked, Weight: m.norm, RStd: s.pickedR, DY: s.dpicked, DX: s.dpicked})
-	d.ScatterRows(&native.ScatterRows{Rows: int64(n), Columns: int64(c.HiddenSize), YRows: int64(m.batch.rows), Index: m.batch.picked, X: s.dpicked, Y: s.dx})
+	d.RMSNormBackward(&native.RMSNormBackward{Rows: int64(n), Columns: int64(c.HiddenSize), X: s.picked, Weight: m.norm, RStd: s.pickedR, DY: s.pickedN, DX: s.pickedN})
+	d.ScatterRows(&native.ScatterRows{Rows: int64(n), Columns: int64(c.HiddenSize), YRows: int64(m.batch.rows), Index: m.batch.picked, X: s.pickedN, Y: s.dx})
 }
 
 // layerBackward turns scratch.dx, the gradient of the layer's output, into that of its input. The base is
-// frozen, so the first layer's input needs none.
+// frozen, so the first layer's input needs none. The gradient of what a linear read is written over it.
 func (m *Model) layerBackward(p *pass, i int, a *activations) {
 	l, s, c, d := &m.Layers[i], &m.scratch, m.Config, m.device
 	rows := int64(p.rows)
 
-	m.backward(p, i, &l.Down, a.hidden, s.dx, s.dhidden)
-	d.SwiGLUBackward(&native.SwiGLUBackward{Rows: rows, Columns: int64(c.IntermediateSize), GateUp: a.gateUp, DY: s.dhidden, DGateUp: a.gateUp})
-	m.backward(p, i, &l.GateUp, a.norm2, a.gateUp, s.dnorm)
-	m.rmsnormBackward(rows, a.mid, l.norm2, a.rstd2, s.dnorm)
+	m.backward(p, i, &l.Down, a.hidden, s.dx, a.hidden)
+	d.SwiGLUBackward(&native.SwiGLUBackward{Rows: rows, Columns: int64(c.IntermediateSize), GateUp: a.gateUp, DY: a.hidden, DGateUp: a.gateUp})
+	m.backward(p, i, &l.GateUp, a.norm2, a.gateUp, a.norm2)
+	m.rmsnormBackward(rows, a.mid, l.norm2, a.rstd2, a.norm2)
 
-	rotated := a.attention
-	if l.Gate != nil {
-		rotated = a.rotated
-	}
-	m.backward(p, i, &l.O, rotated, s.dx, s.dattention)
+	dattention := s.dattention
 	if g := l.Gate; g != nil {
-		d.RotateBackward(&native.RotateBackward{Rows: rows, Blocks: m.blocks(), X: a.attention, Rotation: g.Rotation, DY: s.dattention, DX: s.dattention, DRotation: g.RotationGrad})
+		dattention = a.rotated
+		m.backward(p, i, &l.O, a.rotated, s.dx, dattention)
+		d.RotateBackward(&native.RotateBackward{Rows: rows, Blocks: m.blocks(), X: a.attention, Rotation: g.Rotation, DY: dattention, DX: dattention, DRotation: g.RotationGrad})
+	} else {
+		m.backward(p, i, &l.O, a.attention, s.dx, dattention)
 	}
 	q, k, v := m.splitQKV(a.qkv)
 	dq, dk, dv := m.splitQKV(s.dqkv)
 	d.AttentionBackward(&native.AttentionBackward{Rows: rows, Sequences: int64(m.batch.sequences), Heads: int64(c.NumAttentionHeads), KVHeads: int64(c.NumKeyValueHeads),
 		HeadDim: int64(c.HeadDim()), Window: int64(c.SlidingWindow), Scale: m.scale(), Q: q, K: k, V: v, CuSeqlens: m.batch.cuSeqlens,
-		Out: a.attention, LSE: a.lse.WithStride(p.rows), DOut: s.dattention, DQ: dq, DK: dk, DV: dv})
+		Out: a.attention, LSE: a.lse.WithStride(p.rows), DOut: dattention, DQ: dq, DK: dk, DV: dv})
 	d.RopeBackward(m.ropeOf(p.rows, s.dqkv))
 	if i == 0 {
 		m.backward(p, i, &l.QKV, a.norm1, s.dqkv, native.Tensor{})
 		return
 	}
-	m.backward(p, i, &l.QKV, a.norm1, s.dqkv, s.dnorm)
-	m.rmsnormBackward(rows, a.input, l.norm1, a.rstd1, s.dnorm)
+	m.backward(p, i, &l.QKV, a.norm1, s.dqkv, a.norm1)
+	m.rmsnormBackward(rows, a.input, l.norm1, a.rstd1, a.norm1)
 }
 
 // rmsnormBackward adds the norm's path to the residual stream's gradient in scratch.dx.

@@ -38,6 +38,7 @@ type Model struct {
 	gated          bool   // there is a layer with a gate
 	ungated        bool   // there is one without
 	adapterColumns [4]int // width of z by linear, the widest of the layers
+	embedOnHost    bool
 }
 
 // Keep says what the backward pass finds of each layer; the rest it computes again from the layer's input.
@@ -70,6 +71,10 @@ func New(dir string, o Options) (*Model, error) {
 	}
 	return m, nil
 }
+
+// EmbedFromHost keeps the embedding in the host's memory, unless it is lm_head too: of each pass a GPU reads a few rows
+// of it. Called before Load and Plan.
+func (m *Model) EmbedFromHost() { m.embedOnHost = !m.Config.TieWordEmbeddings }
 
 // Load reads the base model's weights (safetensors) onto the device.
 func (m *Model) Load(ctx context.Context, d *native.Device) error {

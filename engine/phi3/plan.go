@@ -13,7 +13,10 @@ type Need struct {
 func (m *Model) Plan(training bool, keep Keep) []Need {
 	c, size := m.Config, int64(m.compute.Size())
 	v, h, layers := int64(c.VocabSize), int64(c.HiddenSize), int64(len(m.Layers))
-	needs := []Need{{"embedding", v * h * size}}
+	var needs []Need
+	if !m.embedOnHost {
+		needs = append(needs, Need{"embedding", v * h * size})
+	}
 	if !c.TieWordEmbeddings {
 		needs = append(needs, Need{"lm_head", v * h * size})
 	}

@@ -83,7 +83,11 @@ func (m *Model) load(ctx context.Context, files *safetensors.Model, int8 bool) e
 	}
 	defer m.device.Free(ld.staging)
 	c := m.Config
-	if m.embed, err = ld.matrix("model.embed_tokens.weight", c.VocabSize, c.HiddenSize, "embedding"); err != nil {
+	alloc := m.device.Alloc
+	if m.embedOnHost {
+		alloc = m.device.AllocOnHost
+	}
+	if m.embed, err = ld.matrixIn(alloc, "model.embed_tokens.weight", c.VocabSize, c.HiddenSize, "embedding"); err != nil {
 		return err
 	}
 	m.head = m.embed
@@ -179,7 +183,11 @@ func (ld *loader) stream(name string, rows, columns int, convert func(first, row
 
 // matrix loads a weight that stays in the compute type: embedding and lm_head.
 func (ld *loader) matrix(name string, rows, columns int, purpose string) (native.Tensor, error) {
-	buffer, err := ld.device.Alloc(int64(rows)*int64(columns)*int64(ld.compute.Size()), purpose)
+	return ld.matrixIn(ld.device.Alloc, name, rows, columns, purpose)
+}
+
+func (ld *loader) matrixIn(alloc func(int64, string) (native.Buffer, error), name string, rows, columns int, purpose string) (native.Tensor, error) {
+	buffer, err := alloc(int64(rows)*int64(columns)*int64(ld.compute.Size()), purpose)
 	if err != nil {
 		return native.Tensor{}, err
 	}

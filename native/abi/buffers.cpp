@@ -105,13 +105,13 @@ char* Buffers::range(const so8t_transfer_params& p) const {
 
 uint64_t Buffers::enter(const Buffer& b) {
     buffers.emplace(next_buffer, b);
-    hold(b.purpose, b.bytes);
+    if (!b.on_host) hold(b.purpose, b.bytes);
     return next_buffer++;
 }
 
 void Buffers::leave(uint64_t handle) {
     const Buffer& b = find(handle);
-    drop(b.purpose, b.bytes);
+    if (!b.on_host) drop(b.purpose, b.bytes);
     buffers.erase(handle);
 }
 

@@ -57,6 +57,7 @@ struct Buffer {
     uint64_t bytes;
     uint64_t reserved;  // what the library took for it; each library counts in its own way
     std::string purpose;
+    bool on_host = false;  // not counted
 };
 
 struct Buffers {

@@ -157,7 +157,7 @@ void alloc_buffer(Context& c, so8t_alloc_params& p) {
     };
     // Linux promises memory that does not exist and kills the process later: refuse here what cannot fit.
     if (c.memory && (p.bytes > c.memory || c.held > c.memory - p.bytes)) refuse();
-    Buffer b{nullptr, p.bytes, 0, purpose};
+    Buffer b{nullptr, p.bytes, 0, purpose, p.on_host != 0};
     if (p.bytes >= kMapFrom) {
         b.reserved = (p.bytes + 4095) & ~uint64_t(4095);
         b.data = mmap(nullptr, b.reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -23,6 +23,19 @@ void check_cuda(cudaError_t e, const char* what) {
 
 void launched(const char* kernel) { check_cuda(cudaGetLastError(), kernel); }
 
+namespace {
+
+void release_buffer(Context& c, const Buffer& b) {
+    if (b.on_host) {
+        cudaStreamSynchronize(c.stream);  // other memory goes to operations behind those that use it; this goes to anybody
+        cudaFreeHost(b.data);
+    } else {
+        c.allocator->give(b.data, b.reserved);
+    }
+}
+
+}  // namespace
+
 Context::Context() = default;
 Context::~Context() { release(); }
 
@@ -37,7 +50,7 @@ void Context::release() {
     if (reading) cudaStreamDestroy(reading);
     reading = nullptr;
     if (allocator) {
-        for (auto& b : buffers) allocator->give(b.second.data, b.second.reserved);
+        for (auto& b : buffers) release_buffer(*this, b.second);
         for (auto& s : snapshots) {
             if (s.second.data) allocator->give(s.second.data, s.second.reserved);
             if (s.second.done) cudaEventDestroy(s.second.done);
@@ -142,13 +155,17 @@ void device_info(Context& c, so8t_device_info_params& p) {
 
 void alloc_buffer(Context& c, so8t_alloc_params& p) {
     p.buffer = 0;
-    Buffer b{nullptr, p.bytes, 0, std::string(p.purpose, strnlen(p.purpose, sizeof p.purpose))};
-    b.data = c.allocator->take(p.bytes, b.purpose, b.reserved);
+    Buffer b{nullptr, p.bytes, 0, std::string(p.purpose, strnlen(p.purpose, sizeof p.purpose)), p.on_host != 0};
+    if (b.on_host) {
+        check_cuda(cudaMallocHost(&b.data, p.bytes > 0 ? p.bytes : 1), "cudaMallocHost");
+    } else {
+        b.data = c.allocator->take(p.bytes, b.purpose, b.reserved);
+    }
     try {
         check_cuda(cudaMemsetAsync(b.data, 0, p.bytes, c.stream), "cudaMemset");
         p.buffer = c.enter(b);
     } catch (...) {
-        c.allocator->give(b.data, b.reserved);
+        release_buffer(c, b);
         throw;
     }
     integers_changed(c);
@@ -156,7 +173,7 @@ void alloc_buffer(Context& c, so8t_alloc_params& p) {
 
 void free_buffer(Context& c, const so8t_free_params& p) {
     const Buffer& b = c.find(p.buffer);
-    c.allocator->give(b.data, b.reserved);
+    release_buffer(c, b);
     c.leave(p.buffer);
 }
 

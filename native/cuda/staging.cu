@@ -39,7 +39,7 @@ void Staging::upload(void* device, const void* host, uint64_t bytes) {
         if (!s->memory || s->used + std::min(bytes - at, kBytes) > kBytes) s = &next();
         const uint64_t n = std::min(bytes - at, kBytes - s->used);
         std::memcpy(s->memory + s->used, static_cast<const char*>(host) + at, n);
-        check_cuda(cudaMemcpyAsync(static_cast<char*>(device) + at, s->memory + s->used, n, cudaMemcpyHostToDevice, stream_), "copy to the device");
+        check_cuda(cudaMemcpyAsync(static_cast<char*>(device) + at, s->memory + s->used, n, cudaMemcpyDefault, stream_), "copy to the device");
         check_cuda(cudaEventRecord(s->done, stream_), "cudaEventRecord");
         s->busy = true;
         s->used = std::min((s->used + n + 63) / 64 * 64, kBytes);
@@ -60,7 +60,7 @@ void Staging::download(void* host, const void* device, uint64_t bytes) {
     // The host empties one segment while the device fills the next.
     for (uint64_t at = 0; at < bytes;) {
         const Part p{&next(), at, std::min(bytes - at, kBytes)};
-        check_cuda(cudaMemcpyAsync(p.segment->memory, static_cast<const char*>(device) + at, p.bytes, cudaMemcpyDeviceToHost, stream_), "copy to the host");
+        check_cuda(cudaMemcpyAsync(p.segment->memory, static_cast<const char*>(device) + at, p.bytes, cudaMemcpyDefault, stream_), "copy to the host");
         check_cuda(cudaEventRecord(p.segment->done, stream_), "cudaEventRecord");
         p.segment->busy = true;
         p.segment->used = kBytes;

@@ -90,6 +90,8 @@ typedef struct {
     uint64_t bytes;
     uint64_t buffer;   /* out: handle, 64-byte aligned memory, zeroed */
     char purpose[32];  /* named in out-of-memory errors */
+    int64_t on_host;   /* 1: memory of the host that a GPU reads over its bus, for what it reads seldom; no part of what
+                        * is held on the device. A CPU has one kind of memory. */
 } so8t_alloc_params;
 
 typedef struct {
