@@ -27,61 +27,99 @@ func dataCases() []testCase {
 			}
 			f.check("x", z, 9, 131, want, 1e-30)
 		}},
-		{"quantize_rows", func(f *fixture) {
-			const rows, columns = 6, 77
-			values := f.normal(rows*columns, f.compute)
-			clear(values[2*columns : 3*columns]) // a row of zeros
-			q, absmax := f.alloc(rows*(columns+3)).Tensor(Int8, 0, columns+3), f.vector(make([]float32, rows))
-			y := f.empty(rows, columns, Float32)
-			f.d.QuantizeRows(&QuantizeRows{Rows: rows, Columns: columns, X: f.matrix(values, columns, f.compute), Q: q, Absmax: absmax})
-			f.d.DequantizeRows(&DequantizeRows{Rows: rows, Columns: columns, Q: q, Absmax: absmax, Y: y})
-			want, largest := make([]float64, rows*columns), make([]float64, rows)
-			for i := range rows {
-				for _, v := range values[i*columns : (i+1)*columns] {
-					largest[i] = max(largest[i], math.Abs(float64(v)))
-				}
-				for j := range columns {
-					if at := i*columns + j; largest[i] > 0 {
-						want[at] = math.RoundToEven(float64(values[at])*127/largest[i]) * largest[i] / 127
-					}
-				}
+		{"cast/flat", func(f *fixture) {
+			values := f.normal(4099, Float32) // one long row whose end fills no vector
+			x, y, z := f.vector(values), f.alloc(2*len(values)).Tensor(BFloat16, 0, len(values)), f.vector(make([]float32, len(values)))
+			f.d.Cast(&Cast{Rows: 1, Columns: 4099, X: x, Y: y})
+			f.d.Cast(&Cast{Rows: 1, Columns: 4099, X: y, Y: z})
+			want := make([]float64, len(values))
+			for i, v := range values {
+				want[i] = float64(fromBF16(toBF16(v)))
 			}
-			f.check("absmax", absmax, 1, rows, largest, 1e-30)
-			f.check("w", y, rows, columns, want, 1e-6)
+			f.check("x", z, 1, len(values), want, 1e-30)
 		}},
-		{"gather_scatter", func(f *fixture) {
-			const rows, columns = 20, 37
-			index := []int32{0, 3, 4, 9, 17}
-			values := f.normal(rows*columns, f.compute)
-			y, z := f.empty(len(index), columns, f.compute), f.empty(rows, columns, f.compute)
-			f.d.GatherRows(&GatherRows{Rows: 5, Columns: columns, XRows: rows, Index: f.ints(index...), X: f.matrix(values, columns, f.compute), Y: y})
-			f.d.ScatterRows(&ScatterRows{Rows: 5, Columns: columns, YRows: rows, Index: f.ints(index...), X: y, Y: z})
-			picked, spread := make([]float64, 5*columns), make([]float64, rows*columns)
-			for i, at := range index {
-				copy(picked[i*columns:], doubles(values[int(at)*columns:(int(at)+1)*columns]))
-				copy(spread[int(at)*columns:], picked[i*columns:(i+1)*columns])
-			}
-			f.check("y", y, 5, columns, picked, 1e-30)
-			f.check("z", z, rows, columns, spread, 1e-30)
-		}},
+		{"quantize_rows", func(f *fixture) { quantizeRows(f, 6, 77) }},
+		{"quantize_rows/wide", func(f *fixture) { quantizeRows(f, 3, 17408) }}, // beyond what a GPU's registers hold of a row
+		{"gather_scatter", func(f *fixture) { gatherScatter(f, 20, 37) }},
+		{"gather_scatter/wide", func(f *fixture) { gatherScatter(f, 20, 320) }},
+		{"gather_int8", gatherInt8},
 		{"sample", sampling},
-		{"argmax", func(f *fixture) {
-			const rows, columns = 5, 1031
-			values := f.normal(rows*columns, f.compute)
-			values[3], values[700], values[900] = 50, 50, 50 // the first of three
-			values[2*columns-1] = 60                         // the last column
-			index, want := f.ints(make([]int32, rows)...), make([]float64, rows)
-			f.d.Argmax(&Argmax{Rows: rows, Columns: columns, X: f.matrix(values, columns, f.compute), Index: index})
-			for i := range rows {
-				for j := range columns {
-					if values[i*columns+j] > values[i*columns+int(want[i])] {
-						want[i] = float64(j)
-					}
-				}
-			}
-			f.check("index", index, 1, rows, want, 1e-30)
-		}},
+		{"argmax", func(f *fixture) { argmax(f, 5, 1031) }},
+		{"argmax/wide", func(f *fixture) { argmax(f, 3, 36864) }},
 	}
+}
+
+func quantizeRows(f *fixture, rows, columns int) {
+	values := f.normal(rows*columns, f.compute)
+	clear(values[2*columns : 3*columns]) // a row of zeros
+	q, absmax := f.alloc(rows*f.stride(columns)).Tensor(Int8, 0, f.stride(columns)), f.vector(make([]float32, rows))
+	y := f.empty(rows, columns, Float32)
+	f.d.QuantizeRows(&QuantizeRows{Rows: int64(rows), Columns: int64(columns), X: f.matrix(values, columns, f.compute), Q: q, Absmax: absmax})
+	f.d.DequantizeRows(&DequantizeRows{Rows: int64(rows), Columns: int64(columns), Q: q, Absmax: absmax, Y: y})
+	want, largest := make([]float64, rows*columns), make([]float64, rows)
+	for i := range rows {
+		for _, v := range values[i*columns : (i+1)*columns] {
+			largest[i] = max(largest[i], math.Abs(float64(v)))
+		}
+		for j := range columns {
+			if at := i*columns + j; largest[i] > 0 {
+				want[at] = math.RoundToEven(float64(values[at])*127/largest[i]) * largest[i] / 127
+			}
+		}
+	}
+	f.check("absmax", absmax, 1, rows, largest, 1e-30)
+	f.check("w", y, rows, columns, want, 1e-6)
+}
+
+func gatherScatter(f *fixture, rows, columns int) {
+	index := []int32{0, 3, 4, 9, 17}
+	values := f.normal(rows*columns, f.compute)
+	y, z := f.empty(len(index), columns, f.compute), f.empty(rows, columns, f.compute)
+	f.d.GatherRows(&GatherRows{Rows: 5, Columns: int64(columns), XRows: int64(rows), Index: f.ints(index...), X: f.matrix(values, columns, f.compute), Y: y})
+	f.d.ScatterRows(&ScatterRows{Rows: 5, Columns: int64(columns), YRows: int64(rows), Index: f.ints(index...), X: y, Y: z})
+	picked, spread := make([]float64, 5*columns), make([]float64, rows*columns)
+	for i, at := range index {
+		copy(picked[i*columns:], doubles(values[int(at)*columns:(int(at)+1)*columns]))
+		copy(spread[int(at)*columns:], picked[i*columns:(i+1)*columns])
+	}
+	f.check("y", y, 5, columns, picked, 1e-30)
+	f.check("z", z, rows, columns, spread, 1e-30)
+}
+
+func argmax(f *fixture, rows, columns int) {
+	values := f.normal(rows*columns, f.compute)
+	values[3], values[700], values[900] = 50, 50, 50 // the first of three
+	values[2*columns-1] = 60                         // the last column
+	index, want := f.ints(make([]int32, rows)...), make([]float64, rows)
+	f.d.Argmax(&Argmax{Rows: int64(rows), Columns: int64(columns), X: f.matrix(values, columns, f.compute), Index: index})
+	for i := range rows {
+		for j := range columns {
+			if values[i*columns+j] > values[i*columns+int(want[i])] {
+				want[i] = float64(j)
+			}
+		}
+	}
+	f.check("index", index, 1, rows, want, 1e-30)
+}
+
+// gatherInt8 embeds from a quantized table, whose rows are scaled elsewhere.
+func gatherInt8(f *fixture) {
+	const rows, columns = 7, 48
+	table, want := make([]int8, rows*columns), make([]float64, 3*columns)
+	for i := range table {
+		table[i] = int8(f.r.IntN(256) - 128)
+	}
+	x, y := f.alloc(len(table)).Tensor(Int8, 0, columns), f.empty(3, columns, f.compute)
+	if err := Upload(f.d, x, table); err != nil {
+		f.t.Fatal(err)
+	}
+	for i, at := range []int{6, 0, 6} {
+		for j := range columns {
+			want[i*columns+j] = float64(table[at*columns+j])
+		}
+	}
+	f.d.GatherRows(&GatherRows{Rows: 3, Columns: columns, XRows: rows, Index: f.ints(6, 0, 6), X: x, Y: y})
+	f.check("y", y, 3, columns, want, 1e-30)
 }
 
 // float16 only enters and leaves by casts: some values that are easy to get wrong.

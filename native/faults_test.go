@@ -31,6 +31,14 @@ var faults = []fault{
 	{"a mask of the next eight columns", "dropout.h", "static_cast<uint32_t>(column / 8)", "static_cast<uint32_t>(column / 8 + 1)", "TestOperations/lora", ""},
 	{"kept values that are not scaled", "lora_dx.cu", "kept & 1 ? sums[m][n][2 * h] * d.inverse", "kept & 1 ? sums[m][n][2 * h]", "TestOperations/linear_backward/", ""},
 	{"the mask of another lane's columns", "lora_dx.cu", "(lane & ~3) | n)", "(lane & ~3) | (3 - n))", "TestOperations/linear_backward/", ""},
+	{"the end of a long row left out", "rmsnorm.cu", "[&](int at) { add(load<T, V>(from + at * V)); });", "[](int) {});", "TestOperations/rmsnorm/", ""},
+	{"the target's gradient elsewhere", "cross_entropy.cu", "if (t / V == at) from_float", "if (t == at) from_float", "TestOperations/cross_entropy/", ""},
+	{"sums of a thread that is still adding", "so8.cu", "        __syncthreads();\n    }\n    for (int i = threadIdx.x; i < kTile", "    }\n    for (int i = threadIdx.x; i < kTile", "TestOperations/rotate/", ""},
+	{"a code that is cut off instead of rounded", "adamw.cu", "0.5f), 65535.0f, 0.5f)", "0.5f), 65535.0f, 0.0f)", "TestOracleAdamW", ""},
+	{"a last number that is not summed", "global_norm.cu", "if (at + i < n)", "if (at + i + 1 < n)", "TestOperations/global_norm/", ""},
+	{"rows that are not zeroed", "gather_rows.cu", "cudaMemsetAsync(source, 0xFF,", "cudaMemsetAsync(source, 0x00,", "TestOperations/gather_scatter/", ""},
+	{"a nucleus without its least", "sample.cu", "if (key_of(x[j]) >= least) own", "if (key_of(x[j]) > least) own", "TestOperations/sample/", ""},
+	{"positions beside their pages", "pages.h", "page * size + position % size", "page * size + (position + 1) % size", "TestOperations/attention_cached", ""},
 	{"an index that nobody checks", "checks.cu", "bad = v[i] < least || v[i] >= limit;", "bad = v[i] < least || v[i] > limit;", "TestErrors", ""},
 }
 
@@ -130,7 +138,7 @@ func concerns(t *testing.T, f fault, source string) bool {
 	if filepath.Ext(f.file) != ".h" || filepath.Ext(source) != ".cu" {
 		return false
 	}
-	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"}, "dropout.h": {"dropout.cu"}}[f.file]
+	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"}, "dropout.h": {"dropout.cu"}, "pages.h": {"gather_rows.cu"}}[f.file]
 	if users == nil {
 		t.Fatalf("nobody is known to use %s", f.file)
 	}

@@ -8,6 +8,8 @@ import (
 func trainingCases() []testCase {
 	return []testCase{
 		{"cross_entropy", func(f *fixture) { crossEntropy(f, 11, 1003) }},
+		{"cross_entropy/vocabulary", func(f *fixture) { crossEntropy(f, 3, 32064) }},
+		{"cross_entropy/wide", func(f *fixture) { crossEntropy(f, 3, 36864) }}, // beyond what a GPU's registers hold of a row
 		{"cross_entropy/small", func(f *fixture) { crossEntropy(f, 3, 5) }},
 		{"global_norm", func(f *fixture) {
 			x := f.normal(70001, Float32)
@@ -20,6 +22,7 @@ func trainingCases() []testCase {
 			f.check("norm", norm, 1, 1, []float64{math.Sqrt(s)}, 1e-6)
 		}},
 		{"adamw", func(f *fixture) { adamW(f, 20011) }},
+		{"adamw8bit", func(f *fixture) { adamW8bitAnywhere(f, 1300) }},
 	}
 }
 
@@ -84,6 +87,35 @@ func adamW(f *fixture, n int) {
 	f.check("param", pt, 1, n, want, 1e-6)
 	f.check("m", mt, 1, n, m, 1e-5)
 	f.check("v", vt, 1, n, v, 1e-5)
+}
+
+// adamW8bitAnywhere runs three steps on the same numbers, aligned and not: where they lie changes no bit.
+func adamW8bitAnywhere(f *fixture, n int) {
+	blocks := (n + 255) / 256
+	start, signed, unsigned := f.normal(n, Float32), f.vector(DynamicMap(true)), f.vector(DynamicMap(false))
+	gradients := [][]float32{f.normal(n, Float32), f.normal(n, Float32), f.normal(n, Float32)}
+	var want [3][]float64
+	for offset := range 2 {
+		floats := func(values []float32) Tensor {
+			x := f.alloc(4*(n+1)).Tensor(Float32, offset, n)
+			f.upload(x, values)
+			return x
+		}
+		bytes := func() Tensor { return f.alloc(n+1).Tensor(UInt8, offset, n) }
+		p := AdamW{N: int64(n), Param: floats(start), M: bytes(), V: bytes(), MAbsmax: f.vector(make([]float32, blocks)), VAbsmax: f.vector(make([]float32, blocks)),
+			MCode: signed, VCode: unsigned, LearningRate: 1e-2, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.01}
+		for i, g := range gradients {
+			p.Step, p.Gradient = int64(i+1), floats(g)
+			f.d.AdamW(&p)
+		}
+		for i, x := range []Tensor{p.Param, p.MAbsmax, p.VAbsmax} {
+			count := []int{n, blocks, blocks}[i]
+			if offset == 0 {
+				want[i] = doubles(f.read(x, 1, count))
+			}
+			f.check([]string{"param", "m_absmax", "v_absmax"}[i], x, 1, count, want[i], 1e-30)
+		}
+	}
 }
 
 // bitsandbytes' AdamW8bit and torch's AdamW over 20 steps: 8-bit states equal to the bit, parameters to float32.

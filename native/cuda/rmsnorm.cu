@@ -41,9 +41,10 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(int64_t rows, int col
     });
 }
 
-// residual may be null; it and dy may be dx: a thread reads and writes only its own groups.
+// residual may be null; it and dy may be dx: a thread reads and writes only its own groups. One block a multiprocessor is enough
+// said to the compiler: left to itself it spills for occupancy, of which full rows' loads need little.
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kThreads) backward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, const float* rstd, const T* dy, int64_t dy_stride, const T* residual,
+__global__ void __launch_bounds__(kThreads, 1) backward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, const float* rstd, const T* dy, int64_t dy_stride, const T* residual,
                                                                 int64_t residual_stride, T* dx, int64_t dx_stride) {
     lines(rows, [&](int64_t row) {
         const T *a = x + row * x_stride, *g = dy + row * dy_stride;
