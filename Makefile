@@ -9,6 +9,7 @@
 # make soak    one run of SOAK epochs: what grows with the length of a run
 # make bench   this engine against PyTorch + PEFT; make bench-full: the size of Phi-3.5-mini;
 #              make bench-save: what training feels of a checkpoint
+# make bench-cuda  the same on a GPU; make gpu OUT=dir: all that wants one, and tools/gpu.sh for a machine without Go
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
-.PHONY: native-cuda native-emulated test-emulated build setup worker server demo test vet crash fuzz soak bench bench-full bench-save histories clean
+.PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz soak bench bench-full bench-save bench-cuda gpu histories clean
 build: worker bin/temporal $(NATIVE)
 
 # What a fresh Debian or Ubuntu lacks is installed through apt, saying so. The programs and
@@ -123,6 +124,14 @@ bench-full: build
 bench-save: build
 	CGO_ENABLED=0 go build -o bin/bench ./bench
 	bin/bench save
+
+# On a GPU, with native/build/libso8t_cuda.so; BENCH_FLAGS=-quick: within three minutes.
+bench-cuda: build
+	bench/cuda.sh $(BENCH_FLAGS)
+
+# Tests, parity with the CPU, compute-sanitizer and speed on a GPU; logs and results into OUT.
+gpu: build
+	OUT="$(OUT)" tools/gpu.sh all
 
 # Histories that the replay tests read, from a server and a worker of this code.
 histories: build

@@ -46,6 +46,8 @@ func (b *cudaBench) measure(r *trainRun, take func(line []byte) error, name stri
 	}, nil, program(name), args...)
 	r.NVMLPeak, r.PowerWatts = b.watch.since()
 	switch {
+	case ctx.Err() != nil: // whatever it said last, that was not its end
+		r.Error = err.Error()
 	case err != nil:
 		r.Error = why(stderr, err)
 	case failed != nil:

@@ -114,6 +114,7 @@ case "$*" in
 *) echo noise
    echo '{"batch": 1, "tokens_per_second": 10, "peak_bytes": 5, "torch": "2.9", "step_seconds": [1, 2]}'
    echo '{"batch": 2, "error": "out of memory: 3 GiB"}'
+   echo 'a warning' >&2
    exec sleep 60 ;;
 esac
 `

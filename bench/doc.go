@@ -2,6 +2,7 @@
 //
 //	bench compare   a LoRA step of this engine and of PyTorch + PEFT by turns, the tokenizer, the machine's peak
 //	bench cuda      the same on a GPU, at Phi-3.5-mini's size, with decoding and what a checkpoint costs
+//	bench plan      the memory of a training run, by purpose, from its shape alone
 //	bench full      a model of Phi-3.5-mini's size: load, two optimizer steps, peak memory
 //	bench step      one measurement in this process, which the two above run as a child
 //	bench stall     what training feels of a checkpoint; decode: tokens/s of generation; bandwidth: of the memory.

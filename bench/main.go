@@ -21,9 +21,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	commands := map[string]func(context.Context, []string) error{"compare": compare, "cuda": cuda, "stall": stall, "decode": decode, "bandwidth": bandwidth, "full": full, "step": step, "write": write, "save": save, "score": score, "tokens": tokens}
+	commands := map[string]func(context.Context, []string) error{"compare": compare, "cuda": cuda, "stall": stall, "decode": decode, "bandwidth": bandwidth, "full": full, "plan": plan, "step": step, "write": write, "save": save, "score": score, "tokens": tokens}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return errors.New("usage: bench compare|cuda|full|step|stall|decode|bandwidth|write|save|score|tokens [flags]")
+		return errors.New("usage: bench compare|cuda|full|plan|step|stall|decode|bandwidth|write|save|score|tokens [flags]")
 	}
 	return commands[args[0]](ctx, args[1:])
 }

@@ -129,7 +129,8 @@ type Evaluation struct {
 	// MaxSamples of the test part are evaluated; 0: all.
 	MaxSamples int `json:"max_samples"`
 	// BatchSize is the number of answers generated at a time. It changes speed and memory
-	// only: Phi-3.5-mini keeps 0.4 MB for each token of each of them.
+	// only: Phi-3.5-mini keeps 0.4 MB for each token of each of them. Where memory is short the
+	// youngest of them wait.
 	BatchSize int `json:"batch_size"`
 }
 

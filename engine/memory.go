@@ -175,3 +175,25 @@ func (m *Model) cachePages(want, least int) (int, error) {
 	}
 	return int(min(int64(want), max(int64(least), free/m.phi.CacheBytes()))), nil
 }
+
+// Plan is the memory that Open and, for training, NewTrainer will allocate under o, by purpose, the largest first: from
+// config.json alone. A GPU's library takes workspace beside it.
+func Plan(o Options) ([]phi3.Need, error) {
+	if o.MaxLength == 0 {
+		o.MaxLength = o.MaxTokens
+	}
+	m := &Model{options: o}
+	var err error
+	if m.phi, err = phi3.New(o.BasePath, phi3.Options{Float32: o.Float32, Int8: o.Int8, MaxTokens: o.MaxTokens, MaxLength: o.MaxLength}); err != nil {
+		return nil, err
+	}
+	if m.params, err = layOut(m.phi, o.LoRA, o.Gates); err != nil {
+		return nil, err
+	}
+	keep := phi3.Keep(o.Keep)
+	if !o.GradientCheckpointing {
+		keep = phi3.KeepAll
+	}
+	needs, err := m.needs(keep)
+	return planOf(needs).needs, err
+}

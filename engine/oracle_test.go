@@ -306,11 +306,11 @@ func (o *oracleSet) checkGradients(t *testing.T, m *Model, loss float64, grad []
 
 func TestOracleGradients(t *testing.T) {
 	eachOracle(t, func(t *testing.T, o *oracleSet) {
-		for _, recompute := range []bool{false, true} {
+		for _, keep := range []string{"all", "attention", "inputs"} {
 			for _, packed := range []bool{false, true} {
-				t.Run(fmt.Sprintf("recompute=%v,packed=%v", recompute, packed), func(t *testing.T) {
+				t.Run(fmt.Sprintf("keep=%s,packed=%v", keep, packed), func(t *testing.T) {
 					options := o.gated()
-					options.GradientCheckpointing = recompute
+					options.GradientCheckpointing, options.Keep = true, keep
 					m := o.open(t, options)
 					rows, targets := o.rows(packed)
 					loss, grad := gradients(t, m, rows, targets)

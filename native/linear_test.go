@@ -105,7 +105,9 @@ func linearCases() []testCase {
 		testCase{"lora", func(f *fixture) { lora(f, 45, 200, 12, 0.1) }},
 		testCase{"lora/one", func(f *fixture) { lora(f, 1, 64, 4, 0.5) }},
 		testCase{"lora/long", func(f *fixture) { lora(f, 600, 136, 24, 0.05) }},
-		testCase{"lora/kept", func(f *fixture) { lora(f, 33, 50, 7, 0) }})
+		testCase{"lora/kept", func(f *fixture) { lora(f, 33, 50, 7, 0) }},
+		testCase{"lora/float32_adapter", func(f *fixture) { float32Adapter(f, 40) }},
+		testCase{"lora/float32_adapter/few", func(f *fixture) { float32Adapter(f, 2) }})
 }
 
 func linearForward(f *fixture, s linearShape) {
@@ -225,4 +227,41 @@ func lora(f *fixture, rows, in, rank int, p float64) {
 		want[i] += float64(before[i])
 	}
 	f.check("a_grad", grad, rank, in, want, 5e-5)
+}
+
+// float32Adapter: an adapter given in float32 acts as its rounded copy does, bit for bit.
+func float32Adapter(f *fixture, rows int) {
+	const in, out, rank = 96, 80, 16
+	spans := [][2]int{{0, 32}, {32, 48}}
+	const columns = 2 * rank
+	x, dy, a := f.normal(rows*in, f.compute), f.normal(rows*out, f.compute), f.normal(columns*in, Float32)
+	b := [][]float32{f.normal(spans[0][1]*rank, Float32), f.normal(spans[1][1]*rank, Float32)}
+	w, absmax, _ := f.weightOf(out, in, Int8)
+	dropout, _, _ := f.dropout(rows, 0.1)
+	var first []float32
+	for _, dtype := range []DType{f.compute, Float32} {
+		at := f.matrix(a, in, dtype)
+		var slice [MaxSlices]LoRASlice
+		for i, span := range spans {
+			slice[i] = LoRASlice{OutBegin: int64(span[0]), OutRows: int64(span[1]), B: f.matrix(b[i], rank, dtype), BGrad: f.matrix(make([]float32, span[1]*rank), rank, Float32)}
+		}
+		xt, z := f.pair(x, in, make([]float32, rows*columns), columns, f.compute)
+		f.d.LoRADownForward(&LoRADownForward{Rows: int64(rows), In: in, Columns: columns, X: xt, A: at, Z: z, Scale: 2, Dropout: dropout})
+		y := f.empty(rows, out, f.compute)
+		f.d.LinearForward(&LinearForward{Rows: int64(rows), In: in, Out: out, X: xt, W: w, WAbsmax: absmax, Y: y, Rank: rank, Slices: 2, Z: z, Slice: slice})
+		dyt, dz := f.pair(dy, out, make([]float32, rows*columns), columns, f.compute)
+		f.d.LoRAUpBackward(&LoRAUpBackward{Rows: int64(rows), Out: out, Rank: rank, Slices: 2, DY: dyt, Z: z, DZ: dz, Scale: 2, Slice: slice})
+		got := slices.Concat(f.read(z, rows, columns), f.read(y, rows, out), f.read(dz, rows, columns))
+		for _, d := range []Dropout{dropout, {}} {
+			dx := f.empty(rows, in, f.compute)
+			f.d.LinearBackward(&LinearBackward{Rows: int64(rows), In: in, Out: out, DY: dyt, W: w, WAbsmax: absmax, DX: dx, Columns: columns, DZ: dz, A: at, Dropout: d})
+			got = append(got, f.read(dx, rows, in)...)
+		}
+		if first == nil {
+			first = got
+		} else if !slices.Equal(got, first) {
+			f.t.Error("an adapter in float32 gives other bits than its rounded copy")
+		}
+	}
+	f.out.WriteString("compared")
 }

@@ -52,7 +52,8 @@ void linear_backward(Context& c, const so8t_linear_backward_params& p) {
     l.dx = c.matrix(p.dx, "dx", p.rows, p.in, kF32 | only(l.dy.dtype));
     if (p.columns > 0) {
         l.dz = c.matrix(p.dz, "dz", p.rows, p.columns, only(l.dy.dtype));
-        l.a = c.matrix(p.a, "a", p.columns, p.in, only(l.dy.dtype));
+        l.a = c.matrix(p.a, "a", p.columns, p.in, kF32 | only(l.dy.dtype));
+        if (to_round(l.a, l.dy.dtype)) l.a = rounded(c, l.a, p.columns, p.in, c.shared<bf16>(p.columns * p.in));
         l.dropout = dropout_of(c, p.dropout, p.rows);
     }
     if (l.rows == 0) return;

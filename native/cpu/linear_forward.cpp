@@ -33,12 +33,21 @@ Linear check(Context& c, const so8t_linear_forward_params& p) {
     if (p.slices == 0) return l;
     check_size("rank", l.rank = p.rank, 1);
     l.z = c.matrix(p.z, "z", p.rows, p.slices * p.rank, only(l.x.dtype));
+    int64_t room = 0;
     for (int64_t i = 0; i < p.slices; i++) {
         const so8t_lora_slice& s = p.slice[i];
         if (s.out_begin < 0 || s.out_rows < 0 || s.out_begin > p.out || s.out_rows > p.out - s.out_begin) {
             fail("slice %lld is rows %lld + %lld of %lld", static_cast<long long>(i), static_cast<long long>(s.out_begin), static_cast<long long>(s.out_rows), static_cast<long long>(p.out));
         }
-        l.slice[i] = {s.out_begin, s.out_rows, c.matrix(s.b, "b", s.out_rows, p.rank, only(l.x.dtype))};
+        l.slice[i] = {s.out_begin, s.out_rows, c.matrix(s.b, "b", s.out_rows, p.rank, kF32 | only(l.x.dtype))};
+        if (to_round(l.slice[i].b, l.x.dtype)) room += s.out_rows * p.rank;
+    }
+    bf16* copy = room > 0 ? c.shared<bf16>(room) : nullptr;
+    for (int64_t i = 0; i < p.slices; i++) {
+        Slice& s = l.slice[i];
+        if (!to_round(s.b, l.x.dtype)) continue;
+        s.b = rounded(c, s.b, s.rows, p.rank, copy);
+        copy += s.rows * p.rank;
     }
     return l;
 }

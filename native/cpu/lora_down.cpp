@@ -33,7 +33,8 @@ void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
     check_size("in", p.in, 1);
     check_size("columns", p.columns, 1);
     const View x = c.matrix(p.x, "x", p.rows, p.in, kCompute);
-    const View a = c.matrix(p.a, "a", p.columns, p.in, only(x.dtype));
+    View a = c.matrix(p.a, "a", p.columns, p.in, kF32 | only(x.dtype));
+    if (to_round(a, x.dtype)) a = rounded(c, a, p.columns, p.in, c.shared<bf16>(p.columns * p.in));
     const View z = c.matrix(p.z, "z", p.rows, p.columns, only(x.dtype));
     const Dropout dropout = dropout_of(c, p.dropout, p.rows);
     by_compute(x.dtype, [&](auto tag) {

@@ -29,6 +29,7 @@ void lora_up_backward(Context& c, const so8t_lora_up_backward_params& p) {
     const View z = c.matrix(p.z, "z", p.rows, R, only(dy.dtype));
     const View dz = c.matrix(p.dz, "dz", p.rows, R, only(dy.dtype));
     Slice slice[SO8T_MAX_SLICES];
+    int64_t room = 0;
     const int64_t blocks = ceil_div(p.rows, kRows), depth = round_up(p.rows, 64);
     int64_t units = blocks * p.slices;
     for (int64_t i = 0; i < p.slices; i++) {
@@ -36,13 +37,22 @@ void lora_up_backward(Context& c, const so8t_lora_up_backward_params& p) {
         if (s.out_begin < 0 || s.out_rows < 1 || s.out_begin > p.out || s.out_rows > p.out - s.out_begin) {
             fail("slice %lld is rows %lld + %lld of %lld", static_cast<long long>(i), static_cast<long long>(s.out_begin), static_cast<long long>(s.out_rows), static_cast<long long>(p.out));
         }
-        slice[i] = {s.out_begin, s.out_rows, c.matrix(s.b, "b", s.out_rows, rank, only(dy.dtype)), c.matrix(s.b_grad, "b_grad", s.out_rows, rank, kF32), units};
+        slice[i] = {s.out_begin, s.out_rows, c.matrix(s.b, "b", s.out_rows, rank, kF32 | only(dy.dtype)), c.matrix(s.b_grad, "b_grad", s.out_rows, rank, kF32), units};
         units += ceil_div(s.out_rows, kPanel);
+        if (to_round(slice[i].b, dy.dtype)) room += s.out_rows * rank;
     }
     if (p.rows == 0) return;
     by_compute(dy.dtype, [&](auto tag) {
         using T = decltype(tag);
-        T* turned = c.shared<T>(R * depth);  // z^T, rows padded with zeros
+        T* turned = c.shared<T>(R * depth + room);  // z^T, rows padded with zeros; behind it the B that are rounded
+        if (room > 0) {
+            bf16* copy = reinterpret_cast<bf16*>(turned + R * depth);
+            for (int64_t i = 0; i < p.slices; i++) {
+                if (!to_round(slice[i].b, dy.dtype)) continue;
+                slice[i].b = rounded(c, slice[i].b, slice[i].rows, rank, copy);
+                copy += slice[i].rows * rank;
+            }
+        }
         c.parallel(depth / 64, [&](int64_t unit, Worker&) {
             const int64_t i0 = unit * 64;
             transpose(z.row<T>(i0), z.stride, std::min<int64_t>(64, p.rows - i0), R, turned + i0, depth, 64);

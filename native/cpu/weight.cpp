@@ -141,4 +141,12 @@ void transpose(const T* x, int64_t stride, int64_t rows, int64_t columns, T* y, 
 template void transpose(const float*, int64_t, int64_t, int64_t, float*, int64_t, int64_t);
 template void transpose(const bf16*, int64_t, int64_t, int64_t, bf16*, int64_t, int64_t);
 
+View rounded(Context& c, const View& x, int64_t rows, int64_t columns, bf16* room) {
+    const int64_t per = rows_per_unit(columns);
+    c.parallel(ceil_div(rows, per), [&](int64_t unit, Worker&) {
+        for (int64_t i = unit * per; i < rows && i < (unit + 1) * per; i++) convert(x.row<float>(i), columns, room + i * columns);
+    });
+    return {reinterpret_cast<char*>(room), columns, SO8T_BFLOAT16};
+}
+
 }  // namespace so8t::SO8T_ISA

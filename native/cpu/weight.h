@@ -28,4 +28,8 @@ void times_columns(Worker& w, const Weight& weight, int64_t column, int64_t n, c
 template <class T>
 void transpose(const T* x, int64_t stride, int64_t rows, int64_t columns, T* y, int64_t y_stride, int64_t padded);
 
+// An adapter's matrix may be the float32 that is trained: then a rounded copy in `room`, rows * columns elements.
+inline bool to_round(const View& x, int32_t compute) { return x.dtype != compute; }
+View rounded(Context& c, const View& x, int64_t rows, int64_t columns, bf16* room);
+
 }  // namespace so8t::SO8T_ISA

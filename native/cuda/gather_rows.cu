@@ -1,5 +1,6 @@
 // y[i] = x[index[i]], and its counterpart y[index[i]] = x[i] with zeros elsewhere; keys and values into the cache.
 #include "layout.h"
+#include "pages.h"
 
 namespace so8t::cuda {
 
@@ -39,6 +40,18 @@ __global__ void __launch_bounds__(kSweepThreads) scatter_kernel(int64_t y_rows, 
         const int64_t from = source[row];
         if (from >= 0) load_floats(x + from * x_stride + group * V, v);
         store_floats(y + row * y_stride + group * V, v);
+    });
+}
+
+// Keys and values are one sweep: a new token's few rows would not fill a GPU twice.
+template <class T, int V>
+__global__ void __launch_bounds__(kSweepThreads) store_kernel(int64_t rows, int64_t columns, Pages pages, const int32_t* slot, const int32_t* position, const T* k, int64_t k_stride, const T* v, int64_t v_stride,
+                                                              T* cache_k, int64_t cache_k_stride, T* cache_v, int64_t cache_v_stride) {
+    sweep(rows, columns / V, [&](int64_t row, int64_t group) {
+        const int64_t to = pages.row(slot[row], position[row]), column = group * V;
+        if (to < 0) return;
+        store<T, V>(cache_k + to * cache_k_stride + column, load<T, V>(k + row * k_stride + column));
+        store<T, V>(cache_v + to * cache_v_stride + column, load<T, V>(v + row * v_stride + column));
     });
 }
 
@@ -96,6 +109,34 @@ void scatter_rows(Context& c, const so8t_scatter_rows_params& p) {
         });
     });
     launched("scatter_rows");
+}
+
+void kv_store(Context& c, const so8t_kv_store_params& p) {
+    check_size("rows", p.rows);
+    check_size("columns", p.columns);
+    const Pages pages = pages_of(c, p);
+    const View k = c.matrix(p.k, "k", p.rows, p.columns, kCompute);
+    const View v = c.matrix(p.v, "v", p.rows, p.columns, only(k.dtype));
+    const View cache_k = c.matrix(p.cache_k, "cache_k", p.page_count * p.page_size, p.columns, only(k.dtype));
+    const View cache_v = c.matrix(p.cache_v, "cache_v", p.page_count * p.page_size, p.columns, only(k.dtype));
+    const View slot = c.vector(p.slot, "slot", p.rows, kI32);
+    const View position = c.vector(p.position, "position", p.rows, kI32);
+    check_range(c, slot, "slot", p.rows, 0, p.slots);
+    check_range(c, position, "position", p.rows, 0, p.capacity);
+    if (p.rows == 0 || p.columns == 0) return;
+    by_compute(k.dtype, [&](auto tag) {
+        using T = decltype(tag);
+        by_width<T>(
+            p.columns,
+            [&](auto width) {
+                constexpr int V = decltype(width)::value;
+                const Layout l = sweep_of(c, p.rows, p.columns / V);
+                LAUNCH((store_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, pages, slot.as<int32_t>(), position.as<int32_t>(), k.as<T>(), k.stride, v.as<T>(), v.stride, cache_k.as<T>(),
+                       cache_k.stride, cache_v.as<T>(), cache_v.stride);
+            },
+            k, v, cache_k, cache_v);
+    });
+    launched("kv_store");
 }
 
 }  // namespace so8t::cuda

@@ -14,17 +14,17 @@ void linear_backward(Context& c, const so8t_linear_backward_params& p) {
     const View dy = c.matrix(p.dy, "dy", p.rows, p.out, kCompute);
     const Weight weight = weight_of(c, p.w, p.w_absmax, p.out, p.in);
     const View dx = c.matrix(p.dx, "dx", p.rows, p.in, kF32 | only(dy.dtype));
+    Scratch s(c);
     View dz, a;
     Dropout dropout;
     if (p.columns > 0) {
         dz = c.matrix(p.dz, "dz", p.rows, p.columns, only(dy.dtype));
-        a = c.matrix(p.a, "a", p.columns, p.in, only(dy.dtype));
+        a = in_compute(c, s, c.matrix(p.a, "a", p.columns, p.in, kF32 | only(dy.dtype)), p.columns, p.in, dy.dtype);
         dropout = dropout_of(c, p.dropout, p.rows);
     }
     if (p.rows == 0) return;
     const bool apart = p.columns > 0 && dropout.on;
     const int64_t columns = apart ? 0 : p.columns;
-    Scratch s(c);
     by_compute(dy.dtype, [&](auto tag) {
         using T = decltype(tag);
         if (apart) lora_dx(c, dropout, p.rows, p.in, p.columns, dz, a, dx);

@@ -8,6 +8,7 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
     check_size("rows", p.rows);
     check_size("in", p.in, 1);
     check_size("out", p.out, 1);
+    Scratch s(c);
     FewRows l;
     l.rows = p.rows;
     l.x = c.matrix(p.x, "x", p.rows, p.in, kCompute);
@@ -18,7 +19,7 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
     if (p.slices > 0) {
         check_size("rank", p.rank, 1);
         l.z = c.matrix(p.z, "z", p.rows, p.slices * p.rank, only(l.x.dtype));
-        l.slices = slices_of(c, p.slice, p.slices, p.rank, p.out, only(l.x.dtype), 0);
+        l.slices = slices_of(c, s, p.slice, p.slices, p.rank, p.out, l.x.dtype, 0);
     }
     if (p.rows == 0) return;
     const bool as_it_lies = l.weight.w.dtype == SO8T_INT8 || l.weight.w.dtype == l.x.dtype;
@@ -26,7 +27,6 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
         few_rows(c, l);
         return;
     }
-    Scratch s(c);
     by_compute(l.x.dtype, [&](auto tag) {
         using T = decltype(tag);
         const int64_t columns = l.slices.columns();

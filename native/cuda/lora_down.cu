@@ -24,7 +24,8 @@ void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
     check_size("in", p.in, 1);
     check_size("columns", p.columns, 1);
     const View x = c.matrix(p.x, "x", p.rows, p.in, kCompute);
-    const View a = c.matrix(p.a, "a", p.columns, p.in, only(x.dtype));
+    Scratch s(c);
+    const View a = in_compute(c, s, c.matrix(p.a, "a", p.columns, p.in, kF32 | only(x.dtype)), p.columns, p.in, x.dtype);
     const View z = c.matrix(p.z, "z", p.rows, p.columns, only(x.dtype));
     const Dropout dropout = dropout_of(c, p.dropout, p.rows);
     if (p.rows == 0) return;
@@ -41,7 +42,6 @@ void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
         few_rows(c, l);
         return;
     }
-    Scratch s(c);
     const Operand kept = dropped(c, s, dropout, p.rows, p.in, x);
     c.products->run({p.rows, p.columns, p.in, x.dtype, kept.data, kept.ld, false, a.data, a.stride, true, z.data, z.stride, z.dtype, scale, 0});
 }

@@ -12,7 +12,8 @@ void lora_up_backward(Context& c, const so8t_lora_up_backward_params& p) {
     const View dy = c.matrix(p.dy, "dy", p.rows, p.out, kCompute);
     const View z = c.matrix(p.z, "z", p.rows, p.slices * p.rank, only(dy.dtype));
     const View dz = c.matrix(p.dz, "dz", p.rows, p.slices * p.rank, only(dy.dtype));
-    const Slices slices = slices_of(c, p.slice, p.slices, p.rank, p.out, only(dy.dtype), 1);
+    Scratch s(c);
+    const Slices slices = slices_of(c, s, p.slice, p.slices, p.rank, p.out, dy.dtype, 1);
     View grad[SO8T_MAX_SLICES];
     for (int i = 0; i < slices.count; i++) grad[i] = c.matrix(p.slice[i].b_grad, "b_grad", slices.rows[i], p.rank, kF32);
     if (p.rows == 0) return;

@@ -95,18 +95,26 @@ Weight weight_of(Context& c, const so8t_tensor& w, const so8t_tensor& absmax, in
     return r;
 }
 
-Slices slices_of(Context& c, const so8t_lora_slice* slice, int64_t count, int64_t rank, int64_t out, unsigned dtypes, int64_t least_rows) {
+View in_compute(Context& c, Scratch& s, const View& x, int64_t rows, int64_t columns, int32_t compute) {
+    if (x.dtype == compute) return x;
+    const int64_t ld = round_up(columns, 8);
+    bf16* y = s.take<bf16>(rows * ld);
+    expand_to<float, bf16>(c, x, nullptr, rows, columns, y, ld);
+    return {reinterpret_cast<char*>(y), ld, compute};
+}
+
+Slices slices_of(Context& c, Scratch& s, const so8t_lora_slice* slice, int64_t count, int64_t rank, int64_t out, int32_t compute, int64_t least_rows) {
     Slices r;
     r.count = static_cast<int>(count);
     r.rank = rank;
     for (int i = 0; i < r.count; i++) {
-        const so8t_lora_slice& s = slice[i];
-        if (s.out_begin < 0 || s.out_rows < least_rows || s.out_begin > out || s.out_rows > out - s.out_begin) {
-            fail("slice %d is rows %lld + %lld of %lld", i, static_cast<long long>(s.out_begin), static_cast<long long>(s.out_rows), static_cast<long long>(out));
+        const so8t_lora_slice& part = slice[i];
+        if (part.out_begin < 0 || part.out_rows < least_rows || part.out_begin > out || part.out_rows > out - part.out_begin) {
+            fail("slice %d is rows %lld + %lld of %lld", i, static_cast<long long>(part.out_begin), static_cast<long long>(part.out_rows), static_cast<long long>(out));
         }
-        r.begin[i] = s.out_begin;
-        r.rows[i] = s.out_rows;
-        r.b[i] = c.matrix(s.b, "b", s.out_rows, rank, dtypes);
+        r.begin[i] = part.out_begin;
+        r.rows[i] = part.out_rows;
+        r.b[i] = in_compute(c, s, c.matrix(part.b, "b", part.out_rows, rank, kF32 | only(compute)), part.out_rows, rank, compute);
     }
     return r;
 }

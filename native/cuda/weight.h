@@ -22,7 +22,11 @@ struct Slices {
     int64_t columns() const { return count * rank; }
 };
 
-Slices slices_of(Context& c, const so8t_lora_slice* slice, int64_t count, int64_t rank, int64_t out, unsigned dtypes, int64_t least_rows);
+// compute: the dtype that each B has, or is rounded to in scratch.
+Slices slices_of(Context& c, Scratch& s, const so8t_lora_slice* slice, int64_t count, int64_t rank, int64_t out, int32_t compute, int64_t least_rows);
+
+// x itself where it has this dtype, else a rounded copy in scratch: adapters may be the float32 that is trained.
+View in_compute(Context& c, Scratch& s, const View& x, int64_t rows, int64_t columns, int32_t compute);
 
 // A side of a product, in the compute type.
 struct Operand {

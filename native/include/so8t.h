@@ -60,7 +60,7 @@ typedef struct {
 typedef struct {
     int64_t out_begin;
     int64_t out_rows;
-    so8t_tensor b;       /* compute [out_rows, rank] */
+    so8t_tensor b;       /* compute [out_rows, rank], or float32, which is rounded to it */
     so8t_tensor b_grad;  /* float32 [out_rows, rank], backward only, added to */
 } so8t_lora_slice;
 
@@ -219,7 +219,7 @@ typedef struct {
     so8t_tensor dx;        /* compute or float32 [rows, in] */
     int64_t columns;       /* R */
     so8t_tensor dz;        /* compute [rows, R], from so8t_lora_up_backward */
-    so8t_tensor a;         /* compute [R, in] */
+    so8t_tensor a;         /* compute [R, in], or float32, which is rounded to it */
     so8t_dropout dropout;
 } so8t_linear_backward_params;
 SO8T_API int32_t so8t_linear_backward(so8t_ctx*, const so8t_linear_backward_params*);
@@ -228,7 +228,7 @@ SO8T_API int32_t so8t_linear_backward(so8t_ctx*, const so8t_linear_backward_para
 typedef struct {
     int64_t rows, in, columns;
     so8t_tensor x;  /* compute [rows, in] */
-    so8t_tensor a;  /* compute [R, in] */
+    so8t_tensor a;  /* compute [R, in], or float32, which is rounded to it */
     so8t_tensor z;  /* compute [rows, R] */
     double scale;   /* lora_alpha / r */
     so8t_dropout dropout;

@@ -3,6 +3,7 @@ package nvml
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -132,5 +133,29 @@ func TestVisibleDevices(t *testing.T) {
 			}
 			d.Close()
 		}
+	}
+}
+
+// TestThisMachine: the real library, where there is one.
+func TestThisMachine(t *testing.T) {
+	d, err := Open(0)
+	if err != nil {
+		if os.Getenv("SO8T_DEVICE") == "cuda" {
+			t.Error(err)
+		}
+		t.Skip(err)
+	}
+	defer d.Close()
+	s := d.Sample()
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s, driver %s: %s", d.Name, d.Driver, text)
+	if s.MemoryTotalBytes == nil || s.MemoryUsedBytes == nil || *s.MemoryUsedBytes > *s.MemoryTotalBytes || *s.MemoryTotalBytes < 1<<30 {
+		t.Errorf("memory: %s", text)
+	}
+	if s.PowerWatts != nil && (*s.PowerWatts < 1 || *s.PowerWatts > 2000) || s.UtilizationPercent != nil && *s.UtilizationPercent > 100 {
+		t.Errorf("power or utilisation: %s", text)
 	}
 }
