@@ -65,6 +65,29 @@ bool has_amx_bf16() {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & (1u << 22)) && (d & (1u << 24));
 }
 
+// Zeroed memory.
+Buffer reserve(const Context& c, uint64_t bytes, const std::string& purpose, bool on_host) {
+    const auto refuse = [&] {
+        fail("%llu bytes for \"%s\": out of memory, %llu bytes held, machine has %llu", static_cast<unsigned long long>(bytes), purpose.c_str(),
+             static_cast<unsigned long long>(c.held), static_cast<unsigned long long>(c.memory));
+    };
+    // Linux promises memory that does not exist and kills the process later: refuse here what cannot fit.
+    if (c.memory && (bytes > c.memory || c.held > c.memory - bytes)) refuse();
+    Buffer b{nullptr, bytes, 0, purpose, on_host};
+    if (bytes >= kMapFrom) {
+        b.reserved = (bytes + 4095) & ~uint64_t(4095);
+        b.data = mmap(nullptr, b.reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (b.data == MAP_FAILED) refuse();
+        madvise(b.data, b.reserved, MADV_HUGEPAGE);
+    } else {
+        const uint64_t size = (bytes + 127) & ~uint64_t(63);
+        b.data = std::aligned_alloc(64, size);
+        if (!b.data) refuse();
+        std::memset(b.data, 0, size);
+    }
+    return b;
+}
+
 void release(const Buffer& b) {
     if (b.reserved) {
         munmap(b.data, b.reserved);
@@ -98,6 +121,7 @@ void* Context::shared_bytes(uint64_t bytes) {
 Context::~Context() {
     std::free(shared_);
     for (auto& entry : buffers) release(entry.second);
+    for (auto& entry : snapshots) release(entry.second);
 }
 
 void open_context(Context& c, const so8t_open_params& p) {
@@ -150,25 +174,7 @@ void device_info(Context& c, so8t_device_info_params& p) {
 
 void alloc_buffer(Context& c, so8t_alloc_params& p) {
     p.buffer = 0;
-    const std::string purpose(p.purpose, strnlen(p.purpose, sizeof p.purpose));
-    auto refuse = [&] {
-        fail("%llu bytes for \"%s\": out of memory, %llu bytes held, machine has %llu", static_cast<unsigned long long>(p.bytes), purpose.c_str(),
-             static_cast<unsigned long long>(c.held), static_cast<unsigned long long>(c.memory));
-    };
-    // Linux promises memory that does not exist and kills the process later: refuse here what cannot fit.
-    if (c.memory && (p.bytes > c.memory || c.held > c.memory - p.bytes)) refuse();
-    Buffer b{nullptr, p.bytes, 0, purpose, p.on_host != 0};
-    if (p.bytes >= kMapFrom) {
-        b.reserved = (p.bytes + 4095) & ~uint64_t(4095);
-        b.data = mmap(nullptr, b.reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (b.data == MAP_FAILED) refuse();
-        madvise(b.data, b.reserved, MADV_HUGEPAGE);
-    } else {
-        const uint64_t size = (p.bytes + 127) & ~uint64_t(63);
-        b.data = std::aligned_alloc(64, size);
-        if (!b.data) refuse();
-        std::memset(b.data, 0, size);
-    }
+    const Buffer b = reserve(c, p.bytes, std::string(p.purpose, strnlen(p.purpose, sizeof p.purpose)), p.on_host != 0);
     try {
         p.buffer = c.enter(b);
     } catch (...) {
@@ -194,35 +200,50 @@ void download(Context& c, const so8t_transfer_params& p) {
 
 void synchronize(Context&) {}
 
+// By all threads: training waits for it.
 void snapshot_begin(Context& c, so8t_snapshot_begin_params& p) {
     p.snapshot = 0;
     const char* from = c.range({p.buffer, p.offset, p.bytes, &c});
-    Context::Snapshot s{std::unique_ptr<char[]>(new char[p.bytes]), p.bytes};
-    if (p.bytes) std::memcpy(s.data.get(), from, p.bytes);
+    const Buffer s = reserve(c, p.bytes, "snapshot", false);
+    constexpr int64_t part = 4 << 20;
+    const int64_t bytes = static_cast<int64_t>(p.bytes);
+    c.parallel((bytes + part - 1) / part, [&](int64_t i, Worker&) {
+        std::memcpy(static_cast<char*>(s.data) + i * part, from + i * part, static_cast<size_t>(bytes - i * part < part ? bytes - i * part : part));
+    });
     const std::lock_guard<std::mutex> lock(c.snapshots_mutex);
     p.snapshot = c.next_buffer++;
-    c.snapshots.emplace(p.snapshot, std::move(s));
-    c.hold("snapshot", p.bytes);
+    c.snapshots.emplace(p.snapshot, s);
+    c.hold(s.purpose, s.bytes);
 }
+
+namespace {
+
+// With snapshots_mutex held.
+const Buffer& snapshot_of(const Context& c, uint64_t handle) {
+    auto it = c.snapshots.find(handle);
+    if (it == c.snapshots.end()) fail("snapshot %llu does not exist", static_cast<unsigned long long>(handle));
+    return it->second;
+}
+
+}  // namespace
 
 void snapshot_read(Context& c, so8t_snapshot_read_params& p) {
     const char* data;
     {
         const std::lock_guard<std::mutex> lock(c.snapshots_mutex);
-        auto it = c.snapshots.find(p.snapshot);
-        if (it == c.snapshots.end()) fail("snapshot %llu does not exist", static_cast<unsigned long long>(p.snapshot));
-        check_snapshot_range(p, it->second.bytes);
-        data = it->second.data.get() + p.offset;
+        const Buffer& s = snapshot_of(c, p.snapshot);
+        check_snapshot_range(p, s.bytes);
+        data = static_cast<const char*>(s.data) + p.offset;
     }
     if (p.bytes) std::memcpy(p.host, data, p.bytes);
 }
 
 void snapshot_end(Context& c, const so8t_snapshot_end_params& p) {
     const std::lock_guard<std::mutex> lock(c.snapshots_mutex);
-    auto it = c.snapshots.find(p.snapshot);
-    if (it == c.snapshots.end()) fail("snapshot %llu does not exist", static_cast<unsigned long long>(p.snapshot));
-    c.drop("snapshot", it->second.bytes);
-    c.snapshots.erase(it);
+    const Buffer& s = snapshot_of(c, p.snapshot);
+    release(s);
+    c.drop(s.purpose, s.bytes);
+    c.snapshots.erase(p.snapshot);
 }
 
 }  // namespace so8t

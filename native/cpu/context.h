@@ -30,11 +30,7 @@ struct Context : Buffers {
     bool packs = false;  // bfloat16 is multiplied by multiply.cpp's kernel
     std::unique_ptr<Pool> pool;
     CodeTable code_tables[2];
-    struct Snapshot {
-        std::unique_ptr<char[]> data;
-        uint64_t bytes;
-    };
-    std::unordered_map<uint64_t, Snapshot> snapshots;
+    std::unordered_map<uint64_t, Buffer> snapshots;
     std::mutex snapshots_mutex;  // readers are other threads
 
     ~Context();
