@@ -45,7 +45,7 @@ $(NATIVE): $(SOURCES) | setup
 
 # The GPU library, on any machine: nvcc from PATH, else from CUDA_HOME, else wheels from PyPI in .cuda. The kernels'
 # Makefile knows what is new.
-native-cuda: | setup
+native-cuda:
 	@if command -v nvcc >/dev/null; then :; \
 	elif [ -x "$${CUDA_HOME:-}/bin/nvcc" ]; then PATH="$$CUDA_HOME/bin:$$PATH"; \
 	else tools/cuda_toolchain.sh .cuda && . .cuda/env.sh; fi; \

@@ -73,7 +73,7 @@ func (b *cudaBench) profile() {
 	ctx, cancel := context.WithTimeout(b.ctx, b.child)
 	defer cancel()
 	args := append(b.stepArgs(1, "fixed"), "-steps", "3", "-warm", "2", "-seconds", "0")
-	text, err := follow(ctx, func([]byte) {}, []string{"SO8T_CUDA_PROFILE=1"}, program(own), args...)
+	text, err := follow(ctx, func([]byte) {}, []string{"SO8T_CUDA_PROFILE=/dev/stderr"}, program(own), args...)
 	if err != nil || text == "" {
 		b.skip("profile", why(text, errors.Join(err, errors.New("the library printed none"))))
 		return

@@ -78,7 +78,7 @@ func step(ctx context.Context, args []string) error {
 	}
 	start := time.Now()
 	m, err := engine.Open(ctx, engine.Options{
-		BasePath: *base, Device: *device, Threads: *threads, Float32: *float32, Int8: *int8, Training: true, GradientCheckpointing: *recompute,
+		BasePath: *base, Device: *device, Threads: *threads, Float32: *float32, Int8: *int8, Training: true, GradientCheckpointing: *recompute, Keep: "inputs", Optim: *optim,
 		MaxTokens: *row, MaxLength: *sequence, Seed: 42,
 		LoRA:  engine.LoRAOptions{R: *rank, Alpha: 2 * float64(*rank), Dropout: 0.05, TargetModules: engine.Projections},
 		Gates: engine.GateOptions{Enabled: *gates},
