@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "attention.h"
+#include "pages.h"
 
 namespace so8t::cuda {
 
@@ -12,30 +13,6 @@ constexpr int kBlock = 256;     // threads
 constexpr int kPositions = 256; // of a step
 constexpr int kMostParts = 32;
 constexpr float kNothing = -INFINITY;
-
-// The page table of a cache of keys and values.
-struct Pages {
-    const int32_t* table;
-    int64_t per_slot;
-    int size, count;
-};
-// Of the cache, for a position of a slot; -1 where the table is wrong, which the queued check reports.
-__device__ inline int64_t cache_row(const Pages& p, int slot, int position) {
-    const int page = p.table[slot * p.per_slot + position / p.size];
-    return page < 0 || page >= p.count ? -1 : static_cast<int64_t>(page) * p.size + position % p.size;
-}
-template <class P>
-Pages pages_of(Context& c, const P& p) {
-    check_size("slots", p.slots);
-    check_size("capacity", p.capacity);
-    check_size("page_size", p.page_size, 1);
-    check_size("page_count", p.page_count);
-    if (p.capacity % p.page_size != 0) fail("capacity %lld is no multiple of page_size %lld", static_cast<long long>(p.capacity), static_cast<long long>(p.page_size));
-    const int64_t per_slot = p.capacity / p.page_size;
-    const View table = c.vector(p.pages, "pages", p.slots * per_slot, kI32);
-    check_range(c, table, "pages", p.slots * per_slot, 0, p.page_count);
-    return {table.as<int32_t>(), per_slot, static_cast<int>(p.page_size), static_cast<int>(p.page_count)};
-}
 
 // A part's running maximum and the sum of e^(score - most).
 struct Total {
@@ -96,7 +73,7 @@ __global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
     for (int first = begin; first < end; first += kPositions) {
         const int n = least(kPositions, end - first);
         __syncthreads();  // the last step's weights have been read
-        for (int j = thread; j < n; j += kBlock) rows[j] = cache_row(a.pages, slot, first + j);
+        for (int j = thread; j < n; j += kBlock) rows[j] = a.pages.row(slot, first + j);
         __syncthreads();
         // Four lanes make a score.
         for (int i = 0; i < n; i += kBlock / 4) {

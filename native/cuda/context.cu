@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "allocator.h"
-#include "codes.h"
 #include "cublaslt.h"
 #include "products.h"
 #include "profile.h"
@@ -44,7 +43,6 @@ void Context::release() {
     if (reading) cudaStreamSynchronize(reading);
     profile.reset();
     products.reset();
-    codes.reset();
     staging.reset();
     reader.reset();
     if (reading) cudaStreamDestroy(reading);
@@ -137,7 +135,6 @@ void open_context(Context& c, const so8t_open_params& p) {
     check_cuda(cudaStreamCreateWithFlags(&c.reading, cudaStreamNonBlocking), "cudaStreamCreate");
     c.reader.reset(new Staging(c.reading));
     c.products.reset(new Products(c, std::string(p.choices, strnlen(p.choices, sizeof p.choices)).c_str()));
-    c.codes.reset(new CodeBooks);
     if (const char* path = std::getenv("SO8T_CUDA_PROFILE"); path && *path) c.profile.reset(new Profile(c.stream, path));
 }
 

@@ -18,7 +18,6 @@ class Allocator;
 class Staging;
 class Products;
 class Profile;
-struct CodeBooks;
 
 // What a kernel found wrong in the contents of device memory; the first of a stream stays until it is reported.
 struct Finding {
@@ -50,7 +49,6 @@ struct Context : Buffers {
     std::unique_ptr<Staging> staging;
     std::unique_ptr<Products> products;
     std::unique_ptr<Profile> profile;  // where SO8T_CUDA_PROFILE asks for one
-    std::unique_ptr<CodeBooks> codes;  // of so8t_adamw's 8-bit states
 
     std::vector<Check> checks;         // queued since the last report
     Finding* finding = nullptr;        // pinned: the device writes it, the host reads it once the stream has come that far
