@@ -35,7 +35,7 @@ func TestLayout(t *testing.T) {
 		"so8t_tensor": Tensor{}, "so8t_dropout": Dropout{}, "so8t_lora_slice": LoRASlice{}, "so8t_open_params": openParams{},
 		"so8t_device_info_params": infoParams{}, "so8t_alloc_params": allocParams{}, "so8t_free_params": struct{ Buffer uint64 }{},
 		"so8t_transfer_params": transferParams{}, "so8t_snapshot_begin_params": snapshotBeginParams{}, "so8t_snapshot_read_params": snapshotReadParams{},
-		"so8t_snapshot_end_params": struct{ Snapshot uint64 }{}, "so8t_zero_params": Zero{}, "so8t_cast_params": Cast{}, "so8t_quantize_rows_params": QuantizeRows{},
+		"so8t_snapshot_end_params": struct{ Snapshot uint64 }{}, "so8t_record_begin_params": struct{ Recording uint64 }{}, "so8t_recording_params": struct{ Recording uint64 }{}, "so8t_zero_params": Zero{}, "so8t_cast_params": Cast{}, "so8t_quantize_rows_params": QuantizeRows{},
 		"so8t_dequantize_rows_params": DequantizeRows{}, "so8t_gather_rows_params": GatherRows{}, "so8t_scatter_rows_params": ScatterRows{},
 		"so8t_linear_forward_params": LinearForward{}, "so8t_linear_backward_params": LinearBackward{},
 		"so8t_lora_down_forward_params": LoRADownForward{}, "so8t_lora_up_backward_params": LoRAUpBackward{}, "so8t_lora_down_backward_params": LoRADownBackward{},

@@ -21,6 +21,7 @@ type Cache struct {
 	table           native.Tensor // int32 [slots, pages of a slot]
 	lengths         []int         // tokens held, by slot
 	long            []bool        // computed with longrope's long factors
+	recorded        map[step]*native.Recording
 }
 
 // NewCache makes room for slots sequences of at most capacity tokens, in a pool of pages.
@@ -57,9 +58,6 @@ func (m *Model) cutCache(a *arena, c *Cache) {
 func (m *Model) CacheBytes() int64 {
 	return int64(2*len(m.Layers)) * PageSize * int64(m.Config.KVSize()) * int64(m.compute.Size())
 }
-
-// FreeCache returns the cache's memory.
-func (m *Model) FreeCache(c *Cache) { m.device.Free(c.buffer) }
 
 // Vacant is the number of pages that no sequence holds.
 func (c *Cache) Vacant() int { return len(c.pool.vacant) }
@@ -168,7 +166,11 @@ func (m *Model) Extend(c *Cache, extensions []Extension, adapter bool) error {
 	if err := c.upload(m); err != nil {
 		return err
 	}
-	m.runLayers(&pass{rows: m.batch.rows, adapter: adapter, cache: c})
+	p := &pass{rows: m.batch.rows, adapter: adapter, cache: c}
+	if len(extensions) == p.rows {
+		return c.decode(m, p)
+	}
+	m.runLayers(p)
 	return m.device.Err()
 }
 

@@ -111,9 +111,31 @@ SO8T_API int32_t so8t_snapshot_end(so8t_ctx* c, const so8t_snapshot_end_params* 
     return guarded(c, "snapshot_end", p, [&] { so8t::snapshot_end(*c, *p); });
 }
 
-#define OPERATION(name, params)                                                   \
-    SO8T_API int32_t so8t_##name(so8t_ctx* c, const so8t_##params##_params* p) {  \
-        return guarded(c, #name, p, [&] { c->ops->name(*c, *p); });               \
+SO8T_API int32_t so8t_record_begin(so8t_ctx* c, so8t_record_begin_params* p) {
+    return guarded(c, "record_begin", p, [&] { c->recordings.begin(*p); });
+}
+
+SO8T_API int32_t so8t_record_end(so8t_ctx* c, const so8t_recording_params* p) {
+    return guarded(c, "record_end", p, [&] { c->recordings.end(*p); });
+}
+
+SO8T_API int32_t so8t_replay(so8t_ctx* c, const so8t_recording_params* p) {
+    return guarded(c, "replay", p, [&] {
+        if (c->recordings.open == p->recording) so8t::fail("recording %llu is not at its end", static_cast<unsigned long long>(p->recording));
+        so8t::replay(*c, c->recordings.find(p->recording));
+    });
+}
+
+SO8T_API int32_t so8t_record_drop(so8t_ctx* c, const so8t_recording_params* p) {
+    return guarded(c, "record_drop", p, [&] { c->recordings.drop(*p); });
+}
+
+#define OPERATION(name, params)                                                                                                                    \
+    SO8T_API int32_t so8t_##name(so8t_ctx* c, const so8t_##params##_params* p) {                                                                   \
+        return guarded(c, #name, p, [&] {                                                                                                          \
+            c->ops->name(*c, *p);                                                                                                                  \
+            if (c->recordings.open) c->recordings.find(c->recordings.open).calls.push_back({#name, [q = *p](so8t::Context& d) { d.ops->name(d, q); }}); \
+        });                                                                                                                                        \
     }
 #include "operations.def"
 #undef OPERATION

@@ -10,6 +10,7 @@
 
 #include "buffers.h"
 #include "pool.h"
+#include "recordings.h"
 
 namespace so8t {
 
@@ -30,6 +31,7 @@ struct Context : Buffers {
     bool packs = false;  // bfloat16 is multiplied by multiply.cpp's kernel
     std::unique_ptr<Pool> pool;
     CodeTable code_tables[2];
+    Recordings recordings;
     std::unordered_map<uint64_t, Buffer> snapshots;
     std::mutex snapshots_mutex;  // readers are other threads
 

@@ -1,4 +1,5 @@
 // Checks of values that only the device knows. One block looks for the first offence; the first finding of a stream stays.
+#include <algorithm>
 #include <cstdio>
 
 #include "context.h"
@@ -50,8 +51,10 @@ void queue(Context& c, const View& v, int64_t n, const Check& check) {
         if (k == key) return;
     }
     c.checked.emplace_back(key);
-    c.checks.push_back(check);
-    LAUNCH(look, dim3(1), dim3(kThreads), 0, c.stream, v.as<int32_t>(), n, static_cast<int>(check.kind), check.least, check.limit, static_cast<int>(c.checks.size()) - 1, c.finding);
+    const auto at = std::find(c.checks.begin(), c.checks.end(), check);
+    const int number = static_cast<int>(at - c.checks.begin());
+    if (at == c.checks.end()) c.checks.push_back(check);
+    LAUNCH(look, dim3(1), dim3(kThreads), 0, c.stream, v.as<int32_t>(), n, static_cast<int>(check.kind), check.least, check.limit, number, c.finding);
     launched("check");
 }
 
@@ -67,12 +70,10 @@ void integers_changed(Context& c) { c.checked.clear(); }
 
 void report_finding(Context& c) {
     const Finding f = *c.finding;
-    const std::vector<Check> checks = std::move(c.checks);
-    c.checks.clear();
     if (f.found == 0) return;
     *c.finding = {};
     c.checked.clear();
-    const Check& check = checks[static_cast<size_t>(f.check)];
+    const Check& check = c.checks[static_cast<size_t>(f.check)];
     const long long index = f.index;
     try {
         if (check.kind == Check::range) {

@@ -40,6 +40,7 @@ Context::~Context() { release(); }
 
 void Context::release() {
     if (stream) cudaStreamSynchronize(stream);
+    recordings.all.clear();
     if (reading) cudaStreamSynchronize(reading);
     profile.reset();
     products.reset();
@@ -75,6 +76,7 @@ Scratch::~Scratch() {
     }
     blocks.clear();
     c_.scratch_used_ = 0;
+    c_.moves++;
 }
 
 void* Scratch::take_bytes(uint64_t bytes) {
@@ -87,6 +89,7 @@ void* Scratch::take_bytes(uint64_t bytes) {
         void* p = c_.allocator->take(size, "workspace", reserved);
         c_.scratch_.push_back({static_cast<char*>(p), reserved});
         c_.scratch_used_ = 0;
+        c_.moves++;
         c_.hold("workspace", reserved);
     }
     void* p = c_.scratch_.back().data + c_.scratch_used_;
@@ -172,6 +175,7 @@ void free_buffer(Context& c, const so8t_free_params& p) {
     const Buffer& b = c.find(p.buffer);
     release_buffer(c, b);
     c.leave(p.buffer);
+    c.moves++;
 }
 
 void upload(Context& c, const so8t_transfer_params& p) {

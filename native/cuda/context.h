@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "buffers.h"
+#include "recordings.h"
 
 namespace so8t {
 
@@ -33,6 +34,7 @@ struct Check {
     const char* operation;
     const char* name;
     int64_t least, limit;  // of boundaries: the last index and its value
+    bool operator==(const Check& o) const { return kind == o.kind && operation == o.operation && name == o.name && least == o.least && limit == o.limit; }
 };
 
 struct Context : Buffers {
@@ -50,7 +52,8 @@ struct Context : Buffers {
     std::unique_ptr<Products> products;
     std::unique_ptr<Profile> profile;  // where SO8T_CUDA_PROFILE asks for one
 
-    std::vector<Check> checks;         // queued since the last report
+    Recordings recordings;
+    std::vector<Check> checks;         // every one that was ever queued: a replay queues them again by number
     Finding* finding = nullptr;        // pinned: the device writes it, the host reads it once the stream has come that far
     std::vector<std::string> checked;  // what need not be checked again, until int32 memory may have changed
 
@@ -82,6 +85,9 @@ private:
     std::vector<Block> scratch_;  // room is taken from the last one
     size_t scratch_used_ = 0, scratch_wanted_ = 0;
     int scratch_depth_ = 0;
+
+public:
+    uint64_t moves = 0;  // how often memory went elsewhere or away: what remembers addresses is stale then
 };
 
 // Device memory until the end of the operation that takes it: as all work is on one stream, the next one may have it.

@@ -147,6 +147,22 @@ SO8T_API int32_t so8t_snapshot_begin(so8t_ctx*, so8t_snapshot_begin_params*);
 SO8T_API int32_t so8t_snapshot_read(so8t_ctx*, so8t_snapshot_read_params*);
 SO8T_API int32_t so8t_snapshot_end(so8t_ctx*, const so8t_snapshot_end_params*);
 
+/* Operations that come again and again with the same parameters, as when decoding. What is called between begin and end is
+ * done, and remembered; a replay does it once more, on what the same memory holds then. Only operations are remembered:
+ * transfers and allocations are not. It fails where memory that they used has been freed. */
+typedef struct {
+    uint64_t recording;  /* out: handle */
+} so8t_record_begin_params;
+
+typedef struct {
+    uint64_t recording;
+} so8t_recording_params;
+
+SO8T_API int32_t so8t_record_begin(so8t_ctx*, so8t_record_begin_params*);
+SO8T_API int32_t so8t_record_end(so8t_ctx*, const so8t_recording_params*);
+SO8T_API int32_t so8t_replay(so8t_ctx*, const so8t_recording_params*);
+SO8T_API int32_t so8t_record_drop(so8t_ctx*, const so8t_recording_params*);
+
 /* ---- plain data movement ---- */
 
 typedef struct {

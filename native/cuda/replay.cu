@@ -1,0 +1,72 @@
+// A recording becomes a CUDA graph: one launch instead of hundreds, whose cost would otherwise be most of a decoded token's.
+#include "recordings.h"
+
+#include "context.h"
+#include "profile.h"
+
+namespace so8t {
+
+#if defined(SO8T_EMULATED)
+
+void replay(Context& c, Recording& r) { run_calls(c, r); }
+
+#else
+
+namespace {
+
+struct Graph {
+    cudaGraphExec_t graph = nullptr;
+    uint64_t moves = 0;  // as it was made
+    int failures = 0;
+    ~Graph() {
+        if (graph) cudaGraphExecDestroy(graph);
+    }
+};
+
+constexpr int kTries = 3;  // an operation that must allocate cannot be captured; the next time it need not
+
+// Fails without harm: the operations have not run then.
+bool capture(Context& c, const Recording& r, Graph& g) {
+    if (g.graph) cudaGraphExecDestroy(g.graph);
+    g.graph = nullptr;
+    integers_changed(c);  // the graph holds every check
+    if (cudaStreamBeginCapture(c.stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
+        cudaGetLastError();
+        return false;
+    }
+    bool whole = true;
+    try {
+        run_calls(c, r);
+    } catch (...) {
+        whole = false;
+    }
+    cudaGraph_t captured = nullptr;
+    whole = cudaStreamEndCapture(c.stream, &captured) == cudaSuccess && captured && whole;
+    whole = whole && cudaGraphInstantiate(&g.graph, captured, 0) == cudaSuccess;
+    if (captured) cudaGraphDestroy(captured);
+    cudaGetLastError();  // of a capture that was broken off
+    g.moves = c.moves;
+    if (!whole) {
+        g.graph = nullptr;
+        g.failures++;
+        integers_changed(c);
+    }
+    return whole;
+}
+
+}  // namespace
+
+void replay(Context& c, Recording& r) {
+    if (!r.prepared) r.prepared = std::make_shared<Graph>();
+    Graph& g = *static_cast<Graph*>(r.prepared.get());
+    const bool fresh = g.graph && g.moves == c.moves;
+    if (c.profile || (!fresh && (g.failures >= kTries || !capture(c, r, g)))) {
+        run_calls(c, r);
+        return;
+    }
+    check_cuda(cudaGraphLaunch(g.graph, c.stream), "cudaGraphLaunch");
+}
+
+#endif
+
+}  // namespace so8t

@@ -1,0 +1,37 @@
+package native
+
+// Recording is a sequence of operations that can be done again at the cost of one call; a GPU makes a graph of it.
+type Recording struct {
+	device    *Device
+	recording uint64
+}
+
+type recordingParams struct{ recording uint64 }
+
+// Record does the operations that f calls, and remembers them with their parameters. Uploads, downloads and
+// allocations inside f are not remembered.
+func (d *Device) Record(f func()) (*Recording, error) {
+	p := &recordingParams{}
+	call(d, d.library.recordBegin, p)
+	if d.err != nil {
+		return nil, d.err
+	}
+	r := &Recording{d, p.recording}
+	f()
+	if failure := d.err; failure != nil { // the recording must not stay open
+		d.err = nil
+		call(d, d.library.recordDrop, p)
+		d.err = failure
+		return nil, failure
+	}
+	call(d, d.library.recordEnd, p)
+	return r, d.err
+}
+
+// Replay does the operations once more, on what the same memory holds now.
+func (r *Recording) Replay() { call(r.device, r.device.library.replay, &recordingParams{r.recording}) }
+
+// Free forgets the recording.
+func (r *Recording) Free() {
+	call(r.device, r.device.library.recordDrop, &recordingParams{r.recording})
+}
