@@ -158,11 +158,12 @@ void alloc_buffer(Context& c, so8t_alloc_params& p) {
     Buffer b{nullptr, p.bytes, 0, std::string(p.purpose, strnlen(p.purpose, sizeof p.purpose)), p.on_host != 0};
     if (b.on_host) {
         check_cuda(cudaMallocHost(&b.data, p.bytes > 0 ? p.bytes : 1), "cudaMallocHost");
+        std::memset(b.data, 0, p.bytes);
     } else {
         b.data = c.allocator->take(p.bytes, b.purpose, b.reserved);
     }
     try {
-        check_cuda(cudaMemsetAsync(b.data, 0, p.bytes, c.stream), "cudaMemset");
+        if (!b.on_host) check_cuda(cudaMemsetAsync(b.data, 0, p.bytes, c.stream), "cudaMemset");
         p.buffer = c.enter(b);
     } catch (...) {
         release_buffer(c, b);

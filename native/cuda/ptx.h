@@ -76,6 +76,8 @@ inline std::vector<std::vector<Copy>>& copies() {
     return all[static_cast<size_t>(emulated::here().linear)];
 }
 inline void cp_async16(void* to, const void* from, bool inside = true) {
+    emulated::aligned16(to);
+    emulated::aligned16(from);
     const Copy c{to, from, inside};
     if (emulated::copies_land_now()) {
         c.land();
@@ -94,12 +96,14 @@ inline void cp_async_wait() {
 }
 
 inline void ldmatrix4(uint32_t (&r)[4], const void* row) {
+    emulated::aligned16(row);
     const void* rows[32];
     emulated::from_all(row, rows);
     const int l = emulated::lane();
     for (int m = 0; m < 4; m++) std::memcpy(&r[m], static_cast<const char*>(rows[8 * m + l / 4]) + 4 * (l % 4), 4);
 }
 inline void ldmatrix4_transposed(uint32_t (&r)[4], const void* row) {
+    emulated::aligned16(row);
     const void* rows[32];
     emulated::from_all(row, rows);
     const int l = emulated::lane();

@@ -9,7 +9,7 @@
 //   SO8T_EMULATED_DEVICES=0    how many devices there are; default 1
 //
 // What a kernel must not do aborts the process, saying what and where: a barrier that part of a block reaches, a
-// warp-collective that part of a warp reaches.
+// warp-collective that part of a warp reaches, an address that 16 bytes cannot be read from at once.
 #pragma once
 
 #include <cmath>
@@ -111,6 +111,7 @@ int lane();
 const unsigned char* exchange(const void* value, size_t bytes);  // [32][64]
 void exchanged();
 void block_barrier(int line);
+void aligned16(const void* address);  // aborts where it is not
 
 template <class T>
 T from_lane(T value, int source) {

@@ -210,6 +210,10 @@ const unsigned char* exchange(const void* value, size_t bytes) {
 
 void exchanged() { yield(Waits::warp); }
 
+void aligned16(const void* address) {
+    if (reinterpret_cast<uintptr_t>(address) % 16) die("an address that is no multiple of 16");
+}
+
 void block_barrier(int line) {
     Machine& m = machine();
     m.fibers[m.current].line = line;
