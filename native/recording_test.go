@@ -55,7 +55,7 @@ func TestRecording(t *testing.T) {
 		t.Errorf("a recording that fails: %v", err)
 	}
 	f.d.Reset()
-	if r, err = f.d.Record(func() {}); err != nil { // the failed one is not open any more
+	if _, err := f.d.Record(func() {}); err != nil { // the failed one is not open any more
 		t.Fatal(err)
 	}
 	if _, err := f.d.Record(func() { f.d.Record(work) }); err == nil || !strings.Contains(err.Error(), "is not at its end") {
