@@ -136,7 +136,7 @@ func (l *lane) begin(ctx context.Context) error {
 	l.seen = track{run: l.run, at: time.Now(), back: time.Now()}
 	l.mu.Unlock()
 	in := contract.RunInput{Config: filepath.Join(l.root, "configs", "demo.yaml"), Set: map[string]any{
-		"output_dir": l.output(), "data.input_path": filepath.Join(l.root, "demo", "data", "*.jsonl"), "model.base_model_path": filepath.Join(l.root, "demo", "base"), "threads": 1,
+		"output_dir": l.output(), "data.input_path": filepath.Join(l.root, "demo", "data", "*.jsonl"), "model.base_model_path": filepath.Join(l.root, "demo", "base"), "device": "cpu", "threads": 1, // lanes run at once, and a GPU is one's
 		"checkpoint.interval_seconds": interval, "checkpoint.heartbeat_timeout_seconds": heartbeatTimeout, "checkpoint.max_checkpoints": 3,
 		"training.logging_steps": 1, "training.save_steps": 0,
 		"evaluation.max_samples": 48, "evaluation.batch_size": 8, "evaluation.max_new_tokens": 64, "ab_test.bootstrap_samples": 200,

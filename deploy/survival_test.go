@@ -128,7 +128,7 @@ func (s *stack) submit(id, dataset string) (client.WorkflowRun, string) {
 	out := filepath.Join(s.t.TempDir(), id)
 	run, err := s.client.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: contract.TaskQueue}, "Retrain",
 		contract.RunInput{Config: "configs/demo.yaml", Set: map[string]any{
-			"output_dir": out, "data.input_path": dataset, "threads": 2,
+			"output_dir": out, "data.input_path": dataset, "device": "cpu", "threads": 2, // tests run at once, and a GPU is one's
 			"training.num_train_epochs": 2, "checkpoint.heartbeat_timeout_seconds": 8, "training.save_steps": 3, "training.eval_steps": 10,
 			"training.lora_r": 8, "training.optim": "adamw_8bit",
 			"evaluation.max_samples": 8, "evaluation.max_new_tokens": 48, "ab_test.bootstrap_samples": 200,

@@ -129,7 +129,7 @@ func (h *house) start(id string, set map[string]any) (client.WorkflowRun, string
 
 func (h *house) settings(out string, set map[string]any) contract.RunInput {
 	in := contract.RunInput{Config: "configs/demo.yaml", Set: map[string]any{
-		"output_dir": out, "data.input_path": h.dataset,
+		"output_dir": out, "data.input_path": h.dataset, "device": "cpu", // tests run at once, and a GPU is one's
 		"training.num_train_epochs": 2, "checkpoint.heartbeat_timeout_seconds": 8, "training.save_steps": 3, "training.eval_steps": 10, "training.lora_r": 8, "training.optim": "adamw_8bit",
 		"evaluation.max_samples": 8, "evaluation.max_new_tokens": 48, "ab_test.bootstrap_samples": 200,
 	}}
