@@ -20,9 +20,10 @@ Pages pages_of(Context& c, const P& p) {
     check_size("page_size", p.page_size, 1);
     check_size("page_count", p.page_count);
     if (p.capacity % p.page_size != 0) fail("capacity %lld is no multiple of page_size %lld", static_cast<long long>(p.capacity), static_cast<long long>(p.page_size));
-    const Pages pages{c.vector(p.pages, "pages", p.slots * (p.capacity / p.page_size), kI32).template as<int32_t>(), p.capacity / p.page_size, p.page_size};
-    check_range(c.vector(p.pages, "pages", p.slots * pages.per_slot, kI32), "pages", p.slots * pages.per_slot, 0, p.page_count);
-    return pages;
+    const int64_t per_slot = p.capacity / p.page_size;
+    const View table = c.vector(p.pages, "pages", p.slots * per_slot, kI32);
+    check_range(table, "pages", p.slots * per_slot, 0, p.page_count);
+    return {table.as<int32_t>(), per_slot, p.page_size};
 }
 
 }  // namespace so8t::SO8T_ISA

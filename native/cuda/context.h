@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "border.h"
 #include "buffers.h"
 #include "recordings.h"
 
@@ -127,17 +128,6 @@ void check_code_book(Context& c, const View& v, int64_t n);
 void integers_changed(Context& c);
 // Once the stream has come to its end: fails with what the checks found.
 void report_finding(Context& c);
-
-void open_context(Context& c, const so8t_open_params& p);
-void device_info(Context& c, so8t_device_info_params& p);
-void alloc_buffer(Context& c, so8t_alloc_params& p);
-void free_buffer(Context& c, const so8t_free_params& p);
-void upload(Context& c, const so8t_transfer_params& p);
-void download(Context& c, const so8t_transfer_params& p);
-void synchronize(Context& c);
-void snapshot_begin(Context& c, so8t_snapshot_begin_params& p);
-void snapshot_read(Context& c, so8t_snapshot_read_params& p);
-void snapshot_end(Context& c, const so8t_snapshot_end_params& p);
 
 }  // namespace so8t
 
