@@ -186,24 +186,17 @@ func (m *Model) cachePages(want, least int) (int, error) {
 // Plan is the memory that Open and, for training, NewTrainer will allocate under o, by purpose, the largest first: from
 // config.json alone, on the CPU if o says so and else on a GPU, whose library takes workspace beside it.
 func Plan(o Options) ([]phi3.Need, error) {
-	if o.MaxLength == 0 {
-		o.MaxLength = o.MaxTokens
-	}
 	m := &Model{options: o}
-	var err error
-	if m.phi, err = phi3.New(o.BasePath, phi3.Options{Float32: o.Float32, Int8: o.Int8, MaxTokens: o.MaxTokens, MaxLength: o.MaxLength}); err != nil {
-		return nil, err
-	}
-	if m.params, err = layOut(m.phi, o.LoRA, o.Gates); err != nil {
+	if err := m.layOut(); err != nil {
 		return nil, err
 	}
 	if o.Device != "cpu" {
 		m.spareMemory()
 	}
-	keep := phi3.Keep(o.Keep)
-	if !o.GradientCheckpointing {
-		keep = phi3.KeepAll
+	choices, err := o.choices(native.Info{})
+	if err != nil {
+		return nil, err
 	}
-	needs, err := m.needs(keep)
+	needs, err := m.needs(choices[0])
 	return planOf(needs).needs, err
 }

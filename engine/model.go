@@ -57,9 +57,6 @@ type Model struct {
 
 // Open loads a base model and attaches adapters, in their state before the first step.
 func Open(ctx context.Context, o Options) (*Model, error) {
-	if o.MaxLength == 0 {
-		o.MaxLength = o.MaxTokens
-	}
 	m := &Model{options: o, thread: newThread(), adapted: true}
 	if err := m.thread.do(func() error { return m.open(ctx) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", o.BasePath, err), m.Close())
@@ -68,14 +65,24 @@ func Open(ctx context.Context, o Options) (*Model, error) {
 	return m, nil
 }
 
-func (m *Model) open(ctx context.Context) (err error) {
-	o := m.options
+// layOut decides what the model will hold, from its configuration alone.
+func (m *Model) layOut() (err error) {
+	o := &m.options
+	if o.MaxLength == 0 {
+		o.MaxLength = o.MaxTokens
+	}
 	if m.phi, err = phi3.New(o.BasePath, phi3.Options{Float32: o.Float32, Int8: o.Int8, MaxTokens: o.MaxTokens, MaxLength: o.MaxLength}); err != nil {
 		return err
 	}
-	if m.params, err = layOut(m.phi, o.LoRA, o.Gates); err != nil {
+	m.params, err = layOut(m.phi, o.LoRA, o.Gates)
+	return err
+}
+
+func (m *Model) open(ctx context.Context) (err error) {
+	if err := m.layOut(); err != nil {
 		return err
 	}
+	o := m.options
 	if m.device, err = native.Open(native.Options{Device: o.Device, Threads: o.Threads, Choices: o.Choices}); err != nil {
 		return err
 	}
