@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,49 +13,35 @@ import (
 
 	"so8t/configs"
 	"so8t/contract"
-	"so8t/engine"
-	"so8t/native"
 )
 
-// The configuration accepts exactly the names that the engine knows.
-func TestConfigAndEngineAgree(t *testing.T) {
-	if !maps.Equal(configs.Optimizers, engine.Optims) {
-		t.Errorf("optim: %v in configs, %v in engine", configs.Optimizers, engine.Optims)
-	}
-	a, b := slices.Sorted(slices.Values(configs.Schedules)), slices.Sorted(slices.Values(engine.Schedulers))
-	if !slices.Equal(a, b) {
-		t.Errorf("lr_scheduler_type: %v in configs, %v in engine", a, b)
-	}
+func TestSavedActivationsAreTheConfigurations(t *testing.T) {
 	for _, keep := range configs.Keeps {
 		c := configs.Default()
 		c.Training.GradientCheckpointingKeep = keep
-		if o := trainingOptions(contract.Run{Config: c}); o.Keep != keep || !o.GradientCheckpointing {
-			t.Errorf("gradient_checkpointing_keep: %s is trained with %q", keep, o.Keep)
+		if o := trainingOptions(contract.Run{Config: c}); o.Saved != keep || !o.GradientCheckpointing {
+			t.Errorf("gradient_checkpointing_keep: %s is trained with %q", keep, o.Saved)
 		}
-	}
-	if !slices.Equal(configs.Projections, engine.Projections) {
-		t.Errorf("lora_target_modules: %v in configs, %v in engine", configs.Projections, engine.Projections)
 	}
 }
 
 // Every model of a run shares one file of algorithms, and the metadata says which it was.
-func TestChoicesOfProducts(t *testing.T) {
+func TestAlgorithmsOfProducts(t *testing.T) {
 	j := testJob(t)
 	j.run.Config = configs.Default()
-	path := j.path(choicesName)
-	if a, b := trainingOptions(j.run), answeringOptions(j.run); a.Choices != path || b.Choices != path {
-		t.Errorf("training takes choices from %q, evaluation from %q", a.Choices, b.Choices)
+	path := j.path(algorithmsName)
+	if a, b := trainingOptions(j.run), answeringOptions(j.run); a.Algorithms != path || b.Algorithms != path {
+		t.Errorf("training takes algorithms from %q, evaluation from %q", a.Algorithms, b.Algorithms)
 	}
-	info := native.Info{Name: "a GPU", ISA: "sm_90"}
-	if c, err := j.computedOn(t.Context(), info); err != nil || c != (computedOn{Name: "a GPU", ISA: "sm_90"}) {
-		t.Errorf("without a file: %+v, %v", c, err)
+	if sum, err := j.algorithmsDigest(t.Context()); err != nil || sum != "" {
+		t.Errorf("without a file: %q, %v", sum, err)
 	}
 	if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	const x = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-	if c, err := j.computedOn(t.Context(), info); err != nil || c.Choices != x {
-		t.Errorf("with a file: %+v, %v", c, err)
+	if sum, err := j.algorithmsDigest(t.Context()); err != nil || sum != x {
+		t.Errorf("with a file: %q, %v", sum, err)
 	}
 }
 

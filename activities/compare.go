@@ -8,8 +8,8 @@ import (
 
 	"so8t/contract"
 	"so8t/disk"
-	"so8t/engine"
 	"so8t/evaluation"
+	"so8t/export"
 )
 
 // Compare tests the two evaluations against each other, writes the report, and moves
@@ -81,8 +81,8 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 // reportData is what the report tells about the run. The curve comes from the exported
 // model's metadata.
 func (j *job) reportData(base, retrained *evaluation.Evaluation) (d evaluation.ReportData, err error) {
-	var m metadata
-	if err := disk.ReadJSON(j.path("final_model", metadataName), &m); err != nil {
+	var m export.Metadata
+	if err := disk.ReadJSON(j.path("final_model", export.MetadataName), &m); err != nil {
 		return d, fail(contract.ErrEvaluation, fmt.Errorf("report: %w", err))
 	}
 	d = evaluation.ReportData{
@@ -107,7 +107,7 @@ func (j *job) reportData(base, retrained *evaluation.Evaluation) (d evaluation.R
 // promote points final_model/current at the merged model.
 func (j *job) promote() (link string, err error) {
 	link = j.path("final_model", currentName)
-	return link, j.lease.During(func() error { return point(link, engine.MergedDir) })
+	return link, j.lease.During(func() error { return point(link, export.MergedDir) })
 }
 
 // point makes link lead to target, durably. A reader of the link sees the old target or the

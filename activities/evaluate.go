@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -13,6 +12,7 @@ import (
 	"so8t/disk"
 	"so8t/engine"
 	"so8t/evaluation"
+	"so8t/export/peft"
 	"so8t/tokenizer"
 )
 
@@ -61,7 +61,7 @@ func (j *job) evaluationKey(ctx context.Context, in contract.EvaluateInput) (str
 	parts := []any{in.Model, settings, j.run.Config.Float32(), j.run.Config.Model.LoadIn8bit, j.run.BaseDigest}
 	files := []string{j.path("splits", "test.arrow")}
 	if in.Model == "retrained" {
-		files = append(files, adapterFiles(j.path("final_model"))...)
+		files = append(files, peft.Files(j.path("final_model"))...)
 	}
 	for _, f := range files {
 		sum, err := engine.FileDigest(ctx, f)
@@ -93,7 +93,7 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 	j.beat.tell(news)
 	ctx, cancel := j.untilStopped(ctx)
 	defer cancel()
-	words, err := tokenizer.Load(j.run.BasePath)
+	tok, err := tokenizer.Load(j.run.BasePath)
 	if err != nil {
 		return nil, fail(contract.ErrModel, err)
 	}
@@ -115,7 +115,7 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 	}
 	defer model.Close()
 	if which == "retrained" {
-		if err := model.LoadAdapter(ctx, j.path("final_model")); err != nil {
+		if err := peft.Load(ctx, model, j.path("final_model")); err != nil {
 			return nil, fail(contract.ErrModel, err)
 		}
 	}
@@ -127,7 +127,7 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 	news.Detail = "the " + which + " model on the test part"
 	started, said := time.Now(), "evaluating"
 	c := j.run.Config.Evaluation
-	return evaluation.Run(ctx, model, words, test, evaluation.Options{
+	return evaluation.Run(ctx, model, tok, test, evaluation.Options{
 		Model: which, MaxNewTokens: c.MaxNewTokens, FallbackTokens: c.FallbackTokens, BatchSize: c.BatchSize, MaxSamples: c.MaxSamples,
 	}, evaluation.Session{
 		Earlier:  earlier,
@@ -149,15 +149,4 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 			j.beat.tell(news)
 		},
 	})
-}
-
-// adapterFiles are the weights of the adapters that a run has exported.
-func adapterFiles(finalModel string) (files []string) {
-	for _, dir := range []string{engine.AdapterDir, engine.AdapterOFTDir} {
-		f := finalModel + "/" + dir + "/adapter_model.safetensors"
-		if _, err := os.Stat(f); err == nil {
-			files = append(files, f)
-		}
-	}
-	return files
 }

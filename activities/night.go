@@ -17,7 +17,7 @@ import (
 
 	"so8t/contract"
 	"so8t/disk"
-	"so8t/engine"
+	"so8t/export"
 )
 
 // Nights of one configuration share its output_dir:
@@ -118,7 +118,7 @@ func (j *job) promoteNight(ctx context.Context) (link string, err error) {
 	defer unlock()
 	link = filepath.Join(night.Root, "final_model", currentName)
 	return link, j.lease.During(func() error {
-		return point(link, filepath.Join("..", night.Name, "final_model", engine.MergedDir))
+		return point(link, filepath.Join("..", night.Name, "final_model", export.MergedDir))
 	})
 }
 
@@ -192,7 +192,7 @@ func tooMany(nights []owner, keep int) []owner {
 	}
 	models := 0
 	for i, o := range nights {
-		if _, err := os.Stat(filepath.Join(o.Night.Root, o.Night.Name, "final_model", metadataName)); err == nil {
+		if _, err := os.Stat(filepath.Join(o.Night.Root, o.Night.Name, "final_model", export.MetadataName)); err == nil {
 			models++
 		}
 		if models == keep {

@@ -13,6 +13,7 @@ import (
 
 	"so8t/contract"
 	"so8t/disk"
+	"so8t/export"
 )
 
 // nights are runs of one configuration under one output_dir.
@@ -49,7 +50,7 @@ func (n *nights) run(id string, when time.Time, failed bool) *job {
 	j := &job{run: run, log: slog.New(slog.DiscardHandler)}
 	if !failed {
 		n.write(j.path("final_model", "merged", "config.json"))
-		n.write(j.path("final_model", metadataName))
+		n.write(j.path("final_model", export.MetadataName))
 	}
 	n.server.running[id] = false
 	return j

@@ -13,7 +13,7 @@ func trainingOptions(run contract.Run) engine.Options {
 	c := run.Config
 	o := modelOptions(run)
 	o.Training = true
-	o.GradientCheckpointing, o.Keep, o.Optim = c.Training.GradientCheckpointing, c.Training.GradientCheckpointingKeep, c.Training.Optim
+	o.GradientCheckpointing, o.Saved, o.Optim = c.Training.GradientCheckpointing, c.Training.GradientCheckpointingKeep, c.Training.Optim
 	o.MaxLength = c.Data.MaxSeqLength
 	o.MaxTokens = c.Data.MaxSeqLength * max(c.Training.PerDeviceTrainBatchSize, c.Training.PerDeviceEvalBatchSize)
 	return o
@@ -28,19 +28,19 @@ func answeringOptions(run contract.Run) engine.Options {
 	return o
 }
 
-// choicesName is the file of the algorithms that a GPU's products use. Training and evaluation share it, and so does
+// algorithmsName is the file of the algorithms that a GPU's products use. Training and evaluation share it, and so does
 // every attempt: a resumed run computes the same bits.
-const choicesName = "products.choices"
+const algorithmsName = "products.choices"
 
 func modelOptions(run contract.Run) engine.Options {
 	c := run.Config
-	choices := filepath.Join(run.OutputDir, choicesName)
+	algorithms := filepath.Join(run.OutputDir, algorithmsName)
 	if c.Device == "cpu" { // it has no choice
-		choices = ""
+		algorithms = ""
 	}
 	return engine.Options{
-		Choices:  choices,
-		BasePath: run.BasePath, Device: c.Device, Threads: c.Threads,
+		Algorithms: algorithms,
+		BasePath:   run.BasePath, Device: c.Device, Threads: c.Threads,
 		Float32: c.Float32(), Int8: c.Model.LoadIn8bit,
 		LoRA: engine.LoRAOptions{R: c.Training.LoraR, Alpha: c.Training.LoraAlpha, Dropout: c.Training.LoraDropout,
 			TargetModules: c.Training.LoraTargetModules},

@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -234,13 +233,6 @@ func (e *epoch) withGrace(ctx context.Context) (context.Context, context.CancelF
 		}
 	}()
 	return ctx, cancel
-}
-
-func curveOf(state *checkpoint.State) (c engine.Curve, err error) {
-	if err := json.Unmarshal(state.Metrics, &c); err != nil {
-		return c, fmt.Errorf("checkpoint metrics: %w", err)
-	}
-	return c, nil
 }
 
 func round(x float64) float64 { return math.Round(x*1e4) / 1e4 }

@@ -89,23 +89,32 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 
 // newest opens the checkpoints and reads the newest one that holds; nil if there is none.
 func (e *epoch) newest(ctx context.Context) (state *checkpoint.State, info checkpoint.Info, err error) {
-	e.store, err = checkpoint.OpenStore(e.path("checkpoints"), e.identity(), checkpoint.Options{
-		MaxCheckpoints: e.run.Config.KeepCheckpoints(), Lease: e.lease, Logger: e.log})
-	if err == nil {
-		state, info, err = e.store.Latest(ctx)
+	if e.store, err = e.openStore(e.in.DatasetDigest); err != nil {
+		return nil, info, err
 	}
-	var other *checkpoint.IdentityError
-	switch {
-	case errors.Is(err, checkpoint.ErrNone):
-		state, err = nil, nil
-	case errors.As(err, &other):
-		err = fail(contract.ErrOutputOther, fmt.Errorf("%w; choose another output_dir", err))
+	state, info, err = e.store.Latest(ctx)
+	if errors.Is(err, checkpoint.ErrNone) {
+		return nil, info, nil
 	}
-	return state, info, err
+	return state, info, otherRun(err)
 }
 
-func (e *epoch) identity() checkpoint.Identity {
-	return checkpoint.Identity{WorkflowID: e.run.CheckpointID, Config: e.run.Config.TrainingDigest(), Base: e.run.BaseDigest, Dataset: e.in.DatasetDigest}
+func (j *job) openStore(datasetDigest string) (*checkpoint.Store, error) {
+	return checkpoint.OpenStore(j.path("checkpoints"), j.identity(datasetDigest), checkpoint.Options{
+		MaxCheckpoints: j.run.Config.KeepCheckpoints(), Lease: j.lease, Logger: j.log})
+}
+
+// otherRun is err, made a failure that names the remedy if it says that the checkpoints are another run's.
+func otherRun(err error) error {
+	var other *checkpoint.IdentityError
+	if errors.As(err, &other) {
+		return fail(contract.ErrOutputOther, fmt.Errorf("%w; choose another output_dir", err))
+	}
+	return err
+}
+
+func (j *job) identity(datasetDigest string) checkpoint.Identity {
+	return checkpoint.Identity{WorkflowID: j.run.CheckpointID, Config: j.run.Config.TrainingDigest(), Base: j.run.BaseDigest, Dataset: datasetDigest}
 }
 
 // prepare opens dataset and model and puts the trainer where state left it.
@@ -157,7 +166,7 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 	e.gpu = e.watchGPU(device)
 	e.news.Detail, e.news.Step, e.news.Steps = "training", e.trainer.Position().Step, e.trainer.TotalSteps()
 	e.report = openReport(e.path(reportName), e.trainer.Position().Step, e.run.Config.Training.LoggingSteps)
-	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.TrainedParameters(), "keeps", e.model.Keep(),
+	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.Adapter().Trained(), "keeps", e.model.Saved(),
 		"samples", train.Len(), "loaded_in", time.Since(started).Round(time.Millisecond).String())
 	return closeAll, nil
 }
@@ -168,14 +177,14 @@ func finished(state *checkpoint.State, epoch int) bool {
 	if p.Epoch != epoch || p.StepInEpoch > 0 {
 		return p.Epoch >= epoch
 	}
-	curve, err := curveOf(state)
+	curve, err := engine.CurveOf(state)
 	n := len(curve.Eval)
 	return err == nil && n > 0 && curve.Eval[n-1].Step == p.Step
 }
 
 // doneAlready is the result of an epoch whose end lies on disk.
 func (e *epoch) doneAlready(state *checkpoint.State) (contract.TrainResult, error) {
-	curve, err := curveOf(state)
+	curve, err := engine.CurveOf(state)
 	if err != nil {
 		return contract.TrainResult{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"so8t/configs"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
 	"so8t/native"
@@ -172,7 +173,7 @@ func stall(ctx context.Context, args []string) error {
 		*dir = temp
 	}
 	m, err := engine.Open(ctx, engine.Options{BasePath: *base, Device: *device, Threads: *threads, Int8: true, Training: true, MaxTokens: *sequence, MaxLength: *sequence, Seed: 42,
-		LoRA: engine.LoRAOptions{R: *rank, Alpha: 2 * float64(*rank), Dropout: 0.05, TargetModules: engine.Projections}})
+		LoRA: engine.LoRAOptions{R: *rank, Alpha: 2 * float64(*rank), Dropout: 0.05, TargetModules: configs.Projections}})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"so8t/configs"
 	"so8t/engine"
 )
 
@@ -49,8 +50,8 @@ func plan(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	needs, err := engine.Plan(engine.Options{BasePath: dir, Int8: true, Training: true, GradientCheckpointing: true, Keep: *keep, Optim: *optim,
-		MaxTokens: *sequence * *batch, MaxLength: *sequence, LoRA: engine.LoRAOptions{R: 64, Alpha: 128, Dropout: 0.05, TargetModules: engine.Projections},
+	needs, err := engine.Plan(engine.Options{BasePath: dir, Int8: true, Training: true, GradientCheckpointing: true, Saved: *keep, Optim: *optim,
+		MaxTokens: *sequence * *batch, MaxLength: *sequence, LoRA: engine.LoRAOptions{R: 64, Alpha: 128, Dropout: 0.05, TargetModules: configs.Projections},
 		Gates: engine.GateOptions{Enabled: *gates}})
 	if err != nil {
 		return err

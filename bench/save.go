@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"so8t/configs"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
 	"so8t/engine/safetensors"
@@ -50,7 +51,7 @@ func save(ctx context.Context, args []string) error {
 	}
 	const samples, length = 16, 64 // the demo's step
 	m, err := engine.Open(ctx, engine.Options{BasePath: *base, Device: "cpu", Int8: true, Training: true, MaxTokens: samples * length, MaxLength: length, Seed: 42,
-		LoRA: engine.LoRAOptions{R: 64, Alpha: 128, Dropout: 0.05, TargetModules: engine.Projections}, Gates: engine.GateOptions{Enabled: true}})
+		LoRA: engine.LoRAOptions{R: 64, Alpha: 128, Dropout: 0.05, TargetModules: configs.Projections}, Gates: engine.GateOptions{Enabled: true}})
 	if err != nil {
 		return err
 	}

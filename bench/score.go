@@ -9,7 +9,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"so8t/configs"
 	"so8t/engine"
+	"so8t/export"
+	exportpeft "so8t/export/peft"
 )
 
 // score is `bench score`: lines {"prompt": [ids], "continuation": [ids]} on the standard input, and this engine's log-probability of each
@@ -51,7 +54,7 @@ func score(ctx context.Context, args []string) error {
 	}
 	defer m.Close()
 	if *adapter != "" {
-		if err := m.LoadAdapter(ctx, *adapter); err != nil {
+		if err := exportpeft.Load(ctx, m, *adapter); err != nil {
 			return err
 		}
 	}
@@ -75,18 +78,18 @@ func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error
 	var oft struct {
 		Layers []int `json:"layers_to_transform"`
 	}
-	if err := readJSON(filepath.Join(final, engine.AdapterDir, "adapter_config.json"), &lora); err != nil {
+	if err := readJSON(filepath.Join(final, export.AdapterDir, "adapter_config.json"), &lora); err != nil {
 		return engine.LoRAOptions{}, engine.GateOptions{}, err
 	}
 	gates := engine.GateOptions{Enabled: true}
-	err := readJSON(filepath.Join(final, engine.AdapterOFTDir, "adapter_config.json"), &oft)
+	err := readJSON(filepath.Join(final, export.AdapterOFTDir, "adapter_config.json"), &oft)
 	switch {
 	case os.IsNotExist(err):
 		gates.Enabled, err = false, nil
 	case err == nil:
 		gates.Layers = oft.Layers
 	}
-	return engine.LoRAOptions{R: lora.R, Alpha: lora.Alpha, TargetModules: engine.Projections}, gates, err
+	return engine.LoRAOptions{R: lora.R, Alpha: lora.Alpha, TargetModules: configs.Projections}, gates, err
 }
 
 func readJSON(path string, into any) error {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"so8t/configs"
 	"so8t/dataset"
 	"so8t/engine"
 	"so8t/native"
@@ -78,16 +79,16 @@ func step(ctx context.Context, args []string) error {
 	}
 	start := time.Now()
 	m, err := engine.Open(ctx, engine.Options{
-		BasePath: *base, Device: *device, Threads: *threads, Float32: *float32, Int8: *int8, Training: true, GradientCheckpointing: *recompute, Keep: "inputs", Optim: *optim,
+		BasePath: *base, Device: *device, Threads: *threads, Float32: *float32, Int8: *int8, Training: true, GradientCheckpointing: *recompute, Saved: "inputs", Optim: *optim,
 		MaxTokens: *row, MaxLength: *sequence, Seed: 42,
-		LoRA:  engine.LoRAOptions{R: *rank, Alpha: 2 * float64(*rank), Dropout: 0.05, TargetModules: engine.Projections},
+		LoRA:  engine.LoRAOptions{R: *rank, Alpha: 2 * float64(*rank), Dropout: 0.05, TargetModules: configs.Projections},
 		Gates: engine.GateOptions{Enabled: *gates},
 	})
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	r := stepResult{Base: *base, Sequence: *sequence, Recompute: *recompute, Int8: *int8, Gates: *gates, Optim: *optim, TrainedNumbers: m.TrainedParameters(), LoadSeconds: time.Since(start).Seconds()}
+	r := stepResult{Base: *base, Sequence: *sequence, Recompute: *recompute, Int8: *int8, Gates: *gates, Optim: *optim, TrainedNumbers: m.Adapter().Trained(), LoadSeconds: time.Since(start).Seconds()}
 	data := randomSamples{n: *steps * *samples, lengths: lengths, vocab: m.Config().VocabSize}
 	var train engine.Samples = data
 	if *text {

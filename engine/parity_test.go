@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"so8t/configs"
 	"so8t/dataset"
 	"so8t/engine/safetensors"
 )
@@ -82,7 +83,7 @@ func (s parityShape) train(t *testing.T, dir, device string, float32 bool) []Ste
 	t.Helper()
 	// two samples a row: attention's boundary is in every step
 	m, err := Open(ctx, Options{BasePath: dir, Device: device, Float32: float32, Int8: true, Training: true, MaxTokens: 2 * s.sequence, MaxLength: s.sequence,
-		LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.05, TargetModules: Projections}, Gates: GateOptions{Enabled: true}, Seed: 42})
+		LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.05, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42})
 	if err != nil {
 		t.Fatal(err)
 	}

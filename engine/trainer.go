@@ -24,11 +24,11 @@ type TrainerOptions struct {
 	WeightDecay    float64 // of LoRA; θ has none
 	WarmupRatio    float64
 	WarmupSteps    int    // where positive, instead of the ratio
-	Scheduler      string // one of Schedulers
+	Scheduler      string // one of configs.Schedules
 	MaxGradNorm    float64
 	Beta1, Beta2   float64
 	Epsilon        float64
-	Optim          string // one of Optims
+	Optim          string // one of configs.Optimizers
 	Seed           uint64
 }
 
@@ -115,8 +115,8 @@ func (t *Trainer) check() error {
 	o := t.options
 	switch {
 	case !t.model.options.Training:
-		return errors.New("the model was opened without room for training")
-	case t.model.params.n == 0:
+		return errors.New("the model was not opened for training")
+	case t.model.params.N == 0:
 		return errors.New("nothing to train: neither LoRA targets nor gates")
 	case t.samples.Len() == 0:
 		return errors.New("no training samples")
@@ -133,13 +133,19 @@ func (t *Trainer) check() error {
 	return nil
 }
 
-// StepsPerEpoch counts optimizer steps; the last one of an epoch may have fewer samples.
-func (t *Trainer) StepsPerEpoch() int {
-	return (t.samples.Len() + t.options.SamplesPerStep - 1) / t.options.SamplesPerStep
+// StepsPerEpoch counts the optimizer steps over that many samples; the last one of an epoch may have fewer.
+func (o TrainerOptions) StepsPerEpoch(samples int) int {
+	return (samples + o.SamplesPerStep - 1) / o.SamplesPerStep
 }
 
+// TotalSteps is the number of optimizer steps of a whole run over that many samples.
+func (o TrainerOptions) TotalSteps(samples int) int { return o.StepsPerEpoch(samples) * o.Epochs }
+
+// StepsPerEpoch counts the optimizer steps of an epoch.
+func (t *Trainer) StepsPerEpoch() int { return t.options.StepsPerEpoch(t.samples.Len()) }
+
 // TotalSteps is the number of optimizer steps of the whole run.
-func (t *Trainer) TotalSteps() int { return t.StepsPerEpoch() * t.options.Epochs }
+func (t *Trainer) TotalSteps() int { return t.options.TotalSteps(t.samples.Len()) }
 
 // Position is how far the run has come.
 func (t *Trainer) Position() checkpoint.Position { return t.position }
@@ -299,11 +305,11 @@ func (t *Trainer) Restore(ctx context.Context, s *checkpoint.State) error {
 	for _, x := range s.Tensors {
 		byName[x.Name] = x
 	}
-	var curve Curve
-	if err := json.Unmarshal(s.Metrics, &curve); err != nil {
-		return fmt.Errorf("restore: metrics: %w", err)
+	curve, err := CurveOf(s)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
 	}
-	err := t.model.run(ctx, func() error {
+	err = t.model.run(ctx, func() error {
 		for _, x := range t.optimizer.tensors() {
 			from, ok := byName[x.name]
 			data, err := from.Load()

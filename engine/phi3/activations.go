@@ -88,10 +88,10 @@ func (m *Model) cutSaved(a *arena, t int, training bool) {
 	for i := range m.saved {
 		s := &m.saved[i]
 		*s = m.saved[0]
-		if i == 0 || m.keep != KeepInputs {
+		if i == 0 || m.saves != SavedInputs {
 			m.cutAttention(a, s, t)
 		}
-		if i == 0 || m.keep == KeepAll {
+		if i == 0 || m.saves == SavedAll {
 			m.cutActivations(a, s, t, training)
 		}
 	}

@@ -20,7 +20,7 @@ func (m *Model) Train(sequences []Sequence, targets int, dropout Dropout) ([]flo
 	m.headBackward(1 / float64(targets))
 	for i := len(m.Layers) - 1; i >= 0; i-- {
 		s := m.activationsOf(i)
-		if m.keep != KeepAll && i < len(m.Layers)-1 { // the last layer's are still there
+		if m.saves != SavedAll && i < len(m.Layers)-1 { // the last layer's are still there
 			m.layerAgain(p, i, s)
 		}
 		m.layerBackward(p, i, s)

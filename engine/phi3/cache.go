@@ -96,7 +96,7 @@ type Extension struct {
 }
 
 // Fill computes whole sequences into slots, forgetting what they held, and picks each one's last token: see
-// PickedLogits, PickedArgmax and PickedSample. The tokens of all of them together must fit one pass.
+// PickedLogits and PickedTokens. The tokens of all of them together must fit one pass.
 func (m *Model) Fill(c *Cache, sequences [][]int32, slots []int, adapter bool) error {
 	r := &row{}
 	for i, ids := range sequences {

@@ -31,7 +31,7 @@ func (m *Model) layerForward(p *pass, i int, s *activations) {
 // layerAgain computes what layerForward left and was not kept, and z of down_proj.
 func (m *Model) layerAgain(p *pass, i int, s *activations) {
 	l := &m.Layers[i]
-	if m.keep == KeepAttention {
+	if m.saves == SavedAttention {
 		m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
 		if l.QKV.LoRA != nil {
 			m.loraDown(p, i, &l.QKV, s.norm1)
@@ -204,39 +204,41 @@ func (m *Model) PickedLogits() ([][]float32, error) {
 	return out, err
 }
 
-// PickedArgmax returns the likeliest next token of the picked rows of the last pass.
-func (m *Model) PickedArgmax() ([]int32, error) {
-	return m.pickedIDs(func(first, n int) error {
-		m.device.Argmax(&native.Argmax{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: m.scratch.logits32, Index: m.scratch.choice})
-		return nil
-	})
+// Sampling is how the next token of a row is chosen.
+type Sampling struct {
+	Temperature float64 // 0: the likeliest token
+	TopP        float64 // softmax(logits / Temperature) is cut to this nucleus: see native.Sample
+	U           float32 // the random number in [0, 1) that the draw uses
 }
 
-// PickedSample draws the next token of the picked rows of the last pass from softmax(logits / temperature) cut to
-// its nucleus: see native.Sample. u holds a number in [0, 1) for each row.
-func (m *Model) PickedSample(u []float32, temperature, topP float64) ([]int32, error) {
-	if len(u) != m.batch.pickedRows {
-		return nil, fmt.Errorf("%d random numbers for %d rows", len(u), m.batch.pickedRows)
+// PickedTokens chooses the next token of each picked row of the last pass.
+func (m *Model) PickedTokens(how []Sampling) ([]int32, error) {
+	if len(how) != m.batch.pickedRows {
+		return nil, fmt.Errorf("sampling of %d rows, %d were picked", len(how), m.batch.pickedRows)
 	}
-	s := &m.scratch
-	return m.pickedIDs(func(first, n int) error {
-		if err := native.Upload(m.device, s.u, u[first:first+n]); err != nil {
-			return err
-		}
-		m.device.Sample(&native.Sample{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: s.logits32, U: s.u, Index: s.choice, Temperature: temperature, TopP: topP})
-		return nil
-	})
-}
-
-// pickedIDs computes logits of the picked rows and fetches what choose makes of them in scratch.choice.
-func (m *Model) pickedIDs(choose func(first, n int) error) ([]int32, error) {
 	m.pick()
-	out := make([]int32, m.batch.pickedRows)
+	s, d, vocab := &m.scratch, m.device, int64(m.Config.VocabSize)
+	out := make([]int32, len(how))
 	return out, m.chunks(func(first, n int) error {
-		m.lmHead(first, n, m.scratch.logits32)
-		if err := choose(first, n); err != nil {
-			return err
+		m.lmHead(first, n, s.logits32)
+		for from, to := 0, 0; from < n; from = to {
+			h := how[first+from]
+			for to = from; to < n && how[first+to].Temperature == h.Temperature && how[first+to].TopP == h.TopP; to++ {
+			}
+			rows, x, index := int64(to-from), s.logits32.Row(from), s.choice.Column(from)
+			if h.Temperature == 0 {
+				d.Argmax(&native.Argmax{Rows: rows, Columns: vocab, X: x, Index: index})
+				continue
+			}
+			u := make([]float32, 0, to-from)
+			for _, row := range how[first+from : first+to] {
+				u = append(u, row.U)
+			}
+			if err := native.Upload(d, s.u.Column(from), u); err != nil {
+				return err
+			}
+			d.Sample(&native.Sample{Rows: rows, Columns: vocab, X: x, U: s.u.Column(from), Index: index, Temperature: h.Temperature, TopP: h.TopP})
 		}
-		return native.Download(m.device, out[first:first+n], m.scratch.choice)
+		return native.Download(d, out[first:first+n], s.choice)
 	})
 }

@@ -32,7 +32,7 @@ type Model struct {
 	scratch scratch
 	saved   []activations // by layer; what is not kept is the same memory for all
 	inputs  []native.Tensor
-	keep    Keep
+	saves   Saved
 
 	dir            string
 	gated          bool   // there is a layer with a gate
@@ -41,13 +41,14 @@ type Model struct {
 	embedOnHost    bool
 }
 
-// Keep says what the backward pass finds of each layer; the rest it computes again from the layer's input.
-type Keep string
+// Saved is what the forward pass saves of each layer for the backward pass, which recomputes the rest from the
+// layer's input.
+type Saved string
 
 const (
-	KeepAll       Keep = "all"       // everything
-	KeepAttention Keep = "attention" // also queries, keys, values and attention: what takes longest to compute again for its size
-	KeepInputs    Keep = "inputs"    // inputs alone
+	SavedAll       Saved = "all"
+	SavedAttention Saved = "attention" // inputs, queries, keys, values and attention: the most recomputation saved per byte
+	SavedInputs    Saved = "inputs"
 )
 
 // New reads the configuration of the base model in dir. It takes no memory for it: that is Load's.
@@ -103,8 +104,8 @@ func (m *Model) Compute() native.DType { return m.compute }
 func (m *Model) MaxTokens() int { return m.options.MaxTokens }
 
 // Prepare allocates what passes need, once adapters and gates are attached.
-func (m *Model) Prepare(training bool, keep Keep) error {
-	m.survey(training, keep)
+func (m *Model) Prepare(training bool, saves Saved) error {
+	m.survey(training, saves)
 	for _, part := range m.working(training) {
 		if err := allocate(m.device, part.purpose, part.cut); err != nil {
 			return err
@@ -114,9 +115,9 @@ func (m *Model) Prepare(training bool, keep Keep) error {
 }
 
 // survey takes note of what decides the activations' layout.
-func (m *Model) survey(training bool, keep Keep) {
-	if m.keep = keep; !training {
-		m.keep = KeepInputs
+func (m *Model) survey(training bool, saves Saved) {
+	if m.saves = saves; !training {
+		m.saves = SavedInputs
 	}
 	m.gated, m.ungated, m.adapterColumns = false, false, [4]int{}
 	for i := range m.Layers {

@@ -10,7 +10,7 @@ type Need struct {
 
 // Plan says what Load, Prepare and, without training, one sequence's cache will take, once adapters and gates are
 // attached; their own memory apart. It allocates nothing.
-func (m *Model) Plan(training bool, keep Keep) []Need {
+func (m *Model) Plan(training bool, saves Saved) []Need {
 	c, size := m.Config, int64(m.compute.Size())
 	v, h, layers := int64(c.VocabSize), int64(c.HiddenSize), int64(len(m.Layers))
 	var needs []Need
@@ -33,7 +33,7 @@ func (m *Model) Plan(training bool, keep Keep) []Need {
 	}
 	needs = append(needs, Need{"base weights", weights}, Need{"base scales", scales}, Need{"norm", (1 + 2*layers) * h * size},
 		Need{"rope table", ropeBytes(c, m.options.MaxLength)}, sized("batch", func(a *arena) { (&batch{}).cut(a, m.options.MaxTokens) }))
-	m.survey(training, keep)
+	m.survey(training, saves)
 	for _, part := range m.working(training) {
 		needs = append(needs, sized(part.purpose, part.cut))
 	}
