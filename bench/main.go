@@ -6,9 +6,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
+
+	"github.com/alecthomas/kong"
 )
 
 func main() {
@@ -21,11 +26,24 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	commands := map[string]func(context.Context, []string) error{"compare": compare, "cuda": cuda, "stall": stall, "decode": decode, "bandwidth": bandwidth, "full": full, "plan": plan, "step": step, "write": write, "save": save, "score": score, "tokens": tokens}
+	commands := map[string]func(context.Context, []string) error{"compare": compare, "export": exportBench, "cuda": cuda, "stall": stall, "decode": decode, "bandwidth": bandwidth, "full": full, "plan": plan, "step": step, "write": write, "save": save, "score": score, "tokens": tokens}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return errors.New("usage: bench compare|cuda|full|plan|step|stall|decode|bandwidth|write|save|score|tokens [flags]")
+		return errors.New("usage: bench compare|cuda|export|full|plan|step|stall|decode|bandwidth|write|save|score|tokens [flags]")
 	}
 	return commands[args[0]](ctx, args[1:])
+}
+
+// exportBench is `bench export`.
+func exportBench(ctx context.Context, args []string) error {
+	var c exportCommand
+	parser, err := kong.New(&c, kong.Vars{"shapes": strings.Join(slices.Sorted(maps.Keys(shapes)), ",")})
+	if err != nil {
+		return err
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return err
+	}
+	return c.Run(ctx)
 }
 
 // printJSON writes v as one line on the standard output.
