@@ -44,7 +44,7 @@ type exportResult struct {
 	HighWaterBytes   int64              `json:"vm_hwm_bytes"` // mapped pages included
 	ParametersMapped int64              `json:"parameters_mapped_bytes"`
 	OptimizerBytes   int64              `json:"optimizer_bytes"`
-	OptimizerMapped  int64              `json:"optimizer_mapped_bytes"` // by fault-around: the kernel maps up to 64 kB around the header's page and a read tensor's first and last
+	OptimizerMapped  int64              `json:"optimizer_mapped_bytes"` // mapped by the kernel along with a neighbouring page
 }
 
 var exportIdentity = checkpoint.Identity{WorkflowID: "bench"}
@@ -73,7 +73,8 @@ func (c *exportCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	child := exec.CommandContext(ctx, program, "export", "--measure", "--shape", c.Shape, "--work", c.Work, "--rank", strconv.Itoa(c.Rank), "--threads", strconv.Itoa(c.Threads))
+	child := exec.CommandContext(ctx, program, "export", "--measure", "--shape", c.Shape, "--work", c.Work, "--rank", strconv.Itoa(c.Rank),
+		"--threads", strconv.Itoa(c.Threads))
 	child.Stderr = os.Stderr
 	out, err := child.Output()
 	if err != nil {
@@ -92,7 +93,8 @@ func (c *exportCommand) plan() (*engine.AdapterPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return engine.PlanAdapter(config, engine.LoRAOptions{R: c.Rank, Alpha: 2 * float64(c.Rank), TargetModules: configs.Projections}, engine.GateOptions{Enabled: true})
+	return engine.PlanAdapter(config, engine.LoRAOptions{R: c.Rank, Alpha: 2 * float64(c.Rank), TargetModules: configs.Projections},
+		engine.GateOptions{Enabled: true})
 }
 
 func (c *exportCommand) store() (*checkpoint.Store, error) {
@@ -225,8 +227,8 @@ func statusBytes(key string) (int64, error) {
 	return kilobytes << 10, nil
 }
 
-// mappedBytes counts the pages of a mapped view that this process has, by /proc/self/pagemap: only what was touched, or
-// lies in the same window of the kernel's fault-around as what was.
+// mappedBytes counts the pages of a mapped view that this process has, by /proc/self/pagemap: what was touched, and what
+// the kernel mapped along with it (fault-around, large folios) at the view's ends.
 func mappedBytes(view []byte) (int64, error) {
 	f, err := os.Open("/proc/self/pagemap")
 	if err != nil {

@@ -31,7 +31,8 @@ func (p *AdapterPlan) Checkpointed(s *checkpoint.State) (Values, error) {
 		return nil, err
 	}
 	if s.Tensors[i].DType != safetensors.F32 || len(data) != 4*p.N {
-		return nil, fmt.Errorf("tensor %q is not F32 [%d], but %s of %d bytes: another base, rank or choice of gates", parametersName, p.N, s.Tensors[i].DType, len(data))
+		return nil, fmt.Errorf("tensor %q is not F32 [%d], but %s of %d bytes: another base, rank or choice of gates", parametersName, p.N,
+			s.Tensors[i].DType, len(data))
 	}
 	return func(q *Parameter) []float32 {
 		values := make([]float32, q.Size())

@@ -157,7 +157,8 @@ func TestGenerateMatchesFullPasses(t *testing.T) {
 			options := o.gated()
 			options.MaxLength = 100
 			m := o.open(t, options)
-			prompts := [][]int32{o.samples[0].InputIDs[:20], o.samples[1].InputIDs[:5], o.samples[0].InputIDs[:1], o.samples[1].InputIDs[:7], o.samples[1].InputIDs[2:11]}
+			prompts := [][]int32{o.samples[0].InputIDs[:20], o.samples[1].InputIDs[:5], o.samples[0].InputIDs[:1], o.samples[1].InputIDs[:7],
+				o.samples[1].InputIDs[2:11]}
 			got, err := m.Generate(ctx, prompts, GenerateOptions{MaxNewTokens: 30, BatchSize: 3, EOS: []int32{}})
 			if err != nil {
 				t.Fatal(err)
@@ -236,7 +237,8 @@ func TestOpenErrors(t *testing.T) {
 		{"layer", func(p *Options) { p.Gates.Layers = []int{99} }},
 		{"length", func(p *Options) { p.MaxTokens = 1 << 20 }},
 	} {
-		options := Options{BasePath: o.dir, Int8: true, MaxTokens: 64, LoRA: LoRAOptions{R: 4, Alpha: 8, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}}
+		options := Options{BasePath: o.dir, Int8: true, MaxTokens: 64, LoRA: LoRAOptions{R: 4, Alpha: 8, TargetModules: configs.Projections},
+			Gates: GateOptions{Enabled: true}}
 		c.change(&options)
 		if m, err := Open(ctx, options); err == nil {
 			m.Close()

@@ -43,14 +43,16 @@ func (m *Model) generate(ctx context.Context, prompts [][]int32, o GenerateOptio
 	if o.BatchSize == 0 {
 		o.BatchSize = 16
 	}
-	s, err := m.NewScheduler(ctx, SchedulerOptions{Slots: min(o.BatchSize, len(prompts)), MaxLength: min(m.options.MaxLength, longest+o.MaxNewTokens), pages: o.pages})
+	s, err := m.NewScheduler(ctx, SchedulerOptions{Slots: min(o.BatchSize, len(prompts)), MaxLength: min(m.options.MaxLength, longest+o.MaxNewTokens),
+		pages: o.pages})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	index := map[RequestID]int{}
 	for i, p := range prompts {
-		id, err := s.Submit(Request{Prompt: p, MaxNewTokens: o.MaxNewTokens, EOS: o.EOS, Stop: o.Stop, Temperature: o.Temperature, TopP: o.TopP, Seed: o.Seed, Index: i})
+		id, err := s.Submit(Request{Prompt: p, MaxNewTokens: o.MaxNewTokens, EOS: o.EOS, Stop: o.Stop, Temperature: o.Temperature, TopP: o.TopP,
+			Seed: o.Seed, Index: i})
 		if err != nil {
 			return nil, fmt.Errorf("prompt %d: %w", i, err)
 		}

@@ -18,7 +18,8 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 	for _, o := range []Options{
 		{Float32: true, Training: true, LoRA: all, Gates: GateOptions{Enabled: true}, Optim: "adamw_torch"},
 		{Int8: true, Training: true, LoRA: all, Optim: "paged_adamw_8bit"},
-		{Int8: true, Training: true, LoRA: all, Gates: GateOptions{Enabled: true, Layers: []int{1}}, Optim: "adamw_8bit", GradientCheckpointing: true, Saved: "attention"},
+		{Int8: true, Training: true, LoRA: all, Gates: GateOptions{Enabled: true, Layers: []int{1}}, Optim: "adamw_8bit", GradientCheckpointing: true,
+			Saved: "attention"},
 		{Int8: true, Training: true, LoRA: some, Gates: GateOptions{Enabled: true}, Optim: "adamw_torch", GradientCheckpointing: true},
 		{Training: true, Gates: GateOptions{Enabled: true}, Optim: "paged_adamw_8bit"},
 		{Int8: true, LoRA: all, Gates: GateOptions{Enabled: true}},

@@ -59,13 +59,18 @@ func (opt *optimizer) layOut() ([]buffer, error) {
 	if eight {
 		buffers = append(buffers, buffer{&opt.codes[0], native.Float32, 256, optimizerPurpose}, buffer{&opt.codes[1], native.Float32, 256, optimizerPurpose})
 	}
-	opt.ranges = []optimizerRange{{name: "lora", n: opt.ps.lora, decay: opt.options.WeightDecay}, {name: "theta", first: opt.ps.lora, n: opt.ps.N - opt.ps.lora}}
+	opt.ranges = []optimizerRange{
+		{name: "lora", n: opt.ps.lora, decay: opt.options.WeightDecay},
+		{name: "theta", first: opt.ps.lora, n: opt.ps.N - opt.ps.lora},
+	}
 	opt.ranges = slices.DeleteFunc(opt.ranges, func(r optimizerRange) bool { return r.n == 0 })
 	for i := range opt.ranges {
 		r, dtype := &opt.ranges[i], native.Float32
 		if eight && r.first == 0 {
 			dtype = native.UInt8
-			buffers = append(buffers, buffer{&r.mAbsmax, native.Float32, r.n / blockSize, optimizerPurpose}, buffer{&r.vAbsmax, native.Float32, r.n / blockSize, optimizerPurpose})
+			blocks := r.n / blockSize
+			buffers = append(buffers, buffer{&r.mAbsmax, native.Float32, blocks, optimizerPurpose},
+				buffer{&r.vAbsmax, native.Float32, blocks, optimizerPurpose})
 		}
 		buffers = append(buffers, buffer{&r.m, dtype, r.n, optimizerPurpose}, buffer{&r.v, dtype, r.n, optimizerPurpose})
 	}

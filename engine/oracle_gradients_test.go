@@ -131,7 +131,8 @@ func TestOracleCurves(t *testing.T) {
 					t.Fatalf("no curve %q", name)
 				}
 				trainer, err := NewTrainer(o.open(t, options), o.samples, TrainerOptions{SamplesPerStep: len(o.samples), Epochs: steps,
-					LearningRate: 1e-2, WeightDecay: 0.01, WarmupSteps: 3, Scheduler: "cosine", MaxGradNorm: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Optim: "adamw_torch"})
+					LearningRate: 1e-2, WeightDecay: 0.01, WarmupSteps: 3, Scheduler: "cosine", MaxGradNorm: 1, Beta1: 0.9, Beta2: 0.999,
+					Epsilon: 1e-8, Optim: "adamw_torch"})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -140,7 +141,8 @@ func TestOracleCurves(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					for what, pair := range map[string][2]float64{"loss": {got.Loss, want.Loss}, "grad_norm": {got.GradNorm, want.GradNorm}, "learning_rate": {got.LearningRate, want.LearningRate}} {
+					for what, pair := range map[string][2]float64{"loss": {got.Loss, want.Loss}, "grad_norm": {got.GradNorm, want.GradNorm},
+						"learning_rate": {got.LearningRate, want.LearningRate}} {
 						if !(math.Abs(pair[0]-pair[1]) <= curveTolerance*math.Abs(pair[1])) {
 							t.Errorf("step %d: %s %v, the oracle's is %v", i+1, what, pair[0], pair[1])
 						}

@@ -90,7 +90,8 @@ func (m *Model) NewScheduler(ctx context.Context, o SchedulerOptions) (*Schedule
 		o.MaxLength = m.options.MaxLength
 	}
 	if o.Slots < 1 || o.MaxLength < 1 || o.MaxLength > m.options.MaxLength {
-		return nil, fmt.Errorf("scheduler: %d slots or sequences of %d tokens are out of range; the model was opened for %d", o.Slots, o.MaxLength, m.options.MaxLength)
+		return nil, fmt.Errorf("scheduler: %d slots or sequences of %d tokens are out of range; the model was opened for %d", o.Slots, o.MaxLength,
+			m.options.MaxLength)
 	}
 	s := &Scheduler{model: m, capacity: o.MaxLength, pages: o.pages, live: map[RequestID]*sequence{}}
 	s.slots = make([]*sequence, min(o.Slots, m.options.MaxTokens))

@@ -281,7 +281,8 @@ func (t *Trainer) Snapshot(ctx context.Context) (*checkpoint.State, error) {
 				return err
 			}
 			copies = append(copies, c)
-			s.Tensors = append(s.Tensors, safetensors.Named{Name: x.name, Tensor: safetensors.Tensor{DType: x.dtype(), Shape: []int64{int64(x.n)}}, From: &reader{&m.copies, c}})
+			s.Tensors = append(s.Tensors, safetensors.Named{Name: x.name, Tensor: safetensors.Tensor{DType: x.dtype(), Shape: []int64{int64(x.n)}},
+				From: &reader{&m.copies, c}})
 		}
 		return nil
 	})

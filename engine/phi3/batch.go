@@ -90,7 +90,8 @@ func (m *Model) upload(r *row) error {
 	for _, x := range []struct {
 		to   native.Tensor
 		from []int32
-	}{{b.ids, r.ids}, {b.rope, r.rope}, {b.position, r.position}, {b.sample, r.sample}, {b.slot, r.slot}, {b.cuSeqlens, r.cuSeqlens}, {b.picked, r.picked}, {b.target, r.target}} {
+	}{{b.ids, r.ids}, {b.rope, r.rope}, {b.position, r.position}, {b.sample, r.sample}, {b.slot, r.slot}, {b.cuSeqlens, r.cuSeqlens},
+		{b.picked, r.picked}, {b.target, r.target}} {
 		if len(x.from) == 0 {
 			continue
 		}

@@ -77,15 +77,17 @@ func (c *Cache) upload(m *Model) error {
 }
 
 func (c *Cache) store(m *Model, rows, layer int, k, v native.Tensor) {
-	m.device.KVStore(&native.KVStore{Rows: int64(rows), Columns: int64(m.Config.KVSize()), Slots: int64(c.slots), Capacity: int64(c.pool.perSlot * PageSize),
-		PageSize: PageSize, PageCount: int64(c.pool.pages), Pages: c.table, K: k, V: v, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position})
+	m.device.KVStore(&native.KVStore{Rows: int64(rows), Columns: int64(m.Config.KVSize()), Slots: int64(c.slots),
+		Capacity: int64(c.pool.perSlot * PageSize), PageSize: PageSize, PageCount: int64(c.pool.pages), Pages: c.table,
+		K: k, V: v, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position})
 }
 
 func (c *Cache) attend(m *Model, rows, layer int, q, out native.Tensor) {
 	f := m.Config
-	m.device.AttentionCached(&native.AttentionCached{Rows: int64(rows), Heads: int64(f.NumAttentionHeads), KVHeads: int64(f.NumKeyValueHeads), HeadDim: int64(f.HeadDim()),
-		Window: int64(f.SlidingWindow), Slots: int64(c.slots), Capacity: int64(c.pool.perSlot * PageSize), PageSize: PageSize, PageCount: int64(c.pool.pages),
-		Pages: c.table, Scale: m.scale(), Q: q, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position, Out: out})
+	m.device.AttentionCached(&native.AttentionCached{Rows: int64(rows), Heads: int64(f.NumAttentionHeads), KVHeads: int64(f.NumKeyValueHeads),
+		HeadDim: int64(f.HeadDim()), Window: int64(f.SlidingWindow), Slots: int64(c.slots), Capacity: int64(c.pool.perSlot * PageSize),
+		PageSize: PageSize, PageCount: int64(c.pool.pages), Pages: c.table, Scale: m.scale(),
+		Q: q, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position, Out: out})
 }
 
 // Extension is what to append to one slot.

@@ -60,7 +60,8 @@ func (m *Model) afterAttention(p *pass, i int, s *activations) {
 }
 
 func (m *Model) rmsnorm(rows int, x, weight, y, rstd native.Tensor) {
-	m.device.RMSNormForward(&native.RMSNormForward{Rows: int64(rows), Columns: int64(m.Config.HiddenSize), X: x, Weight: weight, Y: y, RStd: rstd, Epsilon: m.Config.RMSNormEps})
+	m.device.RMSNormForward(&native.RMSNormForward{Rows: int64(rows), Columns: int64(m.Config.HiddenSize), X: x, Weight: weight, Y: y, RStd: rstd,
+		Epsilon: m.Config.RMSNormEps})
 }
 
 // ropeOf turns q and k, which lie side by side in the fused qkv.
@@ -96,7 +97,8 @@ func (m *Model) attend(p *pass, i int, s *activations) {
 // pick gathers the rows whose logits are wanted and normalises them: prompts need no lm_head.
 func (m *Model) pick() {
 	s, n := &m.scratch, m.batch.pickedRows
-	m.device.GatherRows(&native.GatherRows{Rows: int64(n), Columns: int64(m.Config.HiddenSize), XRows: int64(m.batch.rows), Index: m.batch.picked, X: s.output, Y: s.picked})
+	m.device.GatherRows(&native.GatherRows{Rows: int64(n), Columns: int64(m.Config.HiddenSize), XRows: int64(m.batch.rows), Index: m.batch.picked,
+		X: s.output, Y: s.picked})
 	m.rmsnorm(n, s.picked, m.norm, s.pickedN, s.pickedR)
 }
 
@@ -112,7 +114,8 @@ func (m *Model) chunks(f func(first, n int) error) error {
 
 func (m *Model) lmHead(first, n int, logits native.Tensor) {
 	c := m.Config
-	m.device.LinearForward(&native.LinearForward{Rows: int64(n), In: int64(c.HiddenSize), Out: int64(c.VocabSize), X: m.scratch.pickedN.Row(first), W: m.head, Y: logits})
+	m.device.LinearForward(&native.LinearForward{Rows: int64(n), In: int64(c.HiddenSize), Out: int64(c.VocabSize), X: m.scratch.pickedN.Row(first),
+		W: m.head, Y: logits})
 }
 
 // row packs whole sequences.

@@ -137,7 +137,8 @@ func (m *Model) load(ctx context.Context, files *safetensors.Model, int8 bool) e
 func (ld *loader) unused(c *Config) error {
 	known := []string{"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"}
 	for i := range c.NumHiddenLayers {
-		for _, name := range []string{"self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj", "input_layernorm", "post_attention_layernorm"} {
+		for _, name := range []string{"self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj", "input_layernorm",
+			"post_attention_layernorm"} {
 			known = append(known, fmt.Sprintf("model.layers.%d.%s.weight", i, name))
 		}
 	}
