@@ -27,7 +27,7 @@ type Options struct {
 	BasePath              string // folder in Hugging Face layout
 	Device                string // auto, cpu or cuda
 	Threads               int    // of the CPU library; 0: all
-	Algorithms            string // file of a GPU's algorithms, read and appended to: who has it computes the same bits; empty: none
+	Algorithms            string // file of the GPU algorithms chosen, read and appended to: runs that share it compute the same bits; empty: none
 	Float32               bool   // compute in float32; otherwise in bfloat16
 	Int8                  bool   // hold the base's linear weights as int8 rows
 	Training              bool   // allocate what the backward pass needs
@@ -64,11 +64,11 @@ func Open(ctx context.Context, o Options) (*Model, error) {
 	if err := m.thread.do(func() error { return m.open(ctx) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", o.BasePath, err), m.Close())
 	}
-	debug.FreeOSMemory() // the mapped base and its decoding are done with
+	debug.FreeOSMemory() // what loading used
 	return m, nil
 }
 
-// layOut decides what the model will hold, from its configuration alone.
+// layOut plans model and adapters from the configuration alone.
 func (m *Model) layOut() (err error) {
 	o := &m.options
 	if o.MaxLength == 0 {
@@ -124,7 +124,7 @@ func (m *Model) Close() error {
 // Config is the base's configuration.
 func (m *Model) Config() *phi3.Config { return m.phi.Config }
 
-// EnableAdapter says whether LoRA and gates take part in Generate, Score and Loss; off, the model is its base.
+// EnableAdapter switches LoRA and gates on or off in Generate, Score, Loss and Logits. Without them the model is its base.
 func (m *Model) EnableAdapter(on bool) {
 	_ = m.thread.do(func() error { m.adapted = on; return nil })
 }
@@ -136,20 +136,20 @@ func (m *Model) Info() (native.Info, error) {
 	return info, err
 }
 
-// Saved says what training saves of a layer for the backward pass: all, attention or inputs.
+// Saved is what training saves of a layer for the backward pass: all, attention or inputs.
 func (m *Model) Saved() string { return string(m.saved) }
 
-// Memory says what the device's memory is held for, the largest peak first.
+// Memory lists the device's memory by purpose, the largest peak first.
 func (m *Model) Memory() ([]native.Use, error) {
 	var uses []native.Use
 	err := m.thread.do(func() (err error) { uses, err = m.device.Memory(); return err })
 	return uses, err
 }
 
-// Adapter says what is trained and where it lies in the flat buffer of SetParameters.
+// Adapter is the plan of what is trained on the model.
 func (m *Model) Adapter() *AdapterPlan { return m.params.AdapterPlan }
 
-// Parameters fetches all trained numbers, [Adapter().N].
+// Parameters copies all trained numbers to the host, [Adapter().N].
 func (m *Model) Parameters(ctx context.Context) ([]float32, error) {
 	values := make([]float32, m.params.N)
 	err := m.run(ctx, func() error {

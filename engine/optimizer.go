@@ -10,8 +10,8 @@ import (
 	"so8t/native"
 )
 
-// optimizer is AdamW over the flat parameters: LoRA with weight decay and states of either width, θ without
-// decay and in float32, as it is small and every bit of a rotation counts.
+// optimizer is AdamW over the flat parameters: LoRA with weight decay and 32-bit or 8-bit states; θ without decay and, where
+// there is LoRA beside it, with 32-bit states, as it is small and rotations are sensitive.
 type optimizer struct {
 	options TrainerOptions
 	ps      *parameters
@@ -49,7 +49,7 @@ func newOptimizer(d *native.Device, ps *parameters, o TrainerOptions) (*optimize
 	return opt, nil
 }
 
-// layOut makes the ranges and says which buffers they need.
+// layOut makes the ranges and lists the buffers that they need.
 func (opt *optimizer) layOut() ([]buffer, error) {
 	eight, ok := configs.Optimizers[opt.options.Optim]
 	if !ok {
@@ -91,7 +91,7 @@ func (opt *optimizer) step(step int, rate float64) (float64, error) {
 	return float64(norm[0]), err
 }
 
-// tensors names everything that the optimizer and the parameters hold, in a fixed order.
+// tensors lists the parameters and the optimizer's states, in a fixed order.
 func (opt *optimizer) tensors() []stateTensor {
 	list := []stateTensor{{parametersName, opt.ps.param, opt.ps.N}}
 	for _, r := range opt.ranges {

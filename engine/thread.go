@@ -8,8 +8,8 @@ import (
 	"so8t/native"
 )
 
-// thread runs functions one after another on one operating-system thread, because a native context, its
-// error text and a GPU's current device belong to the thread that uses them.
+// thread runs functions one after another on one operating-system thread: a native context, its error text and a GPU's
+// current device belong to a thread.
 type thread struct {
 	calls chan func()
 	stops func()
@@ -62,7 +62,7 @@ func (t *thread) close(d *native.Device) error {
 	return err
 }
 
-// settle returns the device's failure, if it has one, rather than err, which followed from it, and clears it.
+// settle clears and returns the device's failure, of which err is then a consequence, or returns err if there is none.
 func settle(d *native.Device, err error) error {
 	if failure := d.Err(); failure != nil {
 		d.Reset()

@@ -18,7 +18,7 @@ func (m *Model) runLayers(p *pass) {
 	}
 }
 
-// layerForward computes a layer up to the input of down_proj, which is what its backward pass needs.
+// layerForward computes a layer up to the input of down_proj: all that its backward pass reads.
 func (m *Model) layerForward(p *pass, i int, s *activations) {
 	l := &m.Layers[i]
 	m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
@@ -28,7 +28,7 @@ func (m *Model) layerForward(p *pass, i int, s *activations) {
 	m.afterAttention(p, i, s)
 }
 
-// layerAgain computes what layerForward left and was not kept, and z of down_proj.
+// layerAgain recomputes the activations of a layer that were not saved, and z of down_proj.
 func (m *Model) layerAgain(p *pass, i int, s *activations) {
 	l := &m.Layers[i]
 	if m.saves == SavedAttention {
@@ -64,14 +64,14 @@ func (m *Model) rmsnorm(rows int, x, weight, y, rstd native.Tensor) {
 		Epsilon: m.Config.RMSNormEps})
 }
 
-// ropeOf turns q and k, which lie side by side in the fused qkv.
+// ropeOf rotates q and k, which are adjacent columns of the fused qkv.
 func (m *Model) ropeOf(rows int, qkv native.Tensor) *native.Rope {
 	c := m.Config
 	return &native.Rope{Rows: int64(rows), Heads: int64(c.NumAttentionHeads + c.NumKeyValueHeads), HeadDim: int64(c.HeadDim()), RotaryDim: int64(c.RotaryDim()),
 		TableRows: int64(m.rope.rows()), X: qkv, Cos: m.rope.cos, Sin: m.rope.sin, Index: m.batch.rope}
 }
 
-// splitQKV views the fused rows as queries, keys and values.
+// splitQKV gives views of the fused rows: queries, keys and values.
 func (m *Model) splitQKV(qkv native.Tensor) (q, k, v native.Tensor) {
 	c := m.Config
 	return qkv, qkv.Column(c.HiddenSize), qkv.Column(c.HiddenSize + c.KVSize())
@@ -94,7 +94,7 @@ func (m *Model) attend(p *pass, i int, s *activations) {
 		Q: q, K: k, V: v, CuSeqlens: m.batch.cuSeqlens, Out: s.attention, LSE: s.lse.WithStride(p.rows)})
 }
 
-// pick gathers the rows whose logits are wanted and normalises them: prompts need no lm_head.
+// pick gathers and normalises the picked rows, so that lm_head runs on no others.
 func (m *Model) pick() {
 	s, n := &m.scratch, m.batch.pickedRows
 	m.device.GatherRows(&native.GatherRows{Rows: int64(n), Columns: int64(m.Config.HiddenSize), XRows: int64(m.batch.rows), Index: m.batch.picked,
@@ -102,7 +102,7 @@ func (m *Model) pick() {
 	m.rmsnorm(n, s.picked, m.norm, s.pickedN, s.pickedR)
 }
 
-// chunks calls f for rows [first, first+n) of the picked ones, as many at once as the logits have room for.
+// chunks calls f for the picked rows [first, first+n), as many at once as the logits' buffer holds.
 func (m *Model) chunks(f func(first, n int) error) error {
 	for first := 0; first < m.batch.pickedRows; first += m.scratch.logitRows {
 		if err := f(first, min(m.scratch.logitRows, m.batch.pickedRows-first)); err != nil {
@@ -118,7 +118,7 @@ func (m *Model) lmHead(first, n int, logits native.Tensor) {
 		W: m.head, Y: logits})
 }
 
-// row packs whole sequences.
+// pack makes one row of whole sequences.
 func (m *Model) pack(sequences []Sequence) (*row, error) {
 	r := &row{}
 	for _, s := range sequences {
@@ -140,8 +140,8 @@ func (m *Model) checkLength(n int) error {
 	return nil
 }
 
-// Loss runs packed sequences without gradients and returns the loss of each target, in order. adapter says
-// whether LoRA and gates take part.
+// Loss runs packed sequences without gradients and returns the loss of each target, in order; with adapter, LoRA and gates
+// take part.
 func (m *Model) Loss(sequences []Sequence, adapter bool) ([]float32, error) {
 	r, err := m.pack(sequences)
 	if err != nil {
@@ -189,7 +189,7 @@ func (m *Model) Logits(sequences []Sequence, adapter bool) ([][]float32, error) 
 	return m.PickedLogits()
 }
 
-// PickedLogits computes and fetches float32 logits of the picked rows of the last pass.
+// PickedLogits computes float32 logits of the last pass's picked rows and copies them to the host.
 func (m *Model) PickedLogits() ([][]float32, error) {
 	m.pick()
 	var out [][]float32

@@ -77,8 +77,8 @@ func newLayer(c *Config) (l Layer) {
 	return l
 }
 
-// loader streams tensors from the checkpoint to the device through one staging buffer, so that no second
-// full copy of the model ever exists.
+// loader streams tensors from the base's files to the device through one staging buffer, so that there is never a second
+// full copy of the model.
 type loader struct {
 	device  *native.Device
 	files   *safetensors.Model
@@ -133,7 +133,7 @@ func (m *Model) load(ctx context.Context, files *safetensors.Model, int8 bool) e
 	return ld.unused(c)
 }
 
-// unused refuses tensors that the model would silently ignore.
+// unused refuses tensors that the model would ignore silently.
 func (ld *loader) unused(c *Config) error {
 	known := []string{"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"}
 	for i := range c.NumHiddenLayers {
