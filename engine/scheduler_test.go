@@ -98,8 +98,8 @@ func TestSubmitInMidDecoding(t *testing.T) {
 	for i := range 7 {
 		ids := samples[i%len(samples)].InputIDs
 		r := Request{Prompt: ids[:min(len(ids), 3+6*i)], MaxNewTokens: 100 + 20*i, EOS: []int32{7}, Seed: uint64(i), Index: 3 * i}
-		if i%3 > 0 {
-			r.Temperature, r.TopP = 0.5*float64(i%3), 0.9
+		if i%4 > 0 { // greedy, or three ways to sample, of which two at a time have a number in common
+			r.Temperature, r.TopP = []float64{0, 1, 1, 0.5}[i%4], []float64{0, 0.3, 0.95, 0.95}[i%4]
 		}
 		requests = append(requests, r)
 	}
