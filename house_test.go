@@ -28,11 +28,12 @@ var mayImport = map[string][]string{
 	"engine":             {"disk", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
 	"evaluation":         {"disk", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
 	"telemetry":          {"disk", "native", "native/nvml"},
-	"activities": {"disk", "telemetry", "contract", "configs", "evaluation", "engine", "native", "native/nvml", "engine/phi3", "engine/safetensors",
+	"rundir":             {"disk", "contract", "configs"},
+	"activities": {"disk", "rundir", "telemetry", "contract", "configs", "evaluation", "engine", "native", "native/nvml", "engine/phi3", "engine/safetensors",
 		"engine/checkpoint", "tokenizer", "dataset"},
 	"worker/start":    {"contract", "configs"},
 	"worker/schedule": {"contract", "configs", "worker/start"},
-	"worker": {"disk", "telemetry", "worker/start", "worker/schedule", "workflows", "activities", "contract", "configs", "evaluation", "engine", "native", "native/nvml", "engine/phi3",
+	"worker": {"disk", "rundir", "telemetry", "worker/start", "worker/schedule", "workflows", "activities", "contract", "configs", "evaluation", "engine", "native", "native/nvml", "engine/phi3",
 		"engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
 }
 
