@@ -152,7 +152,8 @@ func TestNightIsNamedByItsTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := run.Night
-	if n.Name != "2026-11-25T0200" || run.OutputDir != filepath.Join(root, n.Name) || n.Schedule != "nightly" || !filepath.IsAbs(n.Config) || filepath.Base(n.Config) != "demo.yaml" {
+	if n.Name != "2026-11-25T0200" || run.OutputDir != filepath.Join(root, n.Name) ||
+		n.Schedule != "nightly" || !filepath.IsAbs(n.Config) || filepath.Base(n.Config) != "demo.yaml" {
 		t.Errorf("%+v", n)
 	}
 	entries, err := os.ReadDir(root)

@@ -22,7 +22,7 @@ func (a *Activities) Compare(ctx context.Context, in contract.CompareInput) (con
 	if err == nil && in.Run.Night != nil {
 		var failed error
 		if result.Removed, failed = j.PruneNights(ctx, in.Run, a.running); failed != nil {
-			j.log.Warn("old nights stay", "reason", failed) // which does not make the model worse
+			j.log.Warn("old nights stay", "reason", failed) // the result counts all the same
 		}
 	}
 	return result, j.outcome(ctx, err)

@@ -53,7 +53,8 @@ func (j *job) split(ctx context.Context) (out contract.SplitResult, err error) {
 	j.log.Info("split", "input", m.InputPath, "train", m.Train.Samples, "val", m.Val.Samples, "test", m.Test.Samples,
 		"bad", m.Bad, "too_long", m.TooLong, "digest", m.DatasetDigest, "made_before", m.Reused)
 	if m.Train.Samples == 0 || m.Test.Samples == 0 {
-		return out, fail(contract.ErrData, fmt.Errorf("%s: %d training and %d test samples: too few records to train and to judge", m.InputPath, m.Train.Samples, m.Test.Samples))
+		return out, fail(contract.ErrData, fmt.Errorf("%s: %d training and %d test samples: too few records to train and to judge",
+			m.InputPath, m.Train.Samples, m.Test.Samples))
 	}
 	return contract.SplitResult{DatasetDigest: m.DatasetDigest, Train: m.Train.Samples, Val: m.Val.Samples, Test: m.Test.Samples,
 		Bad: m.Bad, TrainTokens: m.Train.Tokens}, nil

@@ -111,11 +111,11 @@ func (e *epoch) afterStep(ctx context.Context, step engine.StepResult) error {
 }
 
 // due reports whether a save must start now to be on disk when the interval ends, since after the
-// next piece of work it would be too late: checkpoint.interval_seconds bounds the work that a crash
-// may lose, which is more than the time between two saves.
+// next piece of work it would be too late: checkpoint.interval_seconds bounds how much work a crash
+// may lose.
 func (e *epoch) due(next time.Duration) bool {
 	interval := time.Duration(e.run.Config.Checkpoint.IntervalSeconds) * time.Second
-	saving := max(2*e.pace.Save, interval/20) // a disk is not equally fast every time
+	saving := max(2*e.pace.Save, interval/20) // the speed of disks varies
 	return time.Since(e.lastSave)+next+saving >= interval && time.Since(e.lastSave) >= interval/4
 }
 

@@ -56,7 +56,8 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 	if err != nil {
 		return result, err
 	}
-	e.progress = contract.Progress{Phase: contract.PhaseTrain, Epoch: e.in.Epoch, Epochs: e.run.Config.Training.NumTrainEpochs, Detail: "loading the base model"}
+	e.progress = contract.Progress{Phase: contract.PhaseTrain, Detail: "loading the base model",
+		Epoch: e.in.Epoch, Epochs: e.run.Config.Training.NumTrainEpochs}
 	e.saved(info)
 	if state != nil && finished(state, e.in.Epoch) {
 		e.log.Info("epoch is done already", "epoch", e.in.Epoch, "checkpoint", e.progress.Checkpoint)

@@ -1,6 +1,7 @@
 // Package rundir is a run's output directory: the paths in it, the run that owns it, and what one attempt
-// leaves there for the next. Nothing writes below output_dir without holding its lease (see Dir), except
-// the run's log, which is opened first, and the native library's file of algorithms.
+// leaves there for the next. An attempt writes below output_dir only while it holds the directory's lease (see
+// Dir). The exceptions are run.json, which Take writes under a lock of its own, the run's log, and the native
+// library's file of algorithms.
 package rundir
 
 import (

@@ -138,7 +138,8 @@ func TestNightTakesADatedDirectory(t *testing.T) {
 func TestNightHasNoWorkflowIDInItsDirectory(t *testing.T) {
 	run := runOf(t.TempDir(), "w")
 	run.Config.OutputDir = "x/{workflow_id}"
-	if _, err := TakeNight(t.Context(), run, at(25), contract.Series{}, workflows{}.running); !as[*DirError](err) || !strings.Contains(err.Error(), "leave {workflow_id} out") {
+	_, err := TakeNight(t.Context(), run, at(25), contract.Series{}, workflows{}.running)
+	if !as[*DirError](err) || !strings.Contains(err.Error(), "leave {workflow_id} out") {
 		t.Error(err)
 	}
 }
