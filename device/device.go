@@ -46,7 +46,9 @@ func Parse(text string) (Device, error) {
 	return d, nil
 }
 
-func invalid(text string) error { return fmt.Errorf("device: %q is not auto, cpu, cuda or cuda:N", text) }
+func invalid(text string) error {
+	return fmt.Errorf("device: %q is not auto, cpu, cuda or cuda:N", text)
+}
 
 // String is what Parse reads; a GPU always has its number.
 func (d Device) String() string {
