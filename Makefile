@@ -1,15 +1,25 @@
-# make build   bin/worker, bin/temporal, native/build/libso8t_cpu.so
-# make demo    a whole retrain of a small model under Temporal, on this machine
-# make native-cuda      native/build/libso8t_cuda.so, for NVIDIA GPUs
-# make native-emulated  the same sources for the CPU, for tests
-# make server  bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
-# make test    every test; make test-emulated: those of the GPU library, without a GPU; make vet: go vet, staticcheck, workflowcheck
-# make crash   KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
-# make fuzz    every fuzz target for FUZZTIME=60s
-# make soak    one run of SOAK epochs: what grows with the length of a run
-# make bench   this engine against PyTorch + PEFT; make bench-full: the size of Phi-3.5-mini;
-#              make bench-save: what training feels of a checkpoint
-# make bench-cuda  the same on a GPU; make gpu OUT=dir: all that wants one, and tools/gpu.sh for a machine without Go
+## build            bin/worker, bin/temporal, native/build/libso8t_cpu.so (the default)
+## demo             a whole retrain of a small model under Temporal, on this machine
+## native-cuda      native/build/libso8t_cuda.so, for NVIDIA GPUs; needs neither a GPU nor a toolkit
+## native-emulated  the GPU library's sources for the CPU, for tests
+## setup            what a fresh Debian or Ubuntu lacks, through apt
+## worker           bin/worker alone
+## server           bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
+## test             every test; needs neither network nor GPU
+## test-emulated    the GPU library's tests, without a GPU
+## vet              go vet, staticcheck, workflowcheck, and the repository's own rules
+## notices          THIRD_PARTY_NOTICES, from the modules that the worker links
+## crash            KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
+## fuzz             every fuzz target in turn, each for FUZZTIME=60s
+## soak             one run of SOAK=200 epochs: what grows with the length of a run
+## bench            this engine against PyTorch + PEFT, by turns
+## bench-full       a model of Phi-3.5-mini's size
+## bench-save       what a checkpoint costs the training
+## bench-cuda       the benchmark on a GPU; BENCH_FLAGS=…
+## gpu              OUT=dir: everything that wants a GPU; tools/gpu.sh for a machine without Go
+## histories        the workflow histories that the replay tests read, recorded anew
+## clean            removes what build and demo made
+## help             this list
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -80,10 +90,19 @@ bin/workflowcheck: tools/lint/go.mod tools/lint/go.sum | setup
 demo: build
 	tools/demo.sh
 
+# The package in the root is the repository's own rules: imports, sizes, documents, licences.
 vet: bin/staticcheck bin/workflowcheck
 	go vet ./...
+	go test -count=1 .
 	bin/staticcheck ./...
 	bin/workflowcheck -config tools/workflowcheck.yaml ./workflows
+
+.PHONY: help notices
+help:
+	@sed -n 's/^## /  make /p' Makefile
+
+notices:
+	go test -count=1 -run TestNotices . -update
 
 test: build server
 	go test -timeout 30m ./...
