@@ -123,6 +123,25 @@ func TestEveryVariableIsInTheTable(t *testing.T) {
 	}
 }
 
+// A file that a page names in code, such as `configs/check.go`.
+var sourceFile = regexp.MustCompile("`((?:[a-z0-9_]+/)*[A-Za-z0-9_]+\\.(?:go|h|def|cu|cpp|sh|py|ya?ml|md))`")
+
+func TestEveryFileThatAPageNamesIsThere(t *testing.T) {
+	files := 0
+	for _, page := range documents(t) {
+		for _, m := range sourceFile.FindAllStringSubmatch(read(t, page), -1) {
+			files++
+			_, err := os.Stat(m[1])
+			if _, beside := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil && beside != nil {
+				t.Errorf("%s names %s, which is not there", page, m[1])
+			}
+		}
+	}
+	if files == 0 {
+		t.Error("no page names a file")
+	}
+}
+
 var (
 	named  = regexp.MustCompile("(?m)(?:`|^    |^```.*\n|&& )(?:[A-Z_]+=\\S+ )*make ([a-z][a-z-]*)")
 	target = regexp.MustCompile(`(?m)^([a-z][a-z -]*):[^=]`)
