@@ -255,8 +255,9 @@ func TestFunctionsAreMeasured(t *testing.T) {
 		text string
 		want []span
 	}{
-		"a.go":  {"package a\n\n// f has a comment.\nfunc f() {\n\tx := func() {\n\t}\n\tx()\n}\n", []span{{"a.go", "f", 4, 5}}},
-		"a.cpp": {"namespace a {\n\nstruct s {\n    int x;\n};\n\nint f(int a,\n      int b) {\n    return a;\n}\n\n}  // namespace a\n", []span{{"a.cpp", "f", 7, 4}}},
+		"a.go": {"package a\n\n// f has a comment.\nfunc f() {\n\tx := func() {\n\t}\n\tx()\n}\n", []span{{"a.go", "f", 4, 5}}},
+		"a.cpp": {"namespace a {\n\nstruct s {\n    int x;\n};\n\nint f(int a,\n      int b) {\n    return a;\n}\n\n" +
+			"}  // namespace a\n", []span{{"a.cpp", "f", 7, 4}}},
 		"a.cu": {"__global__ void __launch_bounds__(32) k(int* x) {\n#pragma unroll\n    *x = 0;\n}\n\n" +
 			"void declared(int);\n\nint g() {\n}\n",
 			[]span{{"a.cu", "k", 1, 4}, {"a.cu", "g", 8, 2}}},
