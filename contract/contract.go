@@ -2,12 +2,20 @@
 // share. Its only behaviour is to read an input strictly.
 package contract
 
+import "so8t/device"
+
 // TaskQueue is for workflows and for the activities that any worker can run.
 const TaskQueue = "retrain"
 
-// DeviceQueue is polled by one host, which holds the run's files, and runs one activity at a time:
-// training, evaluation, export.
-func DeviceQueue(host string) string { return "retrain-device@" + host }
+// DeviceQueue is polled by one host, which holds the run's files, for one of its devices, and runs one activity at a
+// time: training, evaluation, export. The CPU and the first GPU share a queue, so that a host without further GPUs has
+// a single one.
+func DeviceQueue(host string, d device.Device) string {
+	if d.Ordinal == 0 {
+		return "retrain-device@" + host
+	}
+	return "retrain-device@" + host + "/" + d.String()
+}
 
 // HostQueue is polled by one host too, for activities that must not wait for the one that trains there.
 func HostQueue(host string) string { return "retrain-host@" + host }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"so8t/configs"
+	"so8t/device"
 )
 
 // Run is the input of every activity after Claim. It takes a few kilobytes of the history and holds
@@ -18,6 +19,8 @@ type Run struct {
 	BaseDigest string         `json:"base_digest"`
 	Config     configs.Config `json:"config"`
 	ConfigPath string         `json:"config_path"`
+	// Device is what Config.Device resolves to on Host, never auto. It is zero in runs claimed by a version without it.
+	Device device.Device `json:"device,omitzero"`
 	// CheckpointID is the workflow id that the output directory's checkpoints carry. It differs from
 	// WorkflowID if this run continues one that has ended.
 	CheckpointID string `json:"checkpoint_id"`
