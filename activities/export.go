@@ -19,6 +19,7 @@ import (
 	"so8t/export/merged"
 	"so8t/export/peft"
 	"so8t/native"
+	"so8t/rundir"
 	"so8t/tokenizer"
 )
 
@@ -42,30 +43,29 @@ func (j *job) export(ctx context.Context, in contract.ExportInput) (out contract
 	}
 	state, info, err := store.LatestMapped(ctx)
 	if errors.Is(err, checkpoint.ErrNone) {
-		return out, fail(contract.ErrData, fmt.Errorf("export: nothing was trained: no checkpoint in %s", j.path("checkpoints")))
+		return out, fail(contract.ErrData, fmt.Errorf("export: nothing was trained: no checkpoint in %s", j.Checkpoints()))
 	}
 	if err != nil {
 		return out, otherRun(err)
 	}
 	defer state.Release()
-	final := j.path("final_model")
-	key, err := keyOf(info.Digest, j.identity(in.DatasetDigest))
+	key, err := rundir.Key(info.Digest, j.identity(in.DatasetDigest))
 	if err != nil {
 		return out, err
 	}
-	files := []string{filepath.Join(final, export.MetadataName), filepath.Join(final, export.MergedDir, "config.json")}
-	return once(j, "export", key, append(files, peft.Files(final)...), func() (contract.ExportResult, error) {
+	files := []string{j.Metadata(), filepath.Join(j.Merged(), "config.json")}
+	return rundir.Once(j.Dir, "export", key, append(files, adapterFiles(j.Layout)...), func() (contract.ExportResult, error) {
 		if err := j.countStart(fmt.Sprintf("export of step %d", state.Position.Step)); err != nil {
 			return out, err
 		}
 		ctx, cancel := j.untilStopped(ctx)
 		defer cancel()
-		return j.exportState(ctx, in, state, final)
+		return j.exportState(ctx, in, state)
 	})
 }
 
 // exportState fills final_model: first the files, from the checkpoint alone, then what two models answer about them.
-func (j *job) exportState(ctx context.Context, in contract.ExportInput, state *checkpoint.State, final string) (out contract.ExportResult, err error) {
+func (j *job) exportState(ctx context.Context, in contract.ExportInput, state *checkpoint.State) (out contract.ExportResult, err error) {
 	b, err := j.bundle(state)
 	if err != nil {
 		return out, err
@@ -74,35 +74,35 @@ func (j *job) exportState(ctx context.Context, in contract.ExportInput, state *c
 	if err != nil {
 		return out, err
 	}
-	if err := disk.MakeDir(final); err != nil {
+	if err := disk.MakeDir(j.FinalModel()); err != nil {
 		return out, err
 	}
 	if err := j.holdDevice(ctx); err != nil {
 		return out, err
 	}
-	if err := j.writeModels(ctx, b, final, m); err != nil {
+	if err := j.writeModels(ctx, b, m); err != nil {
 		return out, err
 	}
 	j.tellExport("comparing the merged model with the trained one")
-	if m.Merged, err = j.compareMerged(ctx, final); err != nil {
+	if m.Merged, err = j.compareMerged(ctx); err != nil {
 		return out, err
 	}
 	if m.Device.Algorithms, err = j.algorithmsDigest(ctx); err != nil {
 		return out, err
 	}
-	for _, f := range peft.Files(final) {
-		name, _ := filepath.Rel(final, f)
+	for _, f := range adapterFiles(j.Layout) {
+		name, _ := filepath.Rel(j.FinalModel(), f)
 		if m.SHA256[name], err = engine.FileDigest(ctx, f); err != nil {
 			return out, err
 		}
 	}
-	if err := j.lease.During(func() error { return disk.ReplaceJSON(filepath.Join(final, export.MetadataName), m) }); err != nil {
+	if err := j.Lease.During(func() error { return disk.ReplaceJSON(j.Metadata(), m) }); err != nil {
 		return out, err
 	}
-	sum := m.SHA256[filepath.Join(export.AdapterDir, "adapter_model.safetensors")]
-	j.log.Info("exported", "dir", final, "adapter_sha256", sum, "max_logit_difference", m.Merged.MaxDifference, "same_next_token", m.Merged.SameNextToken,
+	sum := m.SHA256[filepath.Join(filepath.Base(j.Adapter()), filepath.Base(j.AdapterWeights()))]
+	j.log.Info("exported", "dir", j.FinalModel(), "adapter_sha256", sum, "max_logit_difference", m.Merged.MaxDifference, "same_next_token", m.Merged.SameNextToken,
 		"same_decisions", m.Merged.SameDecisions, "of", m.Merged.Decisions)
-	return contract.ExportResult{Dir: final, AdapterSHA256: sum,
+	return contract.ExportResult{Dir: j.FinalModel(), AdapterSHA256: sum,
 		Summary: fmt.Sprintf("step %d; merged and trained model choose the same next token in %.1f %% of %d places, and decide alike in %d of %d",
 			state.Position.Step, 100*m.Merged.SameNextToken, m.Merged.Positions, m.Merged.SameDecisions, m.Merged.Decisions)}, nil
 }
@@ -141,18 +141,18 @@ func (j *job) metadata(in contract.ExportInput, b *export.Bundle) (*export.Metad
 }
 
 // writeModels writes the adapters and the merged model, and notes in m on which device.
-func (j *job) writeModels(ctx context.Context, b *export.Bundle, final string, m *export.Metadata) (err error) {
+func (j *job) writeModels(ctx context.Context, b *export.Bundle, m *export.Metadata) (err error) {
 	merger, err := engine.OpenMerger(modelOptions(j.run))
 	if err != nil {
 		return fail(contract.ErrModel, err)
 	}
 	defer func() { err = errors.Join(err, merger.Close()) }()
 	j.tellExport("adapters")
-	if err := peft.Write(j.lease, final, b); err != nil {
+	if err := peft.Write(j.Lease, adapterFolders(j.Layout), b); err != nil {
 		return err
 	}
 	j.tellExport("merged model")
-	if err := merged.Write(ctx, j.lease, filepath.Join(final, export.MergedDir), b, merger, merged.ShardBytes); err != nil {
+	if err := merged.Write(ctx, j.Lease, j.Merged(), b, merger, merged.ShardBytes); err != nil {
 		return err
 	}
 	if m.GateDeviation, err = merger.GateDeviation(ctx, b.Plan, b.Trained); err != nil {
@@ -167,7 +167,7 @@ func deviceOf(info native.Info) export.Device { return export.Device{Name: info.
 
 // algorithmsDigest names the GPU algorithms of the run, once nothing adds to them any more; empty on the CPU.
 func (j *job) algorithmsDigest(ctx context.Context) (string, error) {
-	sum, err := engine.FileDigest(ctx, j.path(algorithmsName))
+	sum, err := engine.FileDigest(ctx, j.Algorithms())
 	if errors.Is(err, fs.ErrNotExist) { // only GPUs write one
 		return "", nil
 	}
@@ -180,16 +180,16 @@ const (
 )
 
 // compareMerged asks the base with its adapters, and then the merged model in 16 bits as its users will open it.
-func (j *job) compareMerged(ctx context.Context, final string) (r export.MergeReport, err error) {
+func (j *job) compareMerged(ctx context.Context) (r export.MergeReport, err error) {
 	c := j.run.Config
 	o := modelOptions(j.run)
 	o.MaxLength = c.Data.MaxSeqLength
 	o.MaxTokens = trainingOptions(j.run).MaxTokens
-	trained, err := j.probe(ctx, o, func(m *engine.Model) error { return peft.Load(ctx, m, final) })
+	trained, err := j.probe(ctx, o, func(m *engine.Model) error { return peft.Load(ctx, m, adapterFolders(j.Layout)) })
 	if err != nil {
 		return r, fmt.Errorf("trained model: %w", err)
 	}
-	o.BasePath, o.Int8 = filepath.Join(final, export.MergedDir), false
+	o.BasePath, o.Int8 = j.Merged(), false
 	o.LoRA.TargetModules, o.Gates.Enabled = nil, false
 	o.MaxTokens = 2 * c.Data.MaxSeqLength
 	alone, err := j.probe(ctx, o, func(*engine.Model) error { return nil })
@@ -214,7 +214,7 @@ type probed struct {
 
 // probe opens a model for answering, and closes it again: two at once would double the memory.
 func (j *job) probe(ctx context.Context, o engine.Options, load func(*engine.Model) error) (p probed, err error) {
-	test, err := dataset.Open(j.path("splits", "test.arrow"))
+	test, err := dataset.Open(j.Samples(rundir.Test))
 	if err != nil {
 		return p, fail(contract.ErrData, err)
 	}

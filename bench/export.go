@@ -156,7 +156,9 @@ func (c *exportCommand) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.phase("adapters", func() error { return exportpeft.Write(nil, final, b) }); err != nil {
+	if err := r.phase("adapters", func() error {
+		return exportpeft.Write(nil, exportpeft.Folders{LoRA: filepath.Join(final, "adapter"), OFT: filepath.Join(final, "adapter_oft")}, b)
+	}); err != nil {
 		return err
 	}
 	if err := r.phase("merged", func() error {
@@ -164,7 +166,7 @@ func (c *exportCommand) measure(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(merged.Write(ctx, nil, filepath.Join(final, export.MergedDir), b, merger, merged.ShardBytes), merger.Close())
+		return errors.Join(merged.Write(ctx, nil, filepath.Join(final, "merged"), b, merger, merged.ShardBytes), merger.Close())
 	}); err != nil {
 		return err
 	}

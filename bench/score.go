@@ -11,7 +11,6 @@ import (
 
 	"so8t/configs"
 	"so8t/engine"
-	"so8t/export"
 	exportpeft "so8t/export/peft"
 )
 
@@ -54,7 +53,7 @@ func score(ctx context.Context, args []string) error {
 	}
 	defer m.Close()
 	if *adapter != "" {
-		if err := exportpeft.Load(ctx, m, *adapter); err != nil {
+		if err := exportpeft.Load(ctx, m, exportpeft.Folders{LoRA: filepath.Join(*adapter, adapterDir), OFT: filepath.Join(*adapter, oftDir)}); err != nil {
 			return err
 		}
 	}
@@ -69,6 +68,12 @@ func score(ctx context.Context, args []string) error {
 	return printJSON(map[string]any{"log_probabilities": out})
 }
 
+// Folders of an exported run.
+const (
+	adapterDir = "adapter"
+	oftDir     = "adapter_oft"
+)
+
 // adapterOptions reads rank, alpha and the gates' layers of an exported run; its LoRA is on all projections.
 func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error) {
 	var lora struct {
@@ -78,11 +83,11 @@ func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error
 	var oft struct {
 		Layers []int `json:"layers_to_transform"`
 	}
-	if err := readJSON(filepath.Join(final, export.AdapterDir, "adapter_config.json"), &lora); err != nil {
+	if err := readJSON(filepath.Join(final, adapterDir, "adapter_config.json"), &lora); err != nil {
 		return engine.LoRAOptions{}, engine.GateOptions{}, err
 	}
 	gates := engine.GateOptions{Enabled: true}
-	err := readJSON(filepath.Join(final, export.AdapterOFTDir, "adapter_config.json"), &oft)
+	err := readJSON(filepath.Join(final, oftDir, "adapter_config.json"), &oft)
 	switch {
 	case os.IsNotExist(err):
 		gates.Enabled, err = false, nil

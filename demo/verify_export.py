@@ -11,7 +11,7 @@ import torch
 from peft import PeftMixedModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-# Weights merged in bfloat16 carry 8 bits of significand, each rounded once: a few parts in a thousand of the logits, measured over all of them together.
+# Weights merged in bfloat16 carry 8 bits of significand, each rounded once: a few parts in a thousand of the logits, over all of them together.
 MERGED = 5e-3
 # This engine computes in bfloat16 all the way, on int8 rows: the mean error of a token's log-probability.
 ENGINE = 1e-3
@@ -100,11 +100,11 @@ if a.engine:
 
     tokens = torch.tensor([len(q) for _, q in rows])
     theirs = log_probabilities(logits(adapted(True)))
-    ours = engine("-base", a.base, "-adapter", a.final, "-int8")
+    ours = engine("--base", a.base, "--adapter", a.final, "--int8")
     e = float(((ours - theirs) / tokens).abs().mean())
     report("this engine (int8 base + adapters) against PEFT, log-probability of a token", e, ENGINE)
     theirs = log_probabilities(merged)
-    ours = engine("-base", os.path.join(a.final, "merged"))
+    ours = engine("--base", os.path.join(a.final, "merged"))
     f = float(((ours - theirs) / tokens).abs().mean())
     report("this engine (merged) against transformers, log-probability of a token", f, ENGINE)
     result |= dict(engine_adapted=e, engine_merged=f)

@@ -12,14 +12,6 @@ import (
 	"so8t/engine/checkpoint"
 )
 
-// Names below final_model.
-const (
-	AdapterDir    = "adapter"     // LoRA, as PEFT reads it
-	AdapterOFTDir = "adapter_oft" // the SO(8) gates as PEFT's OFT, where gates are on
-	MergedDir     = "merged"      // a Hugging Face model
-	MetadataName  = "so8t_retraining_metadata.json"
-)
-
 // Bundle is what a run leaves.
 type Bundle struct {
 	BasePath string              // folder in Hugging Face layout

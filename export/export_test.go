@@ -80,7 +80,7 @@ func TestBundle(t *testing.T) {
 		t.Errorf("bundle %+v", b)
 	}
 	dir := t.TempDir()
-	if err := peft.Write(nil, dir, b); err != nil {
+	if err := peft.Write(nil, foldersIn(dir), b); err != nil {
 		t.Fatal(err)
 	}
 	merger, err := engine.OpenMerger(engine.Options{Device: "cpu"})
@@ -88,10 +88,10 @@ func TestBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer merger.Close()
-	if err := merged.Write(t.Context(), nil, filepath.Join(dir, export.MergedDir), b, merger, merged.ShardBytes); err != nil {
+	if err := merged.Write(t.Context(), nil, filepath.Join(dir, "merged"), b, merger, merged.ShardBytes); err != nil {
 		t.Fatal(err)
 	}
-	got, err := peft.Read(dir, plan)
+	got, err := peft.Read(foldersIn(dir), plan)
 	if err != nil || !slices.Equal(got, values) {
 		t.Errorf("the adapters changed on the way through their files: %v", err)
 	}
@@ -100,7 +100,7 @@ func TestBundle(t *testing.T) {
 		"is missing":           planOf(t, lora, engine.GateOptions{Enabled: true}),
 		"not F32":              planOf(t, engine.LoRAOptions{R: 2, Alpha: 4, TargetModules: configs.Projections}, engine.GateOptions{}),
 	} {
-		if _, err := peft.Read(dir, other); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := peft.Read(foldersIn(dir), other); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("read with another plan: %v, want %q", err, name)
 		}
 		if _, err := export.New(gqa, other, state); err == nil || !strings.Contains(err.Error(), "parameters") {

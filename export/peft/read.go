@@ -11,29 +11,28 @@ import (
 	"so8t/disk"
 	"so8t/engine"
 	"so8t/engine/safetensors"
-	"so8t/export"
 )
 
-// Load replaces a model's trained parameters by those that Write put below dir.
-func Load(ctx context.Context, m *engine.Model, dir string) error {
-	values, err := Read(dir, m.Adapter())
+// Load replaces a model's trained parameters by those in the folders.
+func Load(ctx context.Context, m *engine.Model, from Folders) error {
+	values, err := Read(from, m.Adapter())
 	if err != nil {
 		return err
 	}
 	return m.SetParameters(ctx, values)
 }
 
-// Read gives the trained numbers that Write put below dir, [p.N] as the plan lays them out.
-func Read(dir string, p *engine.AdapterPlan) ([]float32, error) {
+// Read gives the trained numbers that Write put into the folders, [p.N] as the plan lays them out.
+func Read(from Folders, p *engine.AdapterPlan) ([]float32, error) {
 	values := make([]float32, p.N)
 	if len(p.LoRA.TargetModules) > 0 {
-		if err := readLoRA(filepath.Join(dir, export.AdapterDir), p, engine.Flat(values)); err != nil {
-			return nil, fmt.Errorf("load adapter: %w", err)
+		if err := readLoRA(from.LoRA, p, engine.Flat(values)); err != nil {
+			return nil, fmt.Errorf("load LoRA: %w", err)
 		}
 	}
 	if len(p.Gated) > 0 {
-		if err := readGates(filepath.Join(dir, export.AdapterOFTDir), p, engine.Flat(values)); err != nil {
-			return nil, fmt.Errorf("load adapter_oft: %w", err)
+		if err := readGates(from.OFT, p, engine.Flat(values)); err != nil {
+			return nil, fmt.Errorf("load OFT: %w", err)
 		}
 	}
 	return values, nil

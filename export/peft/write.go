@@ -23,25 +23,16 @@ const (
 	weightsName = "adapter_model.safetensors"
 )
 
-// Files are the weights of the adapters that stand below dir.
-func Files(dir string) (files []string) {
-	for _, adapter := range []string{export.AdapterDir, export.AdapterOFTDir} {
-		f := filepath.Join(dir, adapter, weightsName)
-		if _, err := os.Stat(f); err == nil {
-			files = append(files, f)
-		}
-	}
-	return files
-}
+// Folders are where the two adapters are. One that the plan has no part of is neither written nor read.
+type Folders struct{ LoRA, OFT string }
 
-// Write puts the adapters below dir, as long as lease holds: dir/adapter (LoRA) and, where gates are on, dir/adapter_oft.
-// It holds one tensor at a time.
-func Write(lease *disk.Lease, dir string, b *export.Bundle) error {
-	if err := writeLoRA(lease, filepath.Join(dir, export.AdapterDir), b); err != nil {
-		return fmt.Errorf("write adapter: %w", err)
+// Write fills the folders as long as lease holds. It holds one tensor at a time.
+func Write(lease *disk.Lease, to Folders, b *export.Bundle) error {
+	if err := writeLoRA(lease, to.LoRA, b); err != nil {
+		return fmt.Errorf("write LoRA: %w", err)
 	}
-	if err := writeGates(lease, filepath.Join(dir, export.AdapterOFTDir), b); err != nil {
-		return fmt.Errorf("write adapter_oft: %w", err)
+	if err := writeGates(lease, to.OFT, b); err != nil {
+		return fmt.Errorf("write OFT: %w", err)
 	}
 	return nil
 }
