@@ -134,7 +134,8 @@ func (j *job) metadata(in contract.ExportInput, b *export.Bundle) (*export.Metad
 	c := j.run.Config
 	return &export.Metadata{
 		WorkflowID: j.run.WorkflowID, ExportedAt: time.Now().UTC(), BaseModel: j.run.BasePath, BaseDigest: j.run.BaseDigest,
-		Dataset: j.run.InputPath, DatasetDigest: in.DatasetDigest, ConfigDigest: c.Digest(), TrainingDigest: c.TrainingDigest(),
+		Dataset: j.run.InputPath, DatasetDigest: in.DatasetDigest,
+		ConfigDigest: c.Digest(), TrainingDigest: c.TrainingDigest(),
 		Config: c, Position: b.Position, TotalSteps: trainerOptions(c).TotalSteps(int(split.Train.Samples)), Parameters: b.Plan.Trained(),
 		Curve: b.Curve, SHA256: map[string]string{},
 	}, nil
