@@ -235,6 +235,7 @@ func TestOpenErrors(t *testing.T) {
 		{"target", func(p *Options) { p.LoRA.TargetModules = []string{"qkv_proj"} }},
 		{"rank", func(p *Options) { p.LoRA.R = 0 }},
 		{"layer", func(p *Options) { p.Gates.Layers = []int{99} }},
+		{"device", func(p *Options) { p.Device = "cpu:1" }},
 		{"length", func(p *Options) { p.MaxTokens = 1 << 20 }},
 	} {
 		options := Options{BasePath: o.dir, Int8: true, MaxTokens: 64, LoRA: LoRAOptions{R: 4, Alpha: 8, TargetModules: configs.Projections},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"so8t/configs"
+	"so8t/device"
 	"so8t/engine/phi3"
 	"so8t/native"
 )
@@ -192,7 +193,7 @@ func Plan(o Options) ([]phi3.Need, error) {
 	if err := m.layOut(); err != nil {
 		return nil, err
 	}
-	if o.Device != "cpu" {
+	if o.Device != string(device.CPU) {
 		m.spareMemory()
 	}
 	modes, err := o.savedModes(native.Info{})

@@ -22,7 +22,7 @@ type Merger struct {
 func OpenMerger(o Options) (*Merger, error) {
 	g := &Merger{thread: newThread()}
 	err := g.thread.do(func() (err error) {
-		g.device, err = native.Open(o.device())
+		g.device, err = o.openDevice()
 		return err
 	})
 	if err != nil {

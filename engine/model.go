@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"sort"
 
+	"so8t/device"
 	"so8t/engine/phi3"
 	"so8t/native"
 )
@@ -25,7 +26,7 @@ import (
 // Options say which base model is opened, where, and what is trained on it.
 type Options struct {
 	BasePath              string // folder in Hugging Face layout
-	Device                string // auto, cpu or cuda
+	Device                string // auto, cpu, cuda or cuda:N; empty: auto
 	Threads               int    // of the CPU library; 0: all
 	Algorithms            string // file of the GPU algorithms chosen, read and appended to: runs that share it compute the same bits; empty: none
 	Float32               bool   // compute in float32; otherwise in bfloat16
@@ -41,8 +42,13 @@ type Options struct {
 	Seed                  uint64
 }
 
-func (o Options) device() native.Options {
-	return native.Options{Device: o.Device, Threads: o.Threads, Choices: o.Algorithms}
+// openDevice opens the device that the options name.
+func (o Options) openDevice() (*native.Device, error) {
+	d, err := device.Parse(o.Device)
+	if err != nil {
+		return nil, err
+	}
+	return native.Open(native.Options{Device: string(d.Kind), Ordinal: d.Ordinal, Threads: o.Threads, Choices: o.Algorithms})
 }
 
 // Model is a base with its adapters on a device. Its methods may be called from any goroutine and run one
@@ -90,7 +96,7 @@ func (m *Model) open(ctx context.Context) (err error) {
 		return err
 	}
 	o := m.options
-	if m.device, err = native.Open(o.device()); err != nil {
+	if m.device, err = o.openDevice(); err != nil {
 		return err
 	}
 	info, err := m.device.Info()
