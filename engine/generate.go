@@ -58,16 +58,21 @@ func (m *Model) generate(ctx context.Context, prompts [][]int32, o GenerateOptio
 		}
 		index[id] = i
 	}
-	for s.Len() > 0 {
-		events, err := s.Step(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range events {
-			if e.End != nil {
-				out[index[e.ID]] = *e.End
+	return out, m.run(ctx, func() error { // in one call: a switch of threads for each step would show on a small model
+		for s.Len() > 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			events, err := s.step()
+			if err != nil {
+				return err
+			}
+			for _, e := range events {
+				if e.End != nil {
+					out[index[e.ID]] = *e.End
+				}
 			}
 		}
-	}
-	return out, nil
+		return nil
+	})
 }

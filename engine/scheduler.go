@@ -165,16 +165,23 @@ func (s *Scheduler) Len() int {
 
 // Step begins waiting requests and continues each running one by a token. It returns what happened in order of time: the
 // tokens of one sequence in their order, its end last. After an error other than ctx's the scheduler can only be closed.
-func (s *Scheduler) Step(ctx context.Context) ([]Event, error) {
-	s.events = nil
-	err := s.model.run(ctx, func() error {
-		s.takeNotice()
-		if err := s.admit(); err != nil {
-			return err
-		}
-		s.freePages()
-		return s.advance()
+func (s *Scheduler) Step(ctx context.Context) (events []Event, err error) {
+	err = s.model.run(ctx, func() error {
+		events, err = s.step()
+		return err
 	})
+	return events, err
+}
+
+// step is Step on the device's thread.
+func (s *Scheduler) step() ([]Event, error) {
+	s.events = nil
+	s.takeNotice()
+	err := s.admit()
+	if err == nil {
+		s.freePages()
+		err = s.advance()
+	}
 	return s.events, err
 }
 
