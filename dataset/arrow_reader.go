@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -15,7 +16,20 @@ type batch struct {
 	ids, labels           lists
 	label, domain, digest texts
 	line                  []int64
+	prompt                []int32 // prompt_length; nil in files of format 1
 	rows                  int
+}
+
+// promptLength of a row. Format 1 does not store it: there the answer begins at the first labelled token.
+func (b *batch) promptLength(row int) int {
+	if b.prompt != nil {
+		return int(b.prompt[row])
+	}
+	labels := b.labels.at(row)
+	if first := slices.IndexFunc(labels, func(l int32) bool { return l != ignored }); first >= 0 {
+		return first
+	}
+	return len(labels)
 }
 
 // lists is a column list<int32>: row i is values[offsets[i]:offsets[i+1]].
@@ -55,7 +69,8 @@ func read(file []byte) (s *Samples, err error) {
 	footer := table(file[tail-size : tail])
 	// Footer: 0 version, 1 schema, 2 dictionaries, 3 recordBatches [struct Block: 24 bytes]
 	s = &Samples{}
-	if s.metadata, err = readSchema(footer.child(1)); err != nil {
+	var columns int
+	if s.metadata, columns, err = readSchema(footer.child(1)); err != nil {
 		return nil, err
 	}
 	blocks, count := footer.structs(3, 24)
@@ -70,7 +85,7 @@ func read(file []byte) (s *Samples, err error) {
 			return nil, fmt.Errorf("record batch %d: begins at byte %d, the one before ends at %d", i, offset, end)
 		}
 		end = offset + meta + body
-		b, err := readBatch(file[offset:offset+meta], file[offset+meta:offset+meta+body])
+		b, err := readBatch(file[offset:offset+meta], file[offset+meta:offset+meta+body], columns)
 		if err != nil {
 			return nil, fmt.Errorf("record batch %d: %w", i, err)
 		}
@@ -82,7 +97,7 @@ func read(file []byte) (s *Samples, err error) {
 }
 
 // readBatch reads an encapsulated message: a continuation marker, the length of the metadata, the metadata.
-func readBatch(meta, body []byte) (b batch, err error) {
+func readBatch(meta, body []byte, columnCount int) (b batch, err error) {
 	if binary.LittleEndian.Uint32(meta) != 0xFFFFFFFF {
 		return b, errors.New("no continuation marker")
 	}
@@ -114,15 +129,27 @@ func readBatch(meta, body []byte) (b batch, err error) {
 	c.next() // validity: nulls are excluded above
 	b.line = view[int64](&c, c.next(), b.rows)
 	b.digest = c.texts(b.rows)
+	if columnCount == len(columns) {
+		c.next() // validity
+		b.prompt = view[int32](&c, c.next(), b.rows)
+	}
 	if c.err != nil {
 		return b, c.err
 	}
+	return b, b.check()
+}
+
+// check refuses rows whose columns contradict each other.
+func (b *batch) check() error {
 	for i := range b.rows {
 		if len(b.ids.at(i)) != len(b.labels.at(i)) {
-			return b, fmt.Errorf("row %d: %d input_ids, %d labels", i, len(b.ids.at(i)), len(b.labels.at(i)))
+			return fmt.Errorf("row %d: %d input_ids, %d labels", i, len(b.ids.at(i)), len(b.labels.at(i)))
+		}
+		if n := b.promptLength(i); n < 0 || n > len(b.ids.at(i)) {
+			return fmt.Errorf("row %d: a prompt of %d of %d tokens", i, n, len(b.ids.at(i)))
 		}
 	}
-	return b, nil
+	return nil
 }
 
 // bufferCursor hands out a batch's buffers in the order of the columns; its error sticks.

@@ -13,6 +13,8 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"so8t/quadruple"
 )
 
 // A record batch is closed at any of these bounds; three parts' batches are what a split holds in memory.
@@ -30,7 +32,10 @@ var columns = []arrow.Field{
 	{Name: "domain_label", Type: arrow.BinaryTypes.String},
 	{Name: "source_line", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "digest", Type: arrow.BinaryTypes.String},
+	{Name: "prompt_length", Type: arrow.PrimitiveTypes.Int32}, // tokens before the assistant's first
 }
+
+const columnsOfFormat1 = 6 // all but prompt_length
 
 func schemaOf(o Options) *arrow.Schema {
 	metadata := arrow.MetadataFrom(map[string]string{ // sorted by key
@@ -61,7 +66,7 @@ func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
 		return nil, err
 	}
 	w := &partWriter{file: file, hash: sha256.New(), info: PartInfo{PerLabel: map[string]int64{}}}
-	for _, label := range Labels {
+	for _, label := range quadruple.Labels {
 		w.info.PerLabel[label] = 0
 	}
 	w.writer, err = ipc.NewFileWriter(w, ipc.WithSchema(schema))
@@ -88,25 +93,25 @@ func (w *partWriter) Seek(offset int64, whence int) (int64, error) {
 	return w.info.Bytes, nil
 }
 
-func (w *partWriter) add(r *Record, ids, labels []int32) error {
-	digest := r.Digest()
-	appendList(w.rows.Field(0), ids)
-	appendList(w.rows.Field(1), labels)
-	w.rows.Field(2).(*array.StringBuilder).Append(r.FourClassLabel)
-	w.rows.Field(3).(*array.StringBuilder).Append(r.DomainLabel)
-	w.rows.Field(4).(*array.Int64Builder).Append(r.Line)
-	w.rows.Field(5).(*array.StringBuilder).Append(hex.EncodeToString(digest[:]))
+func (w *partWriter) add(s Sample) error {
+	appendList(w.rows.Field(0), s.InputIDs)
+	appendList(w.rows.Field(1), s.Labels)
+	w.rows.Field(2).(*array.StringBuilder).Append(s.Label)
+	w.rows.Field(3).(*array.StringBuilder).Append(s.Domain)
+	w.rows.Field(4).(*array.Int64Builder).Append(s.SourceLine)
+	w.rows.Field(5).(*array.StringBuilder).Append(s.Digest)
+	w.rows.Field(6).(*array.Int32Builder).Append(int32(s.PromptLength))
 	w.info.Samples++
-	w.info.Tokens += int64(len(ids))
-	w.info.Longest = max(w.info.Longest, int64(len(ids)))
-	w.info.PerLabel[r.FourClassLabel]++
-	for _, label := range labels {
+	w.info.Tokens += int64(len(s.InputIDs))
+	w.info.Longest = max(w.info.Longest, int64(len(s.InputIDs)))
+	w.info.PerLabel[s.Label]++
+	for _, label := range s.Labels {
 		if label != ignored {
 			w.info.Targets++
 		}
 	}
-	w.tokens += len(ids)
-	w.bytes += len(r.DomainLabel)
+	w.tokens += len(s.InputIDs)
+	w.bytes += len(s.Domain)
 	if w.tokens >= batchTokens || w.bytes >= batchBytes || w.rows.Field(4).Len() >= batchRows {
 		return w.flush()
 	}

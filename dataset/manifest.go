@@ -17,8 +17,12 @@ const (
 	reportName   = "policy_report.json"
 )
 
-// formatVersion changes whenever the same input and options would give other files.
-const formatVersion = 1
+// formatVersion changes whenever the same input and options would give other files. A finished split of an older
+// format, from oldestFormat on, is used as it is.
+const (
+	formatVersion = 2
+	oldestFormat  = 1 // without the column prompt_length
+)
 
 // Manifest is manifest.json. It is written last: a splits folder that has one is complete.
 type Manifest struct {
@@ -93,7 +97,7 @@ func (m *Manifest) Verify(outputDir string) error {
 	return nil
 }
 
-// covers says whether the folder's files are all there, at their sizes.
+// covers reports whether the folder's files are all there, at their sizes.
 func (m *Manifest) covers(outputDir string) bool {
 	for i, name := range partNames {
 		info, err := os.Stat(filepath.Join(outputDir, splitsName, name+".arrow"))

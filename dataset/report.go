@@ -49,9 +49,9 @@ type LongLine struct {
 	Tokens int   `json:"tokens"`
 }
 
-func newReport(path string, maxSeqLength int) *Report {
-	return &Report{InputPath: path, BadByReason: map[Reason]int64{}, BadLines: []BadLine{}, PolicyVersion: policyVersion,
-		Removed: map[string]int64{}, RemovedLines: []RemovedLine{}, MaxSeqLength: maxSeqLength, TooLongLines: []LongLine{}}
+func newReport(path string, o Options) *Report {
+	return &Report{InputPath: path, BadByReason: map[Reason]int64{}, BadLines: []BadLine{}, PolicyVersion: o.PolicyVersion,
+		Removed: map[string]int64{}, RemovedLines: []RemovedLine{}, MaxSeqLength: o.MaxSeqLength, TooLongLines: []LongLine{}}
 }
 
 func (r *Report) bad(line int64, reason Reason, detail string) {

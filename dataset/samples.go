@@ -13,8 +13,10 @@ import (
 type Sample struct {
 	InputIDs []int32
 	Labels   []int32 // −100 where the loss does not look
-	Label    string  // four_class_label
-	Domain   string
+	// PromptLength is the number of tokens before the assistant's first.
+	PromptLength int
+	Label        string // four_class_label
+	Domain       string
 
 	SourceLine int64  // in the input file, from 1
 	Digest     string // hex SHA-256 of the record
@@ -68,12 +70,13 @@ func (s *Samples) At(i int) Sample {
 	n := sort.SearchInts(s.first, i+1) - 1
 	b, row := &s.batches[n], i-s.first[n]
 	return Sample{
-		InputIDs:   b.ids.at(row),
-		Labels:     b.labels.at(row),
-		Label:      b.label.at(row),
-		Domain:     b.domain.at(row),
-		SourceLine: b.line[row],
-		Digest:     b.digest.at(row),
+		InputIDs:     b.ids.at(row),
+		Labels:       b.labels.at(row),
+		PromptLength: b.promptLength(row),
+		Label:        b.label.at(row),
+		Domain:       b.domain.at(row),
+		SourceLine:   b.line[row],
+		Digest:       b.digest.at(row),
 	}
 }
 

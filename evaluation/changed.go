@@ -3,6 +3,8 @@ package evaluation
 import (
 	"cmp"
 	"slices"
+
+	"so8t/quadruple"
 )
 
 // examplesEach bounds the examples of each direction that results and report carry; the
@@ -72,7 +74,7 @@ func pick(changes []Change, mistake func(Change) string) []Change {
 	kinds := map[[2]int][]Change{}
 	var order [][2]int
 	for _, c := range changes {
-		kind := [2]int{labelIndex(c.Gold), labelIndex(mistake(c))}
+		kind := [2]int{quadruple.LabelIndex(c.Gold), quadruple.LabelIndex(mistake(c))}
 		if kinds[kind] == nil {
 			order = append(order, kind)
 		}

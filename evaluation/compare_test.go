@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"so8t/quadruple"
 )
 
 var (
@@ -21,15 +23,15 @@ var (
 func evaluationOf(t testing.TB, model string, n int, wellFormed bool, decide func(i, gold int) int) *Evaluation {
 	t.Helper()
 	started := time.Date(2026, 1, 31, 2, 0, 0, 0, time.UTC)
-	e := &Evaluation{Model: model, Labels: Labels, StartedAt: started, FinishedAt: started.Add(95 * time.Second)}
+	e := &Evaluation{Model: model, Labels: quadruple.Labels, StartedAt: started, FinishedAt: started.Add(95 * time.Second)}
 	for i := range n {
 		gold := (i*7 + i/4) % 4
 		decided := decide(i, gold)
 		noun := nouns[i%len(nouns)]
 		d := Decision{
-			SourceLine: int64(3*i + 1), Digest: fmt.Sprintf("%064x", i), Gold: Labels[gold], Decided: Labels[decided], Generated: Labels[decided],
+			SourceLine: int64(3*i + 1), Digest: fmt.Sprintf("%064x", i), Gold: quadruple.Labels[gold], Decided: quadruple.Labels[decided], Generated: quadruple.Labels[decided],
 			Prompt:     fmt.Sprintf(requests[(i/3)%4], noun),
-			Answer:     fmt.Sprintf("<think-task>%sについての依頼。</think-task><think-safety>decision: %s\n%s</think-safety><think-policy>規程に従う。</think-policy><final>%sの件、承知しました。</final>", noun, Labels[decided], judgement[decided], noun),
+			Answer:     fmt.Sprintf("<think-task>%sについての依頼。</think-task><think-safety>decision: %s\n%s</think-safety><think-policy>規程に従う。</think-policy><final>%sの件、承知しました。</final>", noun, quadruple.Labels[decided], judgement[decided], noun),
 			WellFormed: wellFormed, Finished: true, OwnThinkTask: true, GeneratedTokens: 50, LatencySeconds: 0.2 + float64(i%10)/50,
 		}
 		d.Confidence = 0.3 + 0.65*float64((i*37)%101)/101
@@ -160,7 +162,7 @@ func TestCompareRejects(t *testing.T) {
 
 func TestCompareWithoutHarmfulSamples(t *testing.T) {
 	only := func(e *Evaluation) *Evaluation {
-		e.Decisions = slices.DeleteFunc(e.Decisions, func(d Decision) bool { return labelIndex(d.Gold) >= deny })
+		e.Decisions = slices.DeleteFunc(e.Decisions, func(d Decision) bool { return quadruple.LabelIndex(d.Gold) >= deny })
 		var err error
 		if e.Figures, err = figuresOf(e.Decisions, e.Totals); err != nil {
 			t.Fatal(err)
@@ -178,7 +180,7 @@ func TestCompareRefusesOtherSamples(t *testing.T) {
 	other := evaluationOf(t, "retrained", 8, true, byChance)
 	other.Decisions[5].Digest = strings.Repeat("ab", 32)
 	relabelled := evaluationOf(t, "retrained", 8, true, byChance)
-	relabelled.Decisions[2].Gold = Labels[(labelIndex(relabelled.Decisions[2].Gold)+1)%4]
+	relabelled.Decisions[2].Gold = quadruple.Labels[(quadruple.LabelIndex(relabelled.Decisions[2].Gold)+1)%4]
 	for name, e := range map[string]*Evaluation{"another sample": other, "another label": relabelled, "fewer": evaluationOf(t, "retrained", 7, true, byChance), "none": {}} {
 		if _, err := Compare(base, e, CompareOptions{}); err == nil {
 			t.Errorf("%s: compared", name)

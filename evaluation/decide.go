@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"so8t/engine"
+	"so8t/quadruple"
 	"so8t/tokenizer"
 )
 
@@ -84,7 +85,7 @@ type labelScoring struct {
 // vocabulary may merge that line end with what comes after it.
 func (d *decider) split(at place) (labelScoring, error) {
 	var whole [4][]int32
-	for i, label := range Labels {
+	for i, label := range quadruple.Labels {
 		ids, err := d.encode(at.context + label + at.tail)
 		if err != nil {
 			return labelScoring{}, err
@@ -100,7 +101,7 @@ func (d *decider) split(at place) (labelScoring, error) {
 	for i := range whole {
 		s.continuations[i] = whole[i][common:]
 		if len(s.continuations[i]) == 0 {
-			return s, fmt.Errorf("the tokens of %s begin those of another label", Labels[i])
+			return s, fmt.Errorf("the tokens of %s begin those of another label", quadruple.Labels[i])
 		}
 	}
 	return s, nil
@@ -179,13 +180,13 @@ func (d *decider) score(ctx context.Context, m Model, prompts [][]int32, at []pl
 
 // decide sets probabilities = softmax(scores), the decision and its confidence.
 func (d *Decision) decide(scores []float64) error {
-	if len(scores) != len(Labels) {
-		return fmt.Errorf("%d scores for %d labels", len(scores), len(Labels))
+	if len(scores) != len(quadruple.Labels) {
+		return fmt.Errorf("%d scores for %d labels", len(scores), len(quadruple.Labels))
 	}
 	best := 0
 	for i, s := range scores {
 		if math.IsNaN(s) || math.IsInf(s, 1) {
-			return fmt.Errorf("log-probability of %s is %v", Labels[i], s)
+			return fmt.Errorf("log-probability of %s is %v", quadruple.Labels[i], s)
 		}
 		if s >= scores[best] { // equal: the later, more cautious label
 			best = i
@@ -202,6 +203,6 @@ func (d *Decision) decide(scores []float64) error {
 	for i := range d.Probabilities {
 		d.Probabilities[i] /= sum
 	}
-	d.Decided, d.Confidence = Labels[best], d.Probabilities[best]
+	d.Decided, d.Confidence = quadruple.Labels[best], d.Probabilities[best]
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"so8t/quadruple"
 )
 
 // Point is the loss at an optimizer step.
@@ -205,7 +207,7 @@ func confusionPlot(name string, c Confusion, full color.RGBA) ([]byte, error) {
 			return vg.Point{X: left + vg.Length(column)*cellW, Y: height - top - vg.Length(row)*cellH}
 		}
 		canvas.FillText(style(draw.XLeft, 9, quietColor), vg.Point{X: 4, Y: height - top/2 - 6}, "gold ↓  decided →")
-		for i, label := range Labels {
+		for i, label := range quadruple.Labels {
 			canvas.FillText(style(draw.XCenter, 9, quietColor), vg.Point{X: at(0, float64(i)+0.5).X, Y: height - top/2 - 6}, label)
 			canvas.FillText(style(draw.XRight, 9, quietColor), vg.Point{X: left - 8, Y: at(float64(i)+0.5, 0).Y}, label)
 		}

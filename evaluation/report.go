@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"so8t/quadruple"
 )
 
 //go:embed report.html.tmpl
@@ -137,12 +139,12 @@ func renderReport(r *Result, d ReportData, plots []Plot) ([]byte, error) {
 		Improved: examplesOf(r.Changed.ImprovedExamples),
 		Worsened: examplesOf(r.Changed.WorsenedExamples),
 		Run:      runDetails(r, d),
-		Labels:   Labels,
+		Labels:   quadruple.Labels,
 	}
 	if r.Verdict != Promote {
 		p.Headline = "Do not promote the retrained model"
 	}
-	for i := range Labels {
+	for i := range quadruple.Labels {
 		p.Classes = append(p.Classes, classRow{r.Base.PerClass[i], r.Retrained.PerClass[i]})
 	}
 	for _, plot := range plots {
@@ -177,7 +179,7 @@ func shade(gold, decided, count, sum int) string {
 
 // markLabel is the CSS class of a label.
 func markLabel(label string) string {
-	if labelIndex(label) < 0 {
+	if quadruple.LabelIndex(label) < 0 {
 		return "label"
 	}
 	return "label " + strings.ToLower(label)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"so8t/dataset"
+	"so8t/quadruple"
 )
 
 // lead is the verdict's first paragraph, for a reader who knows no statistics.
@@ -109,7 +109,7 @@ type section struct{ Name, Text string }
 func examplesOf(changes []Change) []example {
 	side := func(model string, s Side) exampleSide {
 		out := exampleSide{Model: model, Decided: s.Decided, Confidence: percent(s.Confidence)}
-		q, ok := dataset.ParseQuadruple(s.Answer)
+		q, ok := quadruple.Parse(s.Answer)
 		if out.WellFormed = ok; !ok {
 			out.Sections = []section{{"", excerpt(s.Answer)}}
 			return out

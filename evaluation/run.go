@@ -12,6 +12,7 @@ import (
 
 	"so8t/dataset"
 	"so8t/engine"
+	"so8t/quadruple"
 	"so8t/tokenizer"
 )
 
@@ -83,7 +84,7 @@ const batchesAtOnce = 2
 type question struct {
 	sample dataset.Sample
 	at     int     // its place in the test part
-	prompt []int32 // input_ids up to the first labelled token
+	prompt []int32 // the first prompt_length input_ids
 }
 
 // Batch is what was answered together.
@@ -120,7 +121,7 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 	if err != nil {
 		return nil, err
 	}
-	e := &Evaluation{Model: o.Model, Options: o, Labels: Labels}
+	e := &Evaluation{Model: o.Model, Options: o, Labels: quadruple.Labels}
 	questions := d.questions(samples, o.MaxSamples, e)
 	if len(questions) == 0 {
 		return nil, fmt.Errorf("evaluate %s: none of %d test samples can be asked", o.Model, samples.Len())
@@ -239,13 +240,10 @@ func (d *decider) questions(samples Samples, maxSamples int, e *Evaluation) []qu
 	var out []question
 	for i := range samples.Len() {
 		s := samples.At(i)
-		prompt := s.InputIDs
-		if first := slices.IndexFunc(s.Labels, func(l int32) bool { return l >= 0 }); first >= 0 {
-			prompt = s.InputIDs[:first]
-		}
+		prompt := s.InputIDs[:s.PromptLength]
 		reason := ""
 		switch {
-		case labelIndex(s.Label) < 0:
+		case quadruple.LabelIndex(s.Label) < 0:
 			reason = fmt.Sprintf("label %q", s.Label)
 		case len(prompt) == 0 || prompt[len(prompt)-1] != d.head[len(d.head)-1]:
 			reason = "its prompt does not end with the assistant's header"
