@@ -132,39 +132,6 @@ func TestEveryKey(t *testing.T) {
 	walk(reflect.TypeFor[Config](), "")
 }
 
-// Digests of the default are what they were before there were keys that decide no result: a run that began then goes on.
-func TestDigestsStay(t *testing.T) {
-	c := Default()
-	if d := c.TrainingDigest(); d != "aae5e45df43ae10a74e1f957befa19e33086461c40f620603d2e854250ea5bad" {
-		t.Errorf("training digest of the default: %s", d)
-	}
-}
-
-func TestDigestFollowsResultsOnly(t *testing.T) {
-	parse := func(set map[string]any) *Config {
-		c, err := Parse("c.yaml", []byte(least), set)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	base := parse(nil)
-	for key, v := range map[string]any{"threads": 3, "output_dir": "b", "training.logging_steps": 1, "training.gradient_checkpointing": false, "training.gradient_checkpointing_keep": "all", "checkpoint.interval_seconds": 9} {
-		if parse(map[string]any{key: v}).Digest() != base.Digest() {
-			t.Errorf("%s changes no result, but the digest", key)
-		}
-	}
-	for key, v := range map[string]any{"training.seed": 1, "training.lora_r": 8, "training.bf16": true, "so8t.layers": []int{0}, "data.max_seq_length": 99} {
-		if parse(map[string]any{key: v}).TrainingDigest() == base.TrainingDigest() {
-			t.Errorf("%s changes the weights, but not the training digest", key)
-		}
-	}
-	gate := parse(map[string]any{"promotion.alpha": 0.01})
-	if gate.TrainingDigest() != base.TrainingDigest() || gate.Digest() == base.Digest() {
-		t.Error("the gate must change the digest and leave the training digest")
-	}
-}
-
 func TestParseSet(t *testing.T) {
 	for text, want := range map[string]any{
 		"training.seed=1": 1, "training.learning_rate=1e-3": 1e-3, "training.bf16=true": true, "output_dir=a=b": "a=b",
