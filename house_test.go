@@ -25,16 +25,16 @@ var mayImport = map[string][]string{
 	"native/nvml":        {},
 	"deploy":             {},
 	"engine/safetensors": {"disk"},
-	"engine/checkpoint":  {"engine/safetensors", "disk"},
+	"engine/checkpoint":  {"engine/safetensors", "disk", "version"},
 	"engine/phi3":        {"disk", "native", "engine/safetensors", "tokenizer", "dataset", "quadruple"},
-	"engine":             {"disk", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset", "quadruple"},
-	"evaluation":         {"disk", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset", "quadruple"},
+	"engine":             {"disk", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset", "quadruple", "version"},
+	"evaluation":         {"disk", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset", "quadruple", "version"},
 	"activities": {"disk", "contract", "configs", "evaluation", "engine", "native", "native/nvml", "engine/phi3", "engine/safetensors",
-		"engine/checkpoint", "tokenizer", "dataset", "quadruple"},
+		"engine/checkpoint", "tokenizer", "dataset", "quadruple", "version"},
 	"worker/start":    {"contract", "configs"},
 	"worker/schedule": {"contract", "configs", "worker/start"},
 	"worker": {"disk", "worker/start", "worker/schedule", "workflows", "activities", "contract", "configs", "evaluation", "engine", "native", "native/nvml", "engine/phi3",
-		"engine/safetensors", "engine/checkpoint", "tokenizer", "dataset", "quadruple"},
+		"engine/safetensors", "engine/checkpoint", "tokenizer", "dataset", "quadruple", "version"},
 }
 
 // outside lists modules that only some packages may reach.

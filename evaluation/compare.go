@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"so8t/quadruple"
+	"so8t/version"
 )
 
 // Verdicts of a comparison.
@@ -59,11 +60,12 @@ type Result struct {
 	Changed        Changed        `json:"changed"`
 }
 
-// Times says when one of the models was evaluated, and how many samples it could not be asked.
+// Times says when and by which versions one of the models was evaluated, and how many samples it could not be asked.
 type Times struct {
-	StartedAt  time.Time `json:"started_at"`
-	FinishedAt time.Time `json:"finished_at"`
-	Skipped    int       `json:"skipped_samples"`
+	StartedAt  time.Time         `json:"started_at"`
+	FinishedAt time.Time         `json:"finished_at"`
+	Skipped    int               `json:"skipped_samples"`
+	Versions   []version.Version `json:"versions,omitempty"`
 }
 
 // Bootstrap holds retrained − base of four figures, and how their intervals were drawn.
@@ -95,8 +97,8 @@ func Compare(base, retrained *Evaluation, o CompareOptions) (*Result, error) {
 	r := &Result{
 		Base: base.Figures, Retrained: retrained.Figures,
 		McNemar:        mcNemarOf(pairs),
-		BaseTimes:      Times{base.StartedAt, base.FinishedAt, len(base.Skipped)},
-		RetrainedTimes: Times{retrained.StartedAt, retrained.FinishedAt, len(retrained.Skipped)},
+		BaseTimes:      Times{base.StartedAt, base.FinishedAt, len(base.Skipped), base.Versions},
+		RetrainedTimes: Times{retrained.StartedAt, retrained.FinishedAt, len(retrained.Skipped), retrained.Versions},
 		Samples:        len(pairs), SamplesDigest: base.SamplesDigest,
 		Options: o,
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"so8t/version"
 )
 
 // Decision is what one model did with one sample of the test part.
@@ -51,16 +53,17 @@ type Totals struct {
 // Evaluation is one model over the test part: the figures, and every decision, so that
 // figures and comparison can be computed again without the model.
 type Evaluation struct {
-	Model         string     `json:"model"` // base or retrained
-	SamplesDigest string     `json:"samples_digest"`
-	StartedAt     time.Time  `json:"started_at"`
-	FinishedAt    time.Time  `json:"finished_at"`
-	Options       Options    `json:"options"`
-	Figures                  // flat: accuracy, macro_f1, …
-	Totals        Totals     `json:"totals"`
-	Skipped       []Skipped  `json:"skipped,omitempty"`
-	Labels        [4]string  `json:"labels"`
-	Decisions     []Decision `json:"decisions"` // in the order of the test part
+	Model         string            `json:"model"`              // base or retrained
+	Versions      []version.Version `json:"versions,omitempty"` // that answered its batches
+	SamplesDigest string            `json:"samples_digest"`
+	StartedAt     time.Time         `json:"started_at"`
+	FinishedAt    time.Time         `json:"finished_at"`
+	Options       Options           `json:"options"`
+	Figures                         // flat: accuracy, macro_f1, …
+	Totals        Totals            `json:"totals"`
+	Skipped       []Skipped         `json:"skipped,omitempty"`
+	Labels        [4]string         `json:"labels"`
+	Decisions     []Decision        `json:"decisions"` // in the order of the test part
 }
 
 // samplesDigest identifies the samples asked, their gold labels and their order.

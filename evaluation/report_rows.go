@@ -160,6 +160,9 @@ func evaluated(t Times, f Figures) string {
 	if t.Skipped > 0 {
 		s += fmt.Sprintf(", %d test samples could not be asked", t.Skipped)
 	}
+	for i, v := range t.Versions {
+		s += []string{"; by ", " and "}[min(i, 1)] + v.String()
+	}
 	return s
 }
 

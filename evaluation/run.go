@@ -14,6 +14,7 @@ import (
 	"so8t/engine"
 	"so8t/quadruple"
 	"so8t/tokenizer"
+	"so8t/version"
 )
 
 // Model is what an evaluation asks of a model; *engine.Model is one.
@@ -93,6 +94,8 @@ type Batch struct {
 	Seconds           float64    `json:"seconds"`            // it took
 	GenerationSeconds float64    `json:"generation_seconds"` // of them
 	Decisions         []Decision `json:"decisions"`
+
+	Version version.Version `json:"version,omitzero"` // that answered it; zero: before there were versions
 }
 
 // Session is one process's part of an evaluation; the next one goes on with the batches that were
@@ -165,6 +168,9 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 func (e *Evaluation) take(questions []question, batches []Batch) (err error) {
 	decisions := make(map[sampleID]Decision, len(questions))
 	for _, b := range batches {
+		if by := cmp.Or(b.Version, version.Unversioned); !slices.Contains(e.Versions, by) {
+			e.Versions = append(e.Versions, by)
+		}
 		e.Totals.GenerationSeconds += b.GenerationSeconds
 		for _, d := range b.Decisions {
 			decisions[d.id()] = d
@@ -273,7 +279,7 @@ func askBatch(ctx context.Context, m Model, d *decider, batch []question, o Opti
 	if err != nil {
 		return b, fmt.Errorf("generate: %w", err)
 	}
-	b.StartedAt, b.GenerationSeconds = start.UTC(), time.Since(start).Seconds()
+	b.StartedAt, b.GenerationSeconds, b.Version = start.UTC(), time.Since(start).Seconds(), version.Current()
 	if len(generations) != len(batch) {
 		return b, fmt.Errorf("generate: %d answers to %d prompts", len(generations), len(batch))
 	}

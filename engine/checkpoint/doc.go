@@ -6,8 +6,8 @@
 // A checkpoint is a folder, checkpoint_epoch_{E}_step_{S}, that appears whole
 // or not at all. It holds state.safetensors (every tensor of the run's state),
 // metrics.json (what the trainer wants to remember) and manifest.json, written
-// last: format version, identity, position, reason, time, and size and SHA-256
-// of the other two. The manifest ends with the SHA-256 of its own text.
+// last: format version, identity, position, reason, time, the versions that computed it, and size
+// and SHA-256 of the other two. The manifest ends with the SHA-256 of its own text.
 //
 // A Store is the folder of one run's checkpoints. Save writes into a hidden
 // folder beside the others, syncs each file and the folder, renames it and syncs the

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"so8t/disk"
@@ -61,7 +62,11 @@ func (s *Store) save(ctx context.Context, state *State, reason string) (Info, er
 	}
 	disk.Crash("checkpoint.temp_created")
 
-	m := &manifest{Format: formatVersion, Identity: s.id, Position: state.Position, Reason: reason, SavedAt: time.Now().UTC()}
+	m := &manifest{Format: formatVersion, Identity: s.id, Position: state.Position, Reason: reason, SavedAt: time.Now().UTC(),
+		Version: s.version, Versions: s.versions}
+	if !slices.Contains(m.Versions, s.version) {
+		m.Versions = append(slices.Clip(m.Versions), s.version)
+	}
 	if err := writeState(ctx, temp, state, m); err != nil {
 		return Info{}, err
 	}
