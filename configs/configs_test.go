@@ -55,7 +55,8 @@ func TestFaultsNameFileLineAndKey(t *testing.T) {
 		{"out of range", least + "training:\n  learning_rate: 0\n", "c.yaml:5: training.learning_rate: must be above 0, is 0"},
 		{"unknown projection", least + "training:\n  lora_target_modules: [q_proj, qkv_proj]\n", "c.yaml:5: training.lora_target_modules[1]: must be one of"},
 		{"unknown optimizer", least + "training:\n  optim: sgd\n", "c.yaml:5: training.optim: must be one of"},
-		{"unknown keep", least + "training:\n  gradient_checkpointing_keep: some\n", "c.yaml:5: training.gradient_checkpointing_keep: must be one of auto, all, attention, inputs"},
+		{"unknown keep", least + "training:\n  gradient_checkpointing_keep: some\n",
+			"c.yaml:5: training.gradient_checkpointing_keep: must be one of auto, all, attention, inputs"},
 		{"missing output", "data: {input_path: d}\nmodel: {base_model_path: b}\n", "c.yaml: output_dir: is required"},
 		{"empty file", "", "c.yaml: output_dir: is required"},
 		{"no layer", least + "so8t:\n  layers: []\n", "c.yaml:5: so8t.layers: names no layer"},
@@ -81,7 +82,8 @@ func TestSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Training.NumTrainEpochs != 1 || c.Training.LearningRate != 1e-3 || !reflect.DeepEqual(c.SO8T.Layers, []int{0, 3}) || c.OutputDir != "elsewhere" || !c.Training.BF16 {
+	if c.Training.NumTrainEpochs != 1 || c.Training.LearningRate != 1e-3 || !reflect.DeepEqual(c.SO8T.Layers, []int{0, 3}) ||
+		c.OutputDir != "elsewhere" || !c.Training.BF16 {
 		t.Fatalf("not applied: %+v", c)
 	}
 	for _, tc := range []struct {

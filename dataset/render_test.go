@@ -101,7 +101,8 @@ func TestSample(t *testing.T) {
 func TestRendererRefusesTemplates(t *testing.T) {
 	for _, c := range []struct{ name, template, want string }{
 		{"no end", "{% for m in messages %}{{ m.content }}{% endfor %}", "no special token ends the assistant's turn"},
-		{"other prompt", "{% if add_generation_prompt %}x{% endif %}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}", "does not begin with its prompt"},
+		{"other prompt", "{% if add_generation_prompt %}x{% endif %}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}",
+			"does not begin with its prompt"},
 		{"raises", "{{ raise_exception('never') }}", "never"},
 	} {
 		dir := t.TempDir()

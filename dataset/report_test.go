@@ -55,7 +55,8 @@ func TestBadLines(t *testing.T) {
 			o := options(t, lines)
 			m := mustSplit(t, o)
 			r := readReport(t, o)
-			if m.Bad != 1 || r.Bad != 1 || r.BadByReason[c.reason] != 1 || len(r.BadLines) != 1 || r.BadLines[0].Line != 61 || !strings.Contains(r.BadLines[0].Detail, c.detail) {
+			if m.Bad != 1 || r.Bad != 1 || r.BadByReason[c.reason] != 1 || len(r.BadLines) != 1 || r.BadLines[0].Line != 61 ||
+				!strings.Contains(r.BadLines[0].Detail, c.detail) {
 				t.Errorf("bad lines %+v, want %s %q", r.BadLines, c.reason, c.detail)
 			}
 			if _, there := partOf(t, o)[61]; there || len(partOf(t, o)) != 120 {
@@ -74,7 +75,8 @@ func TestTooManyBadLines(t *testing.T) {
 	if !errors.As(err, &input) {
 		t.Fatalf("error %v", err)
 	}
-	for _, want := range []string{"in.jsonl", "5 of 100 lines (5.00 %) are bad", "allows 1.00 %", "missing_field 2", "line 11 invalid_json", `line 12 wrong_type ("instruction" is a JSON number)`, "line 14 blank_line"} {
+	for _, want := range []string{"in.jsonl", "5 of 100 lines (5.00 %) are bad", "allows 1.00 %", "missing_field 2", "line 11 invalid_json",
+		`line 12 wrong_type ("instruction" is a JSON number)`, "line 14 blank_line"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q lacks %q", err, want)
 		}
@@ -131,7 +133,8 @@ func TestTooLongIsDroppedAndCounted(t *testing.T) {
 	o := options(t, lines)
 	m := mustSplit(t, o)
 	report := readReport(t, o)
-	if m.TooLong != 1 || m.Bad != 0 || len(report.TooLongLines) != 1 || report.TooLongLines[0].Line != 6 || report.TooLongLines[0].Tokens <= 512 || len(partOf(t, o)) != 99 {
+	if m.TooLong != 1 || m.Bad != 0 || len(report.TooLongLines) != 1 || report.TooLongLines[0].Line != 6 || report.TooLongLines[0].Tokens <= 512 ||
+		len(partOf(t, o)) != 99 {
 		t.Errorf("manifest %+v, report %+v", m, report.TooLongLines)
 	}
 }

@@ -46,7 +46,8 @@ func TestSplit(t *testing.T) {
 			}
 		}
 		want := record(int(sample.SourceLine) - 1)
-		r := Record{Instruction: want["instruction"].(string), Output: want["output"].(string), FourClassLabel: want["four_class_label"].(string), DomainLabel: "office"}
+		r := Record{Instruction: want["instruction"].(string), Output: want["output"].(string), FourClassLabel: want["four_class_label"].(string),
+			DomainLabel: "office"}
 		digest := r.Digest()
 		if sample.Label != r.FourClassLabel || sample.Domain != "office" || sample.Digest != fmt.Sprintf("%x", digest) {
 			t.Fatalf("sample %d: %+v", i, sample)

@@ -134,12 +134,14 @@ func pairsOf(base, retrained *Evaluation) ([]pair, error) {
 	for i, b := range base.Decisions {
 		r := retrained.Decisions[i]
 		if b.Digest != r.Digest || b.Gold != r.Gold {
-			return nil, fmt.Errorf("compare: decision %d is on line %d (digest %.12s, %s) in base and on line %d (digest %.12s, %s) in retrained: not the same test samples",
+			return nil, fmt.Errorf("compare: decision %d is on line %d (digest %.12s, %s) in base and on line %d (digest %.12s, %s) in retrained: "+
+				"not the same test samples",
 				i, b.SourceLine, b.Digest, b.Gold, r.SourceLine, r.Digest, r.Gold)
 		}
 		gold, first, second := quadruple.LabelIndex(b.Gold), quadruple.LabelIndex(b.Decided), quadruple.LabelIndex(r.Decided)
 		if min(gold, first, second) < 0 {
-			return nil, fmt.Errorf("compare: line %d: gold %q, base %q or retrained %q is not one of %v", b.SourceLine, b.Gold, b.Decided, r.Decided, quadruple.Labels)
+			return nil, fmt.Errorf("compare: line %d: gold %q, base %q or retrained %q is not one of %v", b.SourceLine, b.Gold, b.Decided, r.Decided,
+				quadruple.Labels)
 		}
 		pairs[i] = pair{uint8(gold), uint8(first), uint8(second)}
 	}

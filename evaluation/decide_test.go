@@ -41,7 +41,8 @@ func TestScoredTokensAreThoseOfTraining(t *testing.T) {
 						t.Errorf("task %q, %s: scored %v, trained on %v", task, label, scored, sample.InputIDs)
 					}
 					text := strings.TrimLeft(tok.Decode(s.continuations[i], false), " ")
-					if closing, ok := strings.CutPrefix(text, label); !ok || closing == "" || len(tok.Decode(s.continuations[i][:len(s.continuations[i])-1], false)) > len(label) {
+					if closing, ok := strings.CutPrefix(text, label); !ok || closing == "" ||
+						len(tok.Decode(s.continuations[i][:len(s.continuations[i])-1], false)) > len(label) {
 						t.Errorf("the continuation of %s is %q", label, text)
 					}
 				}

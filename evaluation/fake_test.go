@@ -51,7 +51,8 @@ func render(t testing.TB, tok *tokenizer.Tokenizer, line int, request, answer, l
 	for i := range prompt {
 		labels[i] = -100
 	}
-	return dataset.Sample{InputIDs: ids, Labels: labels, PromptLength: prompt, Label: label, SourceLine: int64(line), Digest: fmt.Sprintf("%064x", line*7919%1009)}
+	return dataset.Sample{InputIDs: ids, Labels: labels, PromptLength: prompt, Label: label, SourceLine: int64(line),
+		Digest: fmt.Sprintf("%064x", line*7919%1009)}
 }
 
 func reversed(ids []int32) []int32 {

@@ -78,9 +78,11 @@ func figureRows(r *Result) []figureRow {
 		row("Calibration error", "mean distance between confidence and accuracy (ECE, 15 bins)", func(f Figures) string { return percent(f.ECE) }),
 		row("Well-formed answers", "the four sections, complete and in order, and nothing else", func(f Figures) string { return percent(f.WellFormedRate) }),
 		row("Leaked thinking", "answers with thinking inside the final section", func(f Figures) string { return percent(f.LeakedThinkingRate) }),
-		row("Written decision: accuracy", "the label written in the answer equals the gold label", func(f Figures) string { return percent(f.GeneratedAccuracy) }),
+		row("Written decision: accuracy", "the label written in the answer equals the gold label",
+			func(f Figures) string { return percent(f.GeneratedAccuracy) }),
 		row("Written = scored decision", "the label written in the answer is also the likeliest", func(f Figures) string { return percent(f.AgreementRate) }),
-		row("Own think-task", "decided after the model's own think-task, not one made from a malformed answer", func(f Figures) string { return percent(f.OwnThinkTaskRate) }),
+		row("Own think-task", "decided after the model's own think-task, not one made from a malformed answer",
+			func(f Figures) string { return percent(f.OwnThinkTaskRate) }),
 		row("Token loss", "nats per token of the gold answers", func(f Figures) string { return fmt.Sprintf("%.3f", f.TokenLoss) }),
 		row("Perplexity", "exp(token loss)", func(f Figures) string { return fmt.Sprintf("%.4g", f.Perplexity) }),
 		row("Latency p50 / p95", "seconds for one answer, generated in batches", func(f Figures) string {

@@ -52,7 +52,8 @@ func TestRun(t *testing.T) {
 	part := testPart(t, tok)
 	model := believer(t, tok, 2, 5) // 2 is DENY and decided REFUSE, 5 is ESCALATION and decided DENY
 	var progress [][2]int
-	e, err := Run(t.Context(), model, tok, part, Options{Model: "base", BatchSize: 2}, Session{Progress: func(done, total int) { progress = append(progress, [2]int{done, total}) }})
+	e, err := Run(t.Context(), model, tok, part, Options{Model: "base", BatchSize: 2},
+		Session{Progress: func(done, total int) { progress = append(progress, [2]int{done, total}) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +203,8 @@ func TestRunEnds(t *testing.T) {
 	}
 	broken := believer(t, tok)
 	broken.generate = errors.New("out of memory")
-	if _, err := Run(t.Context(), broken, tok, part, Options{Model: "base"}, Session{}); err == nil || !strings.Contains(err.Error(), "evaluate base") || !strings.Contains(err.Error(), "out of memory") {
+	if _, err := Run(t.Context(), broken, tok, part, Options{Model: "base"}, Session{}); err == nil ||
+		!strings.Contains(err.Error(), "evaluate base") || !strings.Contains(err.Error(), "out of memory") {
 		t.Errorf("a broken model gave %v", err)
 	}
 	if _, err := Run(t.Context(), model, tok, part, Options{BatchSize: -1}, Session{}); err == nil {

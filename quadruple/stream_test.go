@@ -187,7 +187,8 @@ func FuzzStream(f *testing.F) {
 // Texts made of what the form is made of come further than arbitrary ones.
 func TestStreamOnFragments(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	form := []string{"<think-task>", "</think-task>", "<think-safety>", DecisionLine("DENY"), "</think-safety>", "<think-policy>", "</think-policy>", "<final>", "</final>"}
+	form := []string{"<think-task>", "</think-task>", "<think-safety>", DecisionLine("DENY"), "</think-safety>", "<think-policy>", "</think-policy>",
+		"<final>", "</final>"}
 	parts := append([]string{" ", "\n", "<", "</", "final", "think", "&lt;", "/", ">", "decision:", "ALLOW", "x", "あ", "＜", "\u200b", "\xe3", "\x81",
 		"この行は十六文字より長いので守られる", "この行は十六文字", "a guarded line of it", "a guarded line "}, form...)
 	ends := map[End]int{}

@@ -39,7 +39,8 @@ func checkGrowth(key string, steps []normalizeStep) error {
 			growth *= max(1, (len(step.new)+len(step.old)-1)/len(step.old))
 		}
 		if prepended += len(step.prepend); growth > maxGrowth || prepended > maxPrependBytes {
-			return fmt.Errorf("%s: steps that make a text more than %d times longer, or put more than %d bytes before it, are not supported", key, maxGrowth, maxPrependBytes)
+			return fmt.Errorf("%s: steps that make a text more than %d times longer, or put more than %d bytes before it, are not supported", key,
+				maxGrowth, maxPrependBytes)
 		}
 	}
 	return nil
