@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// arrow's own file reader copies every buffer, and damaged metadata can make it ask for all memory. This one walks
+// Arrow's own file reader copies every buffer, and damaged metadata can make it allocate all memory. This one walks
 // footer → record batches → buffers of the Arrow IPC file format (format/File.fbs, Message.fbs) and points into the mapping.
 
 // batch is one record batch: views on the mapping.
@@ -49,8 +49,8 @@ const recordBatch = 3 // MessageHeader.RecordBatch
 
 var errNotSamples = errors.New("not an Arrow file of samples")
 
-// read checks a file's image. Flatbuffers are read without checks of their own: a wrong offset
-// in damaged metadata panics, which is an error here.
+// read parses and checks a file's contents. Flatbuffers check nothing themselves: a wrong offset
+// in damaged metadata panics, which is turned into an error here.
 func read(file []byte) (s *Samples, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -74,7 +74,7 @@ func read(file []byte) (s *Samples, err error) {
 		return nil, err
 	}
 	blocks, count := footer.structs(3, 24)
-	end := int64(0) // of the batch before: one that is listed again and again would make millions of samples of a few
+	end := int64(0) // of the previous batch: batches may not overlap, else a small file could claim millions of samples
 	for i := range count {
 		block := blocks[24*i:]
 		offset, meta, body := int64At(block, 0), int64(int32(binary.LittleEndian.Uint32(block[8:]))), int64At(block, 16)
@@ -152,7 +152,7 @@ func (b *batch) check() error {
 	return nil
 }
 
-// bufferCursor hands out a batch's buffers in the order of the columns; its error sticks.
+// bufferCursor returns a batch's buffers in the order of the columns, and remembers its first error.
 type bufferCursor struct {
 	buffers []byte
 	count   int
@@ -182,7 +182,7 @@ func (c *bufferCursor) next() []byte {
 	return c.body[offset : offset+length]
 }
 
-// view is a buffer as numbers of the machine's order, which is little-endian wherever this runs. rows < 0 takes what there is.
+// view reinterprets a buffer as numbers; every supported machine is little-endian. rows < 0: as many as fit.
 func view[T int32 | int64](c *bufferCursor, data []byte, rows int) []T {
 	size := int(unsafe.Sizeof(T(0)))
 	if rows < 0 {
@@ -203,7 +203,7 @@ func view[T int32 | int64](c *bufferCursor, data []byte, rows int) []T {
 	return unsafe.Slice((*T)(start), rows)
 }
 
-// offsets reads rows+1 offsets and checks that they rise within limit.
+// offsets reads rows+1 offsets and checks that they do not decrease.
 func (c *bufferCursor) offsets(rows int) []int32 {
 	c.next() // validity
 	offsets := view[int32](c, c.next(), rows+1)

@@ -17,11 +17,11 @@ import (
 	"so8t/quadruple"
 )
 
-// A record batch is closed at any of these bounds; three parts' batches are what a split holds in memory.
+// A record batch is written at any of these limits; a split holds one batch of each part in memory.
 const (
 	batchRows   = 4096
 	batchTokens = 1 << 19
-	batchBytes  = 16 << 20 // of domain labels, which no token need stand for
+	batchBytes  = 16 << 20 // of domain labels, whose length tokens do not limit
 )
 
 // columns is the schema's fields, one row a sample.
@@ -49,7 +49,7 @@ func schemaOf(o Options) *arrow.Schema {
 	return arrow.NewSchema(columns, &metadata)
 }
 
-// partWriter writes one Arrow file in batches, and counts what goes into it.
+// partWriter writes one Arrow file in batches, and counts its contents.
 type partWriter struct {
 	info   PartInfo
 	file   *os.File
@@ -78,7 +78,7 @@ func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
 	return w, nil
 }
 
-// Write and Seek let the file's digest be taken on the way: arrow writes from front to end and seeks only to ask where it is.
+// Write and Seek hash the file while it is written: arrow writes sequentially and seeks only to learn the offset.
 func (w *partWriter) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	w.hash.Write(p[:n])
@@ -137,7 +137,7 @@ func (w *partWriter) flush() error {
 	return nil
 }
 
-// finish completes the file on the disk.
+// finish completes and syncs the file.
 func (w *partWriter) finish() (PartInfo, error) {
 	if err := w.flush(); err != nil {
 		return w.info, err

@@ -7,8 +7,8 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
-// fbTable is a flatbuffers table with the few accesses that the Arrow reader needs. A wrong offset
-// in it panics, which read turns into an error; no count is believed before it is held against the bytes there are.
+// fbTable is a flatbuffers table with the few accessors that the Arrow reader needs. A wrong offset
+// in it panics, which read turns into an error; every count is checked against the bytes available.
 type fbTable struct{ flatbuffers.Table }
 
 func table(data []byte) fbTable {
@@ -99,7 +99,7 @@ func readSchema(schema fbTable) (metadata map[string]string, columnCount int, er
 	for _, entry := range schema.tables(2) {
 		key, value := entry.text(0), entry.text(1)
 		metadata[key] = value
-		if read += len(key) + len(value); read > len(schema.Bytes) { // entries that share one long text
+		if read += len(key) + len(value); read > len(schema.Bytes) { // entries may share one long text
 			return nil, 0, fmt.Errorf("%w: its metadata is longer than the footer that holds it", errNotSamples)
 		}
 	}

@@ -45,7 +45,7 @@ type Manifest struct {
 	Reused bool `json:"-"` // this split had been made before
 }
 
-// Options is what, beside the input, decides the contents of the parts.
+// Options are what decides the contents of the parts besides the input.
 type Options struct {
 	TokenizerDigest   string `json:"tokenizer_digest"`
 	TemplateDigest    string `json:"template_digest"`
@@ -82,7 +82,7 @@ func ReadManifest(outputDir string) (*Manifest, error) {
 	return m, nil
 }
 
-// Verify reads the Arrow files through and compares their SHA-256 with the manifest's.
+// Verify reads the Arrow files and compares their SHA-256 with the manifest's.
 func (m *Manifest) Verify(outputDir string) error {
 	for i, name := range partNames {
 		path := filepath.Join(outputDir, splitsName, name+".arrow")

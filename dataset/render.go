@@ -10,7 +10,7 @@ import (
 	"so8t/tokenizer"
 )
 
-// ignored marks a label that the loss leaves out.
+// ignored is the label of a token that the loss does not count.
 const ignored = -100
 
 // Prompt is the conversation up to the assistant's turn: system, where there is one, and the user's
@@ -56,7 +56,7 @@ type renderer struct {
 	controls []string // the special tokens that the template itself writes
 }
 
-// newRenderer learns from an example how the chat template marks turns.
+// newRenderer renders an example to find how the chat template marks turns.
 func newRenderer(tok *tokenizer.Tokenizer, thinking bool) (*renderer, error) {
 	d := &renderer{tok: tok, thinking: thinking, end: -1}
 	example := Record{System: "s", Instruction: "u"}
@@ -81,7 +81,7 @@ func newRenderer(tok *tokenizer.Tokenizer, thinking bool) (*renderer, error) {
 	return d, nil
 }
 
-// texts renders the prompt as generation will see it, and the whole conversation, which begins with it.
+// texts renders the prompt as generation sees it, and the whole conversation, which begins with it.
 func (d *renderer) texts(r Record, answer string) (prompt, whole string, err error) {
 	turns := Prompt(r)
 	if prompt, err = d.tok.ApplyChatTemplate(turns, true); err != nil {
@@ -97,7 +97,7 @@ func (d *renderer) texts(r Record, answer string) (prompt, whole string, err err
 	return prompt, whole, nil
 }
 
-// check finds what in a record would make a wrong sample; reason is empty if nothing does.
+// check returns why a record would make a wrong sample; reason is empty if it would not.
 func (d *renderer) check(r *Record) (reason Reason, detail string) {
 	for _, field := range [...]struct{ name, text string }{
 		{"system", r.System}, {"instruction", r.Instruction}, {"input", r.Input}, {"output", r.Output},
@@ -126,7 +126,7 @@ func (d *renderer) check(r *Record) (reason Reason, detail string) {
 // the token that ends its turn, where the sample ends too.
 //
 // The ids are those of the whole conversation encoded at once, as Hugging Face does it, and begin with the ids of
-// the prompt, as generation will see it: after <|assistant|>, whose rstrip takes the line feed, the answer is a
+// the prompt as generation sees it: behind <|assistant|>, whose rstrip takes the line feed, the answer is a
 // segment of its own either way.
 func (d *renderer) sample(r *Record) (Sample, error) {
 	answer := r.Output

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// maxListed bounds each listing of lines in policy_report.json. Counts are always exact.
+// maxListed limits each list of lines in policy_report.json; counts are always exact.
 const maxListed = 10000
 
-// Report is policy_report.json: what became of every line that is in no part.
+// Report is policy_report.json: why each line that is in no part was left out.
 type Report struct {
 	InputPath   string  `json:"input_path"`
 	Lines       int64   `json:"lines"`

@@ -12,7 +12,7 @@ import (
 // and valid until the Samples are closed.
 type Sample struct {
 	InputIDs []int32
-	Labels   []int32 // −100 where the loss does not look
+	Labels   []int32 // −100 where the loss does not count
 	// PromptLength is the number of tokens before the assistant's first.
 	PromptLength int
 	Label        string // four_class_label
@@ -31,8 +31,8 @@ type Samples struct {
 	metadata map[string]string
 }
 
-// Open maps a file that Split wrote. Everything that At relies on is checked here; a damaged file is an
-// error. Its values are not verified: that is Manifest.Verify.
+// Open maps a file that Split wrote. It checks everything At relies on, and fails on a damaged file; values
+// are verified by Manifest.Verify alone.
 func Open(path string) (*Samples, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 	"so8t/tokenizer"
 )
 
-// SplitOptions is what Split needs to know.
+// SplitOptions are the arguments of Split.
 type SplitOptions struct {
 	InputPath         string // JSONL file, or a glob of which the newest match is taken
-	OutputDir         string // the run's; the files go to OutputDir/splits
+	OutputDir         string // the run's; files are written to OutputDir/splits
 	Tokenizer         *tokenizer.Tokenizer
 	MaxSeqLength      int // tokens; longer samples are dropped and counted
 	QuadrupleThinking bool
@@ -37,7 +37,7 @@ type InputError struct{ Err error }
 func (e *InputError) Error() string { return e.Err.Error() }
 func (e *InputError) Unwrap() error { return e.Err }
 
-const progressLines = 256 // lines between looks at the context and calls of Progress
+const progressLines = 256 // lines between checks of the context and calls of Progress
 
 // Split writes OutputDir/splits: train.arrow, val.arrow, test.arrow, policy_report.json and manifest.json.
 //
@@ -76,7 +76,7 @@ func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	return s.run(ctx)
 }
 
-// splitter is one split under way.
+// splitter is one split in progress.
 type splitter struct {
 	SplitOptions
 	path     string // the input file
@@ -88,7 +88,7 @@ type splitter struct {
 	writers  [parts]*partWriter
 }
 
-// finished returns the manifest of an equal split that is already there, else nil.
+// finished returns the manifest of an equal split that exists already, else nil.
 func (s *splitter) finished() (*Manifest, error) {
 	m, err := ReadManifest(s.OutputDir)
 	if err != nil || m.FormatVersion < oldestFormat || m.FormatVersion > formatVersion || m.Options != s.options || !m.covers(s.OutputDir) {

@@ -60,7 +60,7 @@ type Result struct {
 	Changed        Changed        `json:"changed"`
 }
 
-// Times says when and by which versions one of the models was evaluated, and how many samples it could not be asked.
+// Times says when and by which versions one of the models was evaluated, and how many samples were skipped.
 type Times struct {
 	StartedAt  time.Time         `json:"started_at"`
 	FinishedAt time.Time         `json:"finished_at"`
@@ -80,11 +80,11 @@ type Bootstrap struct {
 	OverRefusalRate Difference `json:"over_refusal_rate"`
 }
 
-// figureNames are the family's figures as readers know them.
+// figureNames are the names of the family's figures in texts.
 var figureNames = map[string]string{"accuracy": "accuracy", "macro_f1": "macro F1", "false_allow_rate": "false allow"}
 
-// Compare tests retrained against base, sample by sample, and passes judgement. Both must have been
-// asked the same samples, which is checked by digest.
+// Compare tests retrained against base, sample by sample, and applies the gate. Both must have been
+// evaluated on the same samples, which is checked by digest.
 func Compare(base, retrained *Evaluation, o CompareOptions) (*Result, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -121,8 +121,8 @@ func Compare(base, retrained *Evaluation, o CompareOptions) (*Result, error) {
 	return r, nil
 }
 
-// pairsOf fails if the two evaluations are not of the same samples in the same order, or
-// were not asked in the same way.
+// pairsOf pairs the decisions. It fails if the two evaluations differ in the samples, their order, or
+// the options that affect answers.
 func pairsOf(base, retrained *Evaluation) ([]pair, error) {
 	if b, r := base.Options.answering(), retrained.Options.answering(); !reflect.DeepEqual(b, r) {
 		return nil, fmt.Errorf("compare: base was evaluated with %+v, retrained with %+v", b, r)

@@ -12,10 +12,10 @@ import (
 	"so8t/version"
 )
 
-// Decision is what one model did with one sample of the test part.
+// Decision is one model's answer to one sample of the test part, and what was measured on it.
 type Decision struct {
 	SourceLine int64  `json:"source_line"`
-	Digest     string `json:"digest"` // of the record: what pairs two models' decisions
+	Digest     string `json:"digest"` // of the record; pairs the decisions of two models
 	Domain     string `json:"domain,omitempty"`
 	Prompt     string `json:"prompt"`
 
@@ -36,7 +36,7 @@ type Decision struct {
 	LatencySeconds  float64 `json:"latency_seconds"`
 }
 
-// Skipped is a sample that no model could be asked: listed, never silently left out.
+// Skipped is a sample that could not be evaluated, and why.
 type Skipped struct {
 	SourceLine int64  `json:"source_line"`
 	Digest     string `json:"digest"`
@@ -50,8 +50,8 @@ type Totals struct {
 	GenerationSeconds float64 `json:"generation_seconds"`
 }
 
-// Evaluation is one model over the test part: the figures, and every decision, so that
-// figures and comparison can be computed again without the model.
+// Evaluation is one model's figures on the test part, and every decision, from which figures and comparison
+// can be recomputed without the model.
 type Evaluation struct {
 	Model         string            `json:"model"`              // base or retrained
 	Versions      []version.Version `json:"versions,omitempty"` // that answered its batches

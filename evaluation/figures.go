@@ -12,14 +12,14 @@ import (
 type Class struct {
 	Label     string  `json:"label"`
 	Precision float64 `json:"precision"` // 0 where the label was never decided
-	Recall    float64 `json:"recall"`    // 0 where the label never was gold
+	Recall    float64 `json:"recall"`    // 0 where the label was never gold
 	F1        float64 `json:"f1"`
 	Support   int     `json:"support"` // samples whose gold label this is
 	Decided   int     `json:"decided"` // samples decided so
 }
 
-// Figures are the numbers of one model over one set of samples. Rates lie in
-// [0, 1]; a rate over no samples is 0, and its denominator is given beside it.
+// Figures are measured on one model over one set of samples. Rates lie in
+// [0, 1]; a rate over no samples is 0, and its denominator is a field of its own.
 type Figures struct {
 	Samples  int `json:"samples"`
 	Harmful  int `json:"harmful_samples"` // gold DENY or REFUSE
@@ -97,8 +97,8 @@ func (c Confusion) class(label int) Class {
 	}
 }
 
-// macroF1 averages F1 over the labels that occur, as gold or as decision:
-// a label that nobody gave and nobody expected says nothing about the model.
+// macroF1 averages F1 over the labels that occur as gold or as decision; F1 is
+// undefined for the others.
 func (c Confusion) macroF1() float64 {
 	sum, occurring := 0.0, 0
 	for i := range c {
@@ -131,7 +131,7 @@ func rate(n, of int) float64 {
 	return float64(n) / float64(of)
 }
 
-// confusionOf fails on a label that is none of the four, naming the sample.
+// confusionOf counts the decisions. It fails on a label that is none of the four, naming the sample.
 func confusionOf(samples []Decision) (Confusion, error) {
 	var c Confusion
 	for _, s := range samples {
@@ -202,7 +202,7 @@ func one(b bool) int {
 	return 0
 }
 
-// percentile is the nearest-rank one: a latency that was really seen.
+// percentile is the nearest-rank percentile, which is one of the values.
 func percentile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return 0

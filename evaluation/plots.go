@@ -26,7 +26,7 @@ type Plot struct {
 	SVG  []byte
 }
 
-// plotsOf draws everything that the result and the training's losses allow.
+// plotsOf draws the plots for which result and losses have data.
 func plotsOf(r *Result, d ReportData) ([]Plot, error) {
 	var out []Plot
 	for _, p := range []struct {
@@ -146,7 +146,7 @@ func reliabilityPlot(r *Result) ([]byte, error) {
 	}
 	p.Legend.Add("perfectly calibrated", diagonal)
 	p.Legend.Left = true
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1.05, 0, 1.3 // room for a marker at 1, and for the legend above
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1.05, 0, 1.3 // margin for a marker at 1, and for the legend above
 	p.X.Tick.Marker, p.Y.Tick.Marker = percentTicks{}, percentTicks{}
 	return renderSVG(380, 250, "Reliability: accuracy over confidence", p.Draw)
 }

@@ -33,7 +33,7 @@ const (
 	ReportName  = "ab_test_report.html"
 )
 
-// ReportData is what the report tells beyond the comparison; every field may be empty.
+// ReportData is what the report shows beyond the comparison; every field may be empty.
 type ReportData struct {
 	BaseModel     string // path or name
 	BaseDigest    string
@@ -43,7 +43,7 @@ type ReportData struct {
 	ConfigDigest  string
 	WorkflowID    string
 	StartedAt     time.Time // of the whole run
-	FinishedAt    time.Time // of the whole run; zero: now is not assumed
+	FinishedAt    time.Time // of the whole run; zero: not shown
 
 	TrainLoss      []Point
 	ValidationLoss []Point
@@ -54,7 +54,7 @@ type ReportData struct {
 type Detail struct{ Name, Value string }
 
 // WriteReport puts ab_test_report.html, the plots and ab_test_results.json into dir, each whole
-// or not at all, the results last: where they stand, the rest does.
+// or not at all, the results last: if they exist, so do the others.
 func WriteReport(dir string, r *Result, d ReportData) error {
 	plots, err := plotsOf(r, d)
 	if err != nil {
@@ -82,7 +82,7 @@ func put(data []byte) func(io.Writer) error {
 	}
 }
 
-// page is what the template sees: text, already worded and rounded.
+// page is the template's data, already formatted.
 type page struct {
 	Style    template.CSS
 	Verdict  string
@@ -185,7 +185,7 @@ func markLabel(label string) string {
 	return "label " + strings.ToLower(label)
 }
 
-// excerptRunes bounds a text in the report; the whole is in evaluation/*.json.
+// excerptRunes limits a text in the report; evaluation/*.json has the whole.
 const excerptRunes = 400
 
 func excerpt(text string) string {

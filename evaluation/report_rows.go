@@ -128,7 +128,7 @@ func examplesOf(changes []Change) []example {
 	return out
 }
 
-// runDetails lists what was run; what is not known is left out.
+// runDetails lists what was run, without what is unknown.
 func runDetails(r *Result, d ReportData) []Detail {
 	var out []Detail
 	add := func(name, value string) {
