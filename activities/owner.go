@@ -121,7 +121,8 @@ func (o owner) differences(now owner) []string {
 
 func configDifferences(a, b reflect.Value, at string) (list []string) {
 	for i := range a.NumField() {
-		key := strings.TrimPrefix(at+"."+a.Type().Field(i).Tag.Get("json"), ".")
+		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
+		key := strings.TrimPrefix(at+"."+name, ".")
 		x, y := a.Field(i), b.Field(i)
 		switch {
 		case x.Kind() == reflect.Struct:

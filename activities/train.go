@@ -57,6 +57,7 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 	}
 	e.news = contract.Progress{Phase: contract.PhaseTrain, Epoch: e.in.Epoch, Epochs: e.run.Config.Training.NumTrainEpochs, Detail: "loading the base model"}
 	e.saved(info)
+	e.news.Notice = e.noticeOf(state, info)
 	if state != nil && finished(state, e.in.Epoch) {
 		e.log.Info("epoch is done already", "epoch", e.in.Epoch, "checkpoint", e.news.Checkpoint)
 		return e.doneAlready(state)

@@ -10,7 +10,7 @@ import (
 // newestMatch resolves data.input_path, which may be a glob, to the newest regular file; of several
 // of the same time it takes the last by name.
 func newestMatch(pattern string) (path string, info os.FileInfo, err error) {
-	// A file whose name holds a bracket is meant as it is.
+	// A file whose name contains a bracket is no pattern.
 	if info, err := os.Stat(pattern); err == nil && info.Mode().IsRegular() {
 		return pattern, info, nil
 	}

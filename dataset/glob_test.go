@@ -10,7 +10,8 @@ import (
 func TestNewestMatch(t *testing.T) {
 	dir := t.TempDir()
 	at := time.Date(2025, 11, 8, 0, 0, 0, 0, time.UTC)
-	for name, age := range map[string]time.Duration{"four_class_1.jsonl": 0, "four_class_2.jsonl": time.Hour, "four_class_3.jsonl": 2 * time.Hour, "four_class_[9].jsonl": 5 * time.Hour, "other.jsonl": -time.Hour} {
+	for name, age := range map[string]time.Duration{"four_class_1.jsonl": 0, "four_class_2.jsonl": time.Hour, "four_class_3.jsonl": 2 * time.Hour,
+		"four_class_[9].jsonl": 5 * time.Hour, "other.jsonl": -time.Hour} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
