@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,8 +16,11 @@ import (
 
 	"so8t/configs"
 	"so8t/contract"
+	"so8t/disk"
 	"so8t/engine"
+	"so8t/evaluation"
 	"so8t/native"
+	"so8t/rundir"
 )
 
 // The configuration accepts exactly the names that the engine knows.
@@ -40,13 +44,13 @@ func TestConfigAndEngineAgree(t *testing.T) {
 	}
 }
 
-// Every model of a run shares one file of algorithms, and the metadata says which it was.
-func TestChoicesOfProducts(t *testing.T) {
+// All models of a run share one file of algorithms, whose digest is in the metadata.
+func TestAlgorithmsOfProducts(t *testing.T) {
 	j := testJob(t)
 	j.run.Config = configs.Default()
-	path := j.path(choicesName)
+	path := j.Algorithms()
 	if a, b := trainingOptions(j.run), answeringOptions(j.run); a.Choices != path || b.Choices != path {
-		t.Errorf("training takes choices from %q, evaluation from %q", a.Choices, b.Choices)
+		t.Errorf("training takes its algorithms from %q, evaluation from %q", a.Choices, b.Choices)
 	}
 	info := native.Info{Name: "a GPU", ISA: "sm_90"}
 	if c, err := j.computedOn(t.Context(), info); err != nil || c != (computedOn{Name: "a GPU", ISA: "sm_90"}) {
@@ -61,8 +65,16 @@ func TestChoicesOfProducts(t *testing.T) {
 	}
 }
 
+// testJob is at work in a directory of its own.
 func testJob(t *testing.T) *job {
-	return &job{run: contract.Run{OutputDir: t.TempDir()}, log: slog.New(slog.DiscardHandler)}
+	t.Helper()
+	j := &job{run: contract.Run{OutputDir: t.TempDir(), WorkflowID: "w"}, log: slog.New(slog.DiscardHandler)}
+	var err error
+	if j.Dir, err = rundir.Open(t.Context(), rundir.Layout(j.run.OutputDir), disk.Claimant{Owner: "w", Timeout: time.Minute}, j.log); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(j.Close)
+	return j
 }
 
 func TestStartsWithoutProgress(t *testing.T) {
@@ -88,38 +100,29 @@ func TestStartsWithoutProgress(t *testing.T) {
 	}
 }
 
-func TestOnce(t *testing.T) {
-	j := testJob(t)
-	made := filepath.Join(j.run.OutputDir, "made")
-	calls := 0
-	do := func(key string) string {
-		result, err := once(j, "thing", key, []string{made}, func() (string, error) {
-			calls++
-			return fmt.Sprint(key, calls), os.WriteFile(made, nil, 0o644)
-		})
-		if err != nil {
-			t.Fatal(err)
+// An attempt can be stopped before it has the directory.
+func TestStopBeforeTheDirectoryIsTaken(t *testing.T) {
+	stops := make(chan struct{})
+	close(stops)
+	j := &job{stops: stops}
+	if err := j.outcome(t.Context(), context.Canceled); errorType(err) != contract.ErrShutdown {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What the writers call their files is what their readers look for.
+func TestWritersAgreeWithTheLayout(t *testing.T) {
+	l := rundir.Layout("/out")
+	for got, want := range map[string]string{
+		filepath.Join(l.FinalModel(), engine.AdapterDir):    l.Adapter(),
+		filepath.Join(l.FinalModel(), engine.AdapterOFTDir): l.AdapterOFT(),
+		filepath.Join(l.FinalModel(), engine.MergedDir):     l.Merged(),
+		filepath.Join(l.ABTest(), evaluation.ReportName):    l.ABTestReport(),
+		filepath.Join(l.ABTest(), evaluation.ResultsName):   l.ABTestResults(),
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
 		}
-		return result
-	}
-	first, second := do("a"), do("a")
-	if first != "a1" || second != "a1" || calls != 1 {
-		t.Errorf("%s, %s: done %d times", first, second, calls)
-	}
-	if do("b") != "b2" {
-		t.Error("another key must be worked on")
-	}
-	if err := os.Remove(made); err != nil {
-		t.Fatal(err)
-	}
-	if do("b") != "b3" {
-		t.Error("a missing file must be made again")
-	}
-	if _, err := once(j, "failing", "k", nil, func() (int, error) { return 0, errors.New("no") }); err == nil {
-		t.Error("error swallowed")
-	}
-	if got, err := once(j, "failing", "k", nil, func() (int, error) { return 3, nil }); got != 3 || err != nil {
-		t.Error("a failure must not be marked done")
 	}
 }
 
@@ -133,27 +136,6 @@ func TestOutsideCausesNeedAPerson(t *testing.T) {
 	}
 	if got := errorType(fail(contract.ErrModel, errors.New("bad header"))); got != contract.ErrModel {
 		t.Errorf("got %s", got)
-	}
-}
-
-func TestNewest(t *testing.T) {
-	dir := t.TempDir()
-	at := time.Now()
-	for i, name := range []string{"b.jsonl", "a.jsonl", "c.jsonl"} {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(path, at, at.Add(time.Duration(i/2)*-time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := newest(filepath.Join(dir, "*.jsonl"))
-	if err != nil || filepath.Base(got) != "b.jsonl" { // a and b are equally new: the last by name
-		t.Errorf("%s, %v", got, err)
-	}
-	if _, err := newest(filepath.Join(dir, "*.csv")); err == nil || !strings.Contains(err.Error(), "no file matches") {
-		t.Error(err)
 	}
 }
 
@@ -180,53 +162,5 @@ func TestOrdersReachTheTrainingEpoch(t *testing.T) {
 	}
 	if _, err := r.order("w"); !errors.Is(err, errNotTraining) {
 		t.Errorf("left: %v", err)
-	}
-}
-
-func TestReportForgetsStepsDoneAgain(t *testing.T) {
-	path := filepath.Join(t.TempDir(), reportName)
-	r := openReport(path, 0, 10)
-	r.Points = []reportPoint{{Step: 10, TokensPerSecond: 100}, {Step: 20, TokensPerSecond: 300}, {Step: 30, TokensPerSecond: 900}}
-	if err := r.write(); err != nil {
-		t.Fatal(err)
-	}
-	r = openReport(path, 20, 10)
-	if err := r.write(); err != nil {
-		t.Fatal(err)
-	}
-	if len(r.Points) != 2 || r.Summary.Steps != 20 || r.Summary.MeanTokensPerSecond != 200 {
-		t.Errorf("%+v", r.Summary)
-	}
-}
-
-// The report of a long run is bounded, its points are spread evenly, and its peaks are those
-// of the dropped points too.
-func TestReportOfALongRunIsThinned(t *testing.T) {
-	path := filepath.Join(t.TempDir(), reportName)
-	r := openReport(path, 0, 5)
-	for step := 1; step <= 40*maxReportPoints; step++ {
-		if step == 1 || step%5 == 0 {
-			p := reportPoint{Step: step, PeakRSSBytes: 1}
-			if step == 15 {
-				p.PeakRSSBytes = 7
-			}
-			r.Points = append(r.Points, p)
-			r.thin()
-		}
-		if step%1000 == 0 {
-			if err := r.write(); err != nil {
-				t.Fatal(err)
-			}
-			r = openReport(path, step, 5)
-		}
-	}
-	n := len(r.Points)
-	if n > maxReportPoints+2 || n < maxReportPoints/2 || r.Points[0].Step != 1 || r.Summary.PeakRSSBytes != 7 {
-		t.Errorf("%d points, %+v", n, r.Summary)
-	}
-	for i := 3; i < n; i++ {
-		if r.Points[i].Step-r.Points[i-1].Step != r.Points[3].Step-r.Points[2].Step {
-			t.Fatalf("points at steps %d and %d", r.Points[i-1].Step, r.Points[i].Step)
-		}
 	}
 }

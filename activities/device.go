@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,11 +13,14 @@ import (
 	"so8t/contract"
 	"so8t/disk"
 	"so8t/native"
+	"so8t/native/nvml"
+	"so8t/rundir"
+	"so8t/telemetry"
 )
 
-// holdDevice takes the GPU for this activity. Two workers of one machine may go by different
-// hosts' names; two models on one GPU would fail for want of memory in the midst of the night.
-// On the CPU there is nothing to take.
+// holdDevice takes the GPU for this activity, so that another worker of the machine, perhaps under another
+// host name, does not put a second model on it and run out of memory during the night. On the CPU there is
+// nothing to take.
 func (j *job) holdDevice(ctx context.Context) error {
 	if d := j.run.Config.Device; d == "cpu" || d == "auto" && !native.HasGPU() {
 		return nil
@@ -37,5 +41,43 @@ func (j *job) holdDevice(ctx context.Context) error {
 // visibleGPU names the first GPU that this process sees.
 func visibleGPU() string {
 	first, _, _ := strings.Cut(os.Getenv("CUDA_VISIBLE_DEVICES"), ",")
-	return fileName(cmp.Or(strings.TrimSpace(first), "0"))
+	return rundir.FileName(cmp.Or(strings.TrimSpace(first), "0"))
+}
+
+// watchGPU samples the GPU that info describes until the job ends; nil on the CPU and where NVML cannot tell.
+func (j *job) watchGPU(info native.Info) *telemetry.GPU {
+	if !strings.HasPrefix(info.ISA, "sm_") {
+		return nil
+	}
+	d, err := nvml.Open(0) // the engine's device
+	if err != nil {
+		j.log.Info("no GPU load and power in the reports", "because", err.Error())
+		return nil
+	}
+	j.ended = append(j.ended, d.Close)
+	if d.Name != info.Name { // no figures rather than another GPU's
+		j.log.Warn("no GPU load and power in the reports: NVML's device is another one", "nvml", d.Name, "cuda", info.Name)
+		return nil
+	}
+	g := telemetry.WatchGPU(d, telemetry.GPUSampleInterval)
+	j.ended = append(j.ended, g.Stop)
+	j.log.Info("GPU", "name", d.Name, "driver", d.Driver, "isa", info.ISA)
+	return g
+}
+
+// gpuProgress is the part of a sample that the run's page shows; nil where the driver does not report memory.
+func gpuProgress(f telemetry.GPUFigures) *contract.GPU {
+	if f.MemoryTotalBytes == nil || f.MemoryUsedBytes == nil {
+		return nil
+	}
+	return &contract.GPU{MemoryUsedBytes: *f.MemoryUsedBytes, MemoryTotalBytes: *f.MemoryTotalBytes,
+		UtilizationPercent: rounded(f.UtilizationPercent), PowerWatts: rounded(f.PowerWatts)}
+}
+
+func rounded(x *float64) *int {
+	if x == nil {
+		return nil
+	}
+	n := int(math.Round(*x))
+	return &n
 }

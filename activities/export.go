@@ -16,6 +16,7 @@ import (
 	"so8t/engine/checkpoint"
 	"so8t/evaluation"
 	"so8t/native"
+	"so8t/rundir"
 	"so8t/tokenizer"
 )
 
@@ -67,7 +68,6 @@ type mergedReport struct {
 }
 
 const (
-	metadataName = "so8t_retraining_metadata.json"
 	shardBytes   = 2 << 30 // of a merged model's files
 	mergeSamples = 8       // whose logits are compared between trained and merged model
 	mergeLabels  = 64      // whose decisions are
@@ -81,15 +81,15 @@ func (j *job) export(ctx context.Context, in contract.ExportInput) (out contract
 		return out, err
 	}
 	if state == nil {
-		return out, fail(contract.ErrData, fmt.Errorf("export: nothing was trained: no checkpoint in %s", j.path("checkpoints")))
+		return out, fail(contract.ErrData, fmt.Errorf("export: nothing was trained: no checkpoint in %s", j.Checkpoints()))
 	}
-	final := j.path("final_model")
-	key, err := keyOf(info.Digest, e.identity())
+	final := j.FinalModel()
+	key, err := rundir.Key(info.Digest, e.identity())
 	if err != nil {
 		return out, err
 	}
-	files := []string{filepath.Join(final, metadataName), filepath.Join(final, engine.MergedDir, "config.json")}
-	return once(j, "export", key, append(files, adapterFiles(final)...), func() (contract.ExportResult, error) {
+	files := []string{j.Metadata(), filepath.Join(j.Merged(), "config.json")}
+	return rundir.Once(j.Dir, "export", key, append(files, adapterFiles(j.Layout)...), func() (contract.ExportResult, error) {
 		if err := j.countStart(fmt.Sprintf("export of step %d", state.Position.Step)); err != nil {
 			return out, err
 		}
@@ -111,12 +111,12 @@ func (e *epoch) write(ctx context.Context, state *checkpoint.State, final string
 	defer func() { closeAll() }()
 	tell := func(detail string) { e.beat.tell(contract.Progress{Phase: contract.PhaseExport, Detail: detail}) }
 	tell("adapters")
-	if err := e.model.SaveAdapter(ctx, e.lease, final); err != nil {
+	if err := e.model.SaveAdapter(ctx, e.Lease, final); err != nil {
 		return out, err
 	}
 	tell("merged model")
-	merged := filepath.Join(final, engine.MergedDir)
-	if err := e.model.SaveMerged(ctx, e.lease, merged, shardBytes); err != nil {
+	merged := e.Merged()
+	if err := e.model.SaveMerged(ctx, e.Lease, merged, shardBytes); err != nil {
 		return out, err
 	}
 	tell("comparing the merged model with the trained one")
@@ -145,16 +145,16 @@ func (e *epoch) write(ctx context.Context, state *checkpoint.State, final string
 	if m.Device, err = e.computedOn(ctx, info); err != nil {
 		return out, err
 	}
-	for _, f := range adapterFiles(final) {
+	for _, f := range adapterFiles(e.Layout) {
 		name, _ := filepath.Rel(final, f)
 		if m.SHA256[name], err = engine.FileDigest(ctx, f); err != nil {
 			return out, err
 		}
 	}
-	if err := e.lease.During(func() error { return disk.ReplaceJSON(filepath.Join(final, metadataName), m) }); err != nil {
+	if err := e.Lease.During(func() error { return disk.ReplaceJSON(e.Metadata(), m) }); err != nil {
 		return out, err
 	}
-	sum := m.SHA256[filepath.Join(engine.AdapterDir, "adapter_model.safetensors")]
+	sum := m.SHA256[filepath.Join(filepath.Base(e.Adapter()), filepath.Base(e.AdapterWeights()))]
 	e.log.Info("exported", "dir", final, "adapter_sha256", sum, "max_logit_difference", m.Merged.MaxDifference, "same_next_token", m.Merged.SameNextToken,
 		"same_decisions", m.Merged.SameDecisions, "of", m.Merged.Decisions)
 	return contract.ExportResult{Dir: final, AdapterSHA256: sum,
@@ -165,7 +165,7 @@ func (e *epoch) write(ctx context.Context, state *checkpoint.State, final string
 // computedOn describes the device; its choices are looked at once nothing adds to them any more.
 func (j *job) computedOn(ctx context.Context, info native.Info) (c computedOn, err error) {
 	c = computedOn{Name: info.Name, ISA: info.ISA}
-	c.Choices, err = engine.FileDigest(ctx, j.path(choicesName))
+	c.Choices, err = engine.FileDigest(ctx, j.Algorithms())
 	if errors.Is(err, fs.ErrNotExist) { // only GPUs write one
 		err = nil
 	}
@@ -179,7 +179,7 @@ type probed struct {
 }
 
 func (e *epoch) probe(ctx context.Context, m *engine.Model) (p probed, err error) {
-	test, err := dataset.Open(e.path("splits", "test.arrow"))
+	test, err := dataset.Open(e.Samples(rundir.Test))
 	if err != nil {
 		return p, fail(contract.ErrData, err)
 	}

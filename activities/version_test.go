@@ -22,7 +22,7 @@ func TestOtherArithmeticIsNoticed(t *testing.T) {
 		j := testJob(t)
 		j.run.Config, j.log = configs.Default(), slog.New(slog.NewTextHandler(&log, nil))
 		e := &epoch{job: j, in: contract.TrainInput{Run: j.run, Epoch: 1}}
-		former, err := checkpoint.OpenStore(j.path("checkpoints"), e.identity(), checkpoint.Options{Version: by, Logger: j.log})
+		former, err := checkpoint.OpenStore(j.Checkpoints(), e.identity(), checkpoint.Options{Version: by, Logger: j.log})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 
 	"so8t/dataset"
 	"so8t/engine"
-	"so8t/native"
+	"so8t/telemetry"
 	"so8t/tokenizer"
 )
 
@@ -40,7 +40,7 @@ type stepResult struct {
 	PeakRSSBytes    int64     `json:"peak_rss_bytes"`
 	HeldPeakBytes   uint64    `json:"peak_device_bytes"` // what the library allocated at most
 
-	Memory []native.Use `json:"device_memory"`
+	Memory []telemetry.MemoryUse `json:"device_memory"`
 }
 
 // step is `bench step`: the same LoRA step as peft_train.py's.
@@ -121,9 +121,11 @@ func step(ctx context.Context, args []string) error {
 		speeds = append(speeds, float64(r.StepTokens[i])/r.StepSeconds[i])
 	}
 	r.TokensPerSecond = median(speeds)
-	if r.Memory, err = m.Memory(); err != nil {
+	uses, err := m.Memory()
+	if err != nil {
 		return err
 	}
+	r.Memory = telemetry.MemoryUses(uses)
 	info, err := m.Info()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,4 +39,18 @@ func TestNewestMatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("four_class_*.jsonl", "four_class_2.jsonl") // of one age with _1: the last name
+}
+
+func TestNewestIsAbsolute(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("a.jsonl", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := Newest("*.jsonl"); err != nil || !filepath.IsAbs(path) || filepath.Base(path) != "a.jsonl" {
+		t.Errorf("%s, %v", path, err)
+	}
+	var input *InputError
+	if _, err := Newest("*.csv"); !errors.As(err, &input) {
+		t.Errorf("no match: %v", err)
+	}
 }
