@@ -65,8 +65,12 @@ native-cuda:
 native-emulated: $(NATIVE)
 	cmake --build native/build --target so8t_cuda_emulated --parallel $$(nproc)
 
+# What the worker reports as its version: tag and commit, where git knows them.
+VERSION = -X so8t/version.tag=$(shell git describe --tags 2>/dev/null) \
+	-X so8t/version.commit=$(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+
 worker: | setup
-	CGO_ENABLED=0 go build -o bin/worker ./worker
+	CGO_ENABLED=0 go build -ldflags "$(VERSION)" -o bin/worker ./worker
 
 # The Temporal CLI with its development server and Web UI, from the Go module proxy: about three minutes the first time.
 bin/temporal: tools/go.mod tools/go.sum | setup

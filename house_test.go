@@ -2,103 +2,206 @@
 package house
 
 import (
+	"bytes"
+	"encoding/json"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// mayImport lists, for each package, which packages of this module it may depend on,
-// directly or through others. Imports point one way: what decides never sees what computes.
-var mayImport = map[string][]string{
-	"disk":               {},
-	"crashlab/powerfs":   {},
-	"crashlab":           {"crashlab/powerfs", "contract", "configs", "disk"},
-	"configs":            {},
-	"contract":           {"configs"},
-	"workflows":          {"contract", "configs"},
-	"tokenizer":          {},
-	"dataset":            {"tokenizer", "disk"},
-	"internal/fuzzguard": {}, // for tests
-	"native":             {},
-	"native/nvml":        {},
-	"deploy":             {},
-	"engine/safetensors": {"disk"},
-	"engine/checkpoint":  {"engine/safetensors", "disk"},
-	"engine/phi3":        {"disk", "native", "engine/safetensors", "tokenizer", "dataset"},
-	"engine":             {"disk", "configs", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
-	"export":             {"disk", "configs", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
-	"export/peft":        {"export", "disk", "configs", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
-	"export/merged":      {"export", "disk", "configs", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
-	"evaluation":         {"disk", "configs", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
-	"telemetry":          {"disk", "native", "native/nvml"},
-	"rundir":             {"disk", "contract", "configs"},
-	"activities": {"disk", "rundir", "telemetry", "contract", "configs", "evaluation", "export", "export/peft", "export/merged", "engine",
-		"native", "native/nvml", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
-	"worker/start":    {"contract", "configs"},
-	"worker/schedule": {"contract", "configs", "worker/start"},
-	"worker": {"disk", "rundir", "telemetry", "worker/start", "worker/schedule", "workflows", "activities", "contract", "configs", "evaluation",
-		"export", "export/peft", "export/merged", "engine", "native", "native/nvml", "engine/phi3",
-		"engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
+// row is a package and what it imports of this module.
+type row struct {
+	name    string
+	imports []string
 }
 
-// outside lists modules that only some packages may reach.
+// floors lists every package from the ground up, with its direct imports: all of them stand above it in this list, so
+// that arrows point down. Nothing imports what stands aside.
+var floors = []struct {
+	name string
+	rows []row
+}{
+	{"1: depends on nothing", []row{
+		{"device", nil},
+		{"disk", nil},
+		{"fuzzguard", nil}, // for tests
+		{"native", []string{"device"}},
+		{"native/nvml", []string{"device"}},
+		{"quadruple", nil},
+		{"tokenizer", nil},
+		{"version", nil},
+	}},
+	{"2: what is read, and what crosses between workflows and activities", []row{
+		{"configs", []string{"device"}},
+		{"contract", []string{"configs", "device"}},
+		{"dataset", []string{"disk", "quadruple", "tokenizer"}},
+		{"engine/safetensors", []string{"disk"}},
+	}},
+	{"3: what computes", []row{
+		{"engine/checkpoint", []string{"disk", "engine/safetensors"}},
+		{"engine/phi3", []string{"engine/safetensors", "native"}},
+		{"engine", []string{"configs", "dataset", "device", "engine/checkpoint", "engine/phi3", "engine/safetensors", "native"}},
+	}},
+	{"4: what comes of it", []row{
+		{"evaluation", []string{"dataset", "disk", "engine", "quadruple", "tokenizer"}},
+		{"export", []string{"configs", "engine", "engine/checkpoint", "version"}},
+		{"export/merged", []string{"disk", "engine", "engine/safetensors", "export"}},
+		{"export/peft", []string{"disk", "engine", "engine/safetensors", "export"}},
+		{"telemetry", []string{"disk", "native", "native/nvml"}},
+	}},
+	{"5: where it lies", []row{
+		{"rundir", nil},
+	}},
+	{"6: Temporal", []row{
+		{"activities", nil},
+		{"workflows", []string{"contract"}},
+	}},
+	{"7: the program", []row{
+		{"worker/start", []string{"configs", "contract"}},
+		{"worker/schedule", []string{"contract", "worker/start"}},
+		{"worker", []string{"activities", "contract", "disk", "worker/schedule", "worker/start", "workflows"}},
+	}},
+	{"aside", []row{
+		{"bench", nil},
+		{"crashlab/powerfs", nil},
+		{"crashlab", []string{"contract", "crashlab/powerfs", "disk"}},
+		{"deploy", nil},
+	}},
+}
+
+// outside lists who imports a module of others, standard library apart.
 var outside = map[string][]string{
-	"go.temporal.io/sdk/":             {"crashlab", "workflows", "activities", "worker", "worker/start", "worker/schedule"},
-	"github.com/ebitengine/purego": {"native", "native/nvml", "engine", "engine/phi3", "export", "export/peft", "export/merged", "evaluation",
-		"telemetry", "activities", "worker"},
-	"github.com/apache/arrow/go/":     {"dataset", "engine", "engine/phi3", "export", "export/peft", "export/merged", "evaluation", "activities", "worker"},
-	"gonum.org/v1/":                   {"evaluation", "activities", "worker"},
-	"github.com/stretchr/testify":     {"crashlab", "worker", "workflows", "activities", "worker/start", "worker/schedule"}, // through Temporal's SDK
-	"github.com/hanwen/go-fuse/":      {"crashlab/powerfs", "crashlab"},                                                     // for tests only
-	"net/http/pprof":                  {},
-	"github.com/temporalio/cli":       {},
-	"go.temporal.io/sdk/testsuite":    {},
-	"github.com/alecthomas/kong":      {"crashlab", "worker"},
-	"go.temporal.io/sdk/contrib/envc": {"worker"},
+	"github.com/alecthomas/kong":           {"bench", "crashlab", "worker"},
+	"github.com/apache/arrow/go/v17":       {"dataset"},
+	"github.com/ebitengine/purego":         {"native", "native/nvml"},
+	"github.com/go-json-experiment/json":   {"dataset"},
+	"github.com/gofrs/flock":               {"rundir"},
+	"github.com/google/flatbuffers":        {"dataset"},
+	"github.com/hanwen/go-fuse/v2":         {"crashlab/powerfs"},
+	"github.com/nikolalohinski/gonja/v2":   {"tokenizer"},
+	"go.temporal.io/api":                   {"activities", "crashlab", "worker", "worker/schedule", "worker/start"},
+	"go.temporal.io/sdk":                   {"activities", "crashlab", "worker", "worker/schedule", "worker/start", "workflows"},
+	"go.temporal.io/sdk/contrib/envconfig": {"worker"},
+	"golang.org/x/sys":                     {"crashlab/powerfs", "dataset", "disk", "engine/checkpoint", "engine/safetensors"},
+	"gonum.org/v1/plot":                    {"evaluation"},
+	"google.golang.org/grpc":               {"worker"},
+	"gopkg.in/yaml.v3":                     {"configs"},
 }
 
-func TestImportsPointOneWay(t *testing.T) {
-	for pkg, allowed := range mayImport {
-		deps := depsOf(t, pkg)
-		for _, dep := range deps {
-			if inside, ours := strings.CutPrefix(dep, "so8t/"); ours && inside != pkg && !contains(allowed, inside) {
-				t.Errorf("%s depends on %s", pkg, inside)
+// never lists what a package may not reach, directly or through others.
+var never = map[string][]string{
+	"workflows":    {"so8t/native", "so8t/engine", "so8t/disk"}, // what decides never sees what computes
+	"worker/start": {"so8t/native", "so8t/engine"},
+	"rundir":       {"go.temporal.io"},
+	"export":       {"go.temporal.io"},
+	"telemetry":    {"go.temporal.io"},
+}
+
+// imported is a package as `go list -json` describes it.
+type imported struct {
+	ImportPath             string
+	GoFiles, Imports, Deps []string
+	Module                 *struct{ Path string }
+}
+
+func TestImportsPointDown(t *testing.T) {
+	packages := list(t, "./...")
+	below := []string{}
+	for _, floor := range floors {
+		for _, r := range floor.rows {
+			p := packages["so8t/"+r.name]
+			if p == nil {
+				t.Errorf("%s stands on a floor, but there is no such package", r.name)
+				continue
 			}
-			for prefix, who := range outside {
-				if strings.HasPrefix(dep, prefix) && !contains(who, pkg) {
-					t.Errorf("%s depends on %s", pkg, dep)
-				}
+			r.check(t, p, below)
+			if floor.name != "aside" || strings.Contains(r.name, "/") {
+				below = append(below, r.name)
+			}
+			delete(packages, "so8t/"+r.name)
+		}
+	}
+	delete(packages, "so8t")
+	for path := range packages {
+		t.Errorf("%s stands on no floor", path)
+	}
+}
+
+// check holds a row against the package. below are those it may import at all.
+func (r row) check(t *testing.T, p *imported, below []string) {
+	var used []string
+	for _, path := range p.Imports {
+		to, ours := strings.CutPrefix(path, "so8t/")
+		if !ours {
+			continue
+		}
+		used = append(used, to)
+		if !slices.Contains(r.imports, to) {
+			t.Errorf("%s imports %s, which its row does not list", r.name, to)
+		}
+		if !slices.Contains(below, to) {
+			t.Errorf("%s imports %s, which does not stand below it", r.name, to)
+		}
+	}
+	for _, to := range r.imports {
+		if !slices.Contains(used, to) {
+			t.Errorf("%s may import %s, and does not", r.name, to)
+		}
+	}
+	for _, path := range p.Deps {
+		for _, bad := range never[r.name] {
+			if path == bad || strings.HasPrefix(path, bad+"/") {
+				t.Errorf("%s reaches %s", r.name, path)
 			}
 		}
 	}
 }
 
-// A package that the table does not know would be unguarded.
-func TestEveryPackageIsInTheTable(t *testing.T) {
-	for _, line := range goList(t, "./...") {
-		pkg, _ := strings.CutPrefix(line, "so8t/")
-		if _, known := mayImport[pkg]; !known && line != "so8t" && !strings.HasPrefix(pkg, "bench") && !strings.HasPrefix(pkg, "demo") {
-			t.Errorf("%s stands in no row of mayImport", pkg)
+func TestWhoImportsOtherModules(t *testing.T) {
+	packages := list(t, "-deps", "./...")
+	used := map[string][]string{}
+	for path, p := range packages {
+		name, ours := strings.CutPrefix(path, "so8t/")
+		if !ours {
+			continue
+		}
+		for _, dep := range p.Imports {
+			from := packages[dep]
+			if from == nil || from.Module == nil || from.Module.Path == "so8t" {
+				continue
+			}
+			module := from.Module.Path
+			if !slices.Contains(used[module], name) {
+				used[module] = append(used[module], name)
+			}
+			if !slices.Contains(outside[module], name) {
+				t.Errorf("%s imports %s", name, module)
+			}
+		}
+	}
+	for module, names := range outside {
+		for _, name := range names {
+			if !slices.Contains(used[module], name) {
+				t.Errorf("%s may import %s, and does not", name, module)
+			}
 		}
 	}
 }
 
-func depsOf(t *testing.T, pkg string) []string { return goList(t, "-deps", "./"+pkg) }
-
-func goList(t *testing.T, args ...string) []string {
+func list(t *testing.T, args ...string) map[string]*imported {
 	t.Helper()
-	out, err := exec.Command("go", append([]string{"list"}, args...)...).Output()
+	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,GoFiles,Imports,Deps,Module"}, args...)...).Output()
 	if err != nil {
 		t.Fatalf("go list %v: %v", args, err)
 	}
-	return strings.Fields(string(out))
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
+	packages := map[string]*imported{}
+	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
+		var p imported
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
 		}
+		packages[p.ImportPath] = &p
 	}
-	return false
+	return packages
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"so8t/contract"
@@ -21,6 +22,7 @@ import (
 	"so8t/native"
 	"so8t/rundir"
 	"so8t/tokenizer"
+	"so8t/version"
 )
 
 // Export writes what leaves the run: the adapters as PEFT reads them, the merged model as
@@ -60,13 +62,13 @@ func (j *job) export(ctx context.Context, in contract.ExportInput) (out contract
 		}
 		ctx, cancel := j.untilStopped(ctx)
 		defer cancel()
-		return j.exportState(ctx, in, state)
+		return j.exportState(ctx, in, state, info)
 	})
 }
 
 // exportState fills final_model: first the files, from the checkpoint alone, then what two models answer about them.
-func (j *job) exportState(ctx context.Context, in contract.ExportInput, state *checkpoint.State) (out contract.ExportResult, err error) {
-	b, err := j.bundle(state)
+func (j *job) exportState(ctx context.Context, in contract.ExportInput, state *checkpoint.State, info checkpoint.Info) (out contract.ExportResult, err error) {
+	b, err := j.bundle(state, info)
 	if err != nil {
 		return out, err
 	}
@@ -111,7 +113,7 @@ func (j *job) tellExport(detail string) {
 	j.beat.tell(contract.Progress{Phase: contract.PhaseExport, Detail: detail})
 }
 
-func (j *job) bundle(state *checkpoint.State) (*export.Bundle, error) {
+func (j *job) bundle(state *checkpoint.State, info checkpoint.Info) (*export.Bundle, error) {
 	config, err := phi3.LoadConfig(j.run.BasePath)
 	if err != nil {
 		return nil, fail(contract.ErrModel, err)
@@ -121,7 +123,7 @@ func (j *job) bundle(state *checkpoint.State) (*export.Bundle, error) {
 	if err != nil {
 		return nil, fail(contract.ErrModel, err)
 	}
-	b, err := export.New(j.run.BasePath, plan, state)
+	b, err := export.New(j.run.BasePath, plan, state, info)
 	return b, fail(contract.ErrOutputOther, err)
 }
 
@@ -131,13 +133,16 @@ func (j *job) metadata(in contract.ExportInput, b *export.Bundle) (*export.Metad
 	if err != nil {
 		return nil, fail(contract.ErrData, err)
 	}
-	c := j.run.Config
+	c, versions := j.run.Config, b.Versions
+	if now := version.Current(); !slices.Contains(versions, now) {
+		versions = append(slices.Clip(versions), now)
+	}
 	return &export.Metadata{
 		WorkflowID: j.run.WorkflowID, ExportedAt: time.Now().UTC(), BaseModel: j.run.BasePath, BaseDigest: j.run.BaseDigest,
 		Dataset: j.run.InputPath, DatasetDigest: in.DatasetDigest,
 		ConfigDigest: c.Digest(), TrainingDigest: c.TrainingDigest(),
 		Config: c, Position: b.Position, TotalSteps: trainerOptions(c).TotalSteps(int(split.Train.Samples)), Parameters: b.Plan.Trained(),
-		Curve: b.Curve, SHA256: map[string]string{},
+		Curve: b.Curve, SHA256: map[string]string{}, Versions: versions,
 	}, nil
 }
 

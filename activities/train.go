@@ -59,6 +59,7 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 	e.progress = contract.Progress{Phase: contract.PhaseTrain, Detail: "loading the base model",
 		Epoch: e.in.Epoch, Epochs: e.run.Config.Training.NumTrainEpochs}
 	e.saved(info)
+	e.progress.Notice = e.noticeOf(state, info)
 	if state != nil && finished(state, e.in.Epoch) {
 		e.log.Info("epoch is done already", "epoch", e.in.Epoch, "checkpoint", e.progress.Checkpoint)
 		return e.doneAlready(state)

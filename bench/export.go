@@ -144,15 +144,16 @@ func (c *exportCommand) measure(ctx context.Context) error {
 		return err
 	}
 	var state *checkpoint.State
+	var info checkpoint.Info
 	if err := r.phase("verify", func() (err error) {
-		state, _, err = store.LatestMapped(ctx)
+		state, info, err = store.LatestMapped(ctx)
 		return err
 	}); err != nil {
 		return err
 	}
 	defer state.Release()
 	base, final := filepath.Join(c.Work, "base"), filepath.Join(c.Work, "final_model")
-	b, err := export.New(base, plan, state)
+	b, err := export.New(base, plan, state, info)
 	if err != nil {
 		return err
 	}

@@ -3,42 +3,39 @@
 //
 // Keys are named as Hugging Face's TrainingArguments and PEFT's LoraConfig name them.
 // The struct comments below are the reference of every key: what it means, its unit,
-// and, through Default, what it is when the file does not say.
+// what it decides (the tag digest, see Digest), and, through Default, what it is when the file does not say.
+//
+// A Config travels through workflow histories, which many can read. No secret may stand in it: a key for one ends in
+// _env and holds the name of an environment variable.
 package configs
-
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-)
 
 // Config is a whole run. Only output_dir, data.input_path and model.base_model_path
 // have no default.
 type Config struct {
 	// OutputDir receives everything the run writes. "{workflow_id}" in it is replaced,
 	// so that a schedule's runs each get a directory of their own.
-	OutputDir string `json:"output_dir"`
+	OutputDir string `json:"output_dir" digest:"-"`
 	// Device is auto, cpu or cuda. auto takes a GPU where there is one.
 	Device string `json:"device"`
 	// Threads of the CPU library; 0 takes all cores. It never changes a result.
-	Threads int `json:"threads"`
+	Threads int `json:"threads" digest:"-"`
 
 	Data       Data       `json:"data"`
 	Model      Model      `json:"model"`
 	Training   Training   `json:"training"`
 	SO8T       SO8T       `json:"so8t"`
-	Checkpoint Checkpoint `json:"checkpoint"`
-	Evaluation Evaluation `json:"evaluation"`
-	ABTest     ABTest     `json:"ab_test"`
-	Promotion  Promotion  `json:"promotion"`
-	Nightly    Nightly    `json:"nightly"`
+	Checkpoint Checkpoint `json:"checkpoint" digest:"-"`
+	Evaluation Evaluation `json:"evaluation" digest:"verdict"`
+	ABTest     ABTest     `json:"ab_test" digest:"verdict"`
+	Promotion  Promotion  `json:"promotion" digest:"verdict"`
+	Nightly    Nightly    `json:"nightly,omitzero" digest:"-"`
 }
 
 // Data is the dataset and how it is rendered.
 type Data struct {
 	// InputPath is a JSONL file or a glob; of a glob's matches the newest is taken.
-	InputPath string `json:"input_path"`
-	// MaxSeqLength in tokens; longer samples are bad lines.
+	InputPath string `json:"input_path" digest:"-"`
+	// MaxSeqLength in tokens; longer samples are dropped and counted.
 	MaxSeqLength int `json:"max_seq_length"`
 	// UseQuadrupleThinking renders the assistant's turn as think-task, think-safety,
 	// think-policy and final.
@@ -50,9 +47,9 @@ type Data struct {
 // Model is the base that is retrained.
 type Model struct {
 	// BaseModelPath is a directory in Hugging Face layout.
-	BaseModelPath string `json:"base_model_path"`
-	// LoadIn8bit keeps the base's linear weights as int8 rows (QLoRA); false keeps
-	// them in the computing type.
+	BaseModelPath string `json:"base_model_path" digest:"-"`
+	// LoadIn8bit holds the base's linear weights as int8 rows (QLoRA); false holds
+	// them in the compute type.
 	LoadIn8bit bool `json:"load_in_8bit"`
 }
 
@@ -60,12 +57,12 @@ type Model struct {
 type Training struct {
 	NumTrainEpochs            int `json:"num_train_epochs"`
 	PerDeviceTrainBatchSize   int `json:"per_device_train_batch_size"`
-	PerDeviceEvalBatchSize    int `json:"per_device_eval_batch_size"` // samples of one validation batch
+	PerDeviceEvalBatchSize    int `json:"per_device_eval_batch_size" digest:"-"` // samples of one validation batch
 	GradientAccumulationSteps int `json:"gradient_accumulation_steps"`
 
 	LearningRate float64 `json:"learning_rate"`
 	WeightDecay  float64 `json:"weight_decay"`
-	// WarmupRatio is a fraction of all optimizer steps; WarmupSteps, where not 0, rules.
+	// WarmupRatio is a fraction of all optimizer steps; WarmupSteps, where not 0, overrides it.
 	WarmupRatio float64 `json:"warmup_ratio"`
 	WarmupSteps int     `json:"warmup_steps"`
 	// LRSchedulerType is cosine, linear, constant or constant_with_warmup.
@@ -74,28 +71,28 @@ type Training struct {
 	AdamBeta1       float64 `json:"adam_beta1"`
 	AdamBeta2       float64 `json:"adam_beta2"`
 	AdamEpsilon     float64 `json:"adam_epsilon"`
-	// Optim is one of Optimizers; the 8-bit ones keep block-wise 8-bit states.
+	// Optim is one of Optimizers; the 8-bit ones hold block-wise 8-bit states.
 	Optim string `json:"optim"`
 	Seed  int    `json:"seed"`
 
 	// LoggingSteps between lines of the log and points of the loss curve.
-	LoggingSteps int `json:"logging_steps"`
+	LoggingSteps int `json:"logging_steps" digest:"-"`
 	// SaveSteps between checkpoints, besides those by time; 0: by time only.
-	SaveSteps int `json:"save_steps"`
-	// SaveTotalLimit and checkpoint.max_checkpoints: the smaller rules.
-	SaveTotalLimit int `json:"save_total_limit"`
+	SaveSteps int `json:"save_steps" digest:"-"`
+	// SaveTotalLimit bounds the checkpoints on disk, as checkpoint.max_checkpoints does: the smaller counts.
+	SaveTotalLimit int `json:"save_total_limit" digest:"-"`
 	// EvalSteps between measurements of the validation loss; 0: at epoch ends only.
-	EvalSteps int `json:"eval_steps"`
+	EvalSteps int `json:"eval_steps" digest:"-"`
 
-	// FP16 or BF16 compute in bfloat16; neither means float32; both are refused.
+	// FP16 and BF16 both compute in bfloat16, and are one in digests; neither: float32; both at once are refused.
 	FP16 bool `json:"fp16"`
 	BF16 bool `json:"bf16"`
-	// GradientCheckpointing keeps less than everything of a layer for the backward pass and
-	// computes the rest again. It changes memory and speed only.
-	GradientCheckpointing bool `json:"gradient_checkpointing"`
-	// GradientCheckpointingKeep is what is kept then: inputs, of each layer; attention, also what
-	// attention reads and writes; all; or auto, the most of these that fits a GPU's memory, on a CPU inputs.
-	GradientCheckpointingKeep string `json:"gradient_checkpointing_keep,omitempty"` // left out of digests: see results
+	// GradientCheckpointing stores only some of a layer's activations for the backward pass and recomputes the
+	// rest. It changes memory and speed only.
+	GradientCheckpointing bool `json:"gradient_checkpointing" digest:"-"`
+	// GradientCheckpointingKeep names what is stored then: inputs (of each layer), attention (also what attention
+	// reads and writes), all, or auto: on a GPU the most of these that fits its memory, on a CPU inputs.
+	GradientCheckpointingKeep string `json:"gradient_checkpointing_keep,omitempty" digest:"-"`
 
 	LoraR             int      `json:"lora_r"`
 	LoraAlpha         float64  `json:"lora_alpha"`
@@ -110,7 +107,7 @@ type SO8T struct {
 	Layers []int `json:"layers"`
 }
 
-// Checkpoint says when state goes to disk, and how long silence may last.
+// Checkpoint says when state is saved, and how long a worker may be silent.
 type Checkpoint struct {
 	IntervalSeconds int `json:"interval_seconds"`
 	MaxCheckpoints  int `json:"max_checkpoints"`
@@ -128,10 +125,9 @@ type Evaluation struct {
 	FallbackTokens int `json:"fallback_tokens"`
 	// MaxSamples of the test part are evaluated; 0: all.
 	MaxSamples int `json:"max_samples"`
-	// BatchSize is the number of answers generated at a time. It changes speed and memory
-	// only: Phi-3.5-mini keeps 0.4 MB for each token of each of them. Where memory is short the
-	// youngest of them wait.
-	BatchSize int `json:"batch_size"`
+	// BatchSize is the number of answers generated at a time. It changes speed and memory only: the KV cache of
+	// Phi-3.5-mini takes 0.4 MB for each token of each answer. Where memory is short the youngest answers wait.
+	BatchSize int `json:"batch_size" digest:"-"`
 }
 
 // ABTest compares base and retrained on the same samples.
@@ -199,43 +195,4 @@ func (c *Config) SamplesPerStep() int {
 // KeepCheckpoints is how many checkpoints stay on disk.
 func (c *Config) KeepCheckpoints() int {
 	return min(c.Training.SaveTotalLimit, c.Checkpoint.MaxCheckpoints)
-}
-
-// Digest names everything that decides a run's results: two configs of one digest give
-// the same adapter and the same verdict. Paths are left out, since their contents have
-// digests of their own, and so is what only decides how often something is written.
-func (c *Config) Digest() string { return digest(c.results()) }
-
-// TrainingDigest names what decides the trained weights alone, so that a checkpoint
-// outlives a change of the evaluation or of the promotion gate.
-func (c *Config) TrainingDigest() string {
-	r := c.results()
-	r.Evaluation, r.ABTest, r.Promotion = Evaluation{}, ABTest{}, Promotion{}
-	return digest(r)
-}
-
-func (c *Config) results() Config {
-	r := *c
-	r.OutputDir, r.Threads, r.Data.InputPath, r.Model.BaseModelPath = "", 0, "", ""
-	r.Checkpoint, r.Evaluation.BatchSize = Checkpoint{}, 0
-	t := &r.Training
-	t.LoggingSteps, t.SaveSteps, t.SaveTotalLimit, t.EvalSteps, t.PerDeviceEvalBatchSize = 0, 0, 0, 0, 0
-	// Not bits of the result either: the same step is computed again, from what is kept. An empty keep is left out
-	// of the digest's text, as it was before there was such a key.
-	t.GradientCheckpointing, t.GradientCheckpointingKeep = false, ""
-	t.FP16, t.BF16 = !c.Float32(), false
-	return r
-}
-
-func digest(c Config) string {
-	// nightly decides nothing of a run. Leaving it out keeps the digests of runs that began before there was such a key.
-	b, err := json.Marshal(struct {
-		Config
-		Nightly *Nightly `json:"nightly,omitempty"`
-	}{Config: c})
-	if err != nil {
-		panic(err) // numbers, strings and booleans: validated to be finite
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
 }

@@ -55,7 +55,8 @@ func TestFaultsNameFileLineAndKey(t *testing.T) {
 		{"out of range", least + "training:\n  learning_rate: 0\n", "c.yaml:5: training.learning_rate: must be above 0, is 0"},
 		{"unknown projection", least + "training:\n  lora_target_modules: [q_proj, qkv_proj]\n", "c.yaml:5: training.lora_target_modules[1]: must be one of"},
 		{"unknown optimizer", least + "training:\n  optim: sgd\n", "c.yaml:5: training.optim: must be one of"},
-		{"unknown keep", least + "training:\n  gradient_checkpointing_keep: some\n", "c.yaml:5: training.gradient_checkpointing_keep: must be one of auto, all, attention, inputs"},
+		{"unknown keep", least + "training:\n  gradient_checkpointing_keep: some\n",
+			"c.yaml:5: training.gradient_checkpointing_keep: must be one of auto, all, attention, inputs"},
 		{"missing output", "data: {input_path: d}\nmodel: {base_model_path: b}\n", "c.yaml: output_dir: is required"},
 		{"empty file", "", "c.yaml: output_dir: is required"},
 		{"no layer", least + "so8t:\n  layers: []\n", "c.yaml:5: so8t.layers: names no layer"},
@@ -81,7 +82,8 @@ func TestSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Training.NumTrainEpochs != 1 || c.Training.LearningRate != 1e-3 || !reflect.DeepEqual(c.SO8T.Layers, []int{0, 3}) || c.OutputDir != "elsewhere" || !c.Training.BF16 {
+	if c.Training.NumTrainEpochs != 1 || c.Training.LearningRate != 1e-3 || !reflect.DeepEqual(c.SO8T.Layers, []int{0, 3}) ||
+		c.OutputDir != "elsewhere" || !c.Training.BF16 {
 		t.Fatalf("not applied: %+v", c)
 	}
 	for _, tc := range []struct {
@@ -130,39 +132,6 @@ func TestEveryKey(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[Config](), "")
-}
-
-// Digests of the default are what they were before there were keys that decide no result: a run that began then goes on.
-func TestDigestsStay(t *testing.T) {
-	c := Default()
-	if d := c.TrainingDigest(); d != "aae5e45df43ae10a74e1f957befa19e33086461c40f620603d2e854250ea5bad" {
-		t.Errorf("training digest of the default: %s", d)
-	}
-}
-
-func TestDigestFollowsResultsOnly(t *testing.T) {
-	parse := func(set map[string]any) *Config {
-		c, err := Parse("c.yaml", []byte(least), set)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	base := parse(nil)
-	for key, v := range map[string]any{"threads": 3, "output_dir": "b", "training.logging_steps": 1, "training.gradient_checkpointing": false, "training.gradient_checkpointing_keep": "all", "checkpoint.interval_seconds": 9} {
-		if parse(map[string]any{key: v}).Digest() != base.Digest() {
-			t.Errorf("%s changes no result, but the digest", key)
-		}
-	}
-	for key, v := range map[string]any{"training.seed": 1, "training.lora_r": 8, "training.bf16": true, "so8t.layers": []int{0}, "data.max_seq_length": 99} {
-		if parse(map[string]any{key: v}).TrainingDigest() == base.TrainingDigest() {
-			t.Errorf("%s changes the weights, but not the training digest", key)
-		}
-	}
-	gate := parse(map[string]any{"promotion.alpha": 0.01})
-	if gate.TrainingDigest() != base.TrainingDigest() || gate.Digest() == base.Digest() {
-		t.Error("the gate must change the digest and leave the training digest")
-	}
 }
 
 func TestParseSet(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// decoder walks a YAML tree beside the Config it fills. yaml.v3's own strict mode names
-// neither the dotted key nor every fault at once, and reads 010 as 8.
+// decoder fills a Config from a YAML tree. yaml.v3's own strict mode names no
+// dotted keys, stops at the first fault, and reads 010 as 8.
 type decoder struct {
 	file       string
 	lines      map[string]string // dotted key → where it was set
@@ -108,7 +108,7 @@ func (d *decoder) value(n *yaml.Node, into target, key string) {
 		}
 		into.SetString(n.Value)
 	case reflect.Bool:
-		value, written := booleans[n.Value] // a tag may call anything a boolean
+		value, written := booleans[n.Value] // a tag may declare anything a boolean
 		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || !written {
 			d.fault(n, key, "want true or false, got %s", describe(n))
 			return
@@ -135,7 +135,7 @@ func (d *decoder) integer(n *yaml.Node, into target, key string) {
 		return
 	}
 	if !decimal.MatchString(n.Value) {
-		// Numbers of JSON, and so those of set, may say 3 as 3.0 or 1e3.
+		// JSON numbers, and so those of set, may write 3 as 3.0 or 3e0.
 		if f, err := strconv.ParseFloat(n.Value, 64); d.overriding && err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
 			into.SetInt(int64(f))
 			return

@@ -66,9 +66,10 @@ func FuzzParse(f *testing.F) {
 // FuzzSet: whatever "key=value" says, ParseSet answers, and its value takes the way of a workflow's input, through
 // JSON, to the same config as if it stood there unchanged.
 func FuzzSet(f *testing.F) {
-	for _, text := range []string{"training.seed=1", "training.learning_rate=1e-3", "so8t.layers=[0, 1]", "output_dir=2025-11-08", "device=cpu", "training.seed=1.0",
-		"threads=1_0", "training.bf16=yes", "output_dir=\"a\\u0085b\"", "data={max_seq_length: 16}", "training.lora_target_modules=[q_proj, o_proj]", "policy.pii=drop",
-		"so8t.layers=&a [*a]", "output_dir=!!binary aGk=", "training.seed=.inf", "so8t={[1]: 2}", "output_dir=# none", "so8t.layers=~"} {
+	for _, text := range []string{"training.seed=1", "training.learning_rate=1e-3", "so8t.layers=[0, 1]", "output_dir=2025-11-08", "device=cpu",
+		"training.seed=1.0", "threads=1_0", "training.bf16=yes", "output_dir=\"a\\u0085b\"", "data={max_seq_length: 16}",
+		"training.lora_target_modules=[q_proj, o_proj]", "policy.pii=drop", "so8t.layers=&a [*a]",
+		"output_dir=!!binary aGk=", "training.seed=.inf", "so8t={[1]: 2}", "output_dir=# none", "so8t.layers=~"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

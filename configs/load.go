@@ -27,7 +27,7 @@ func (e *Error) Error() string {
 		return e.Where + ": " + e.Text
 	}
 	key := e.Key
-	if strings.ContainsFunc(key, unicode.IsControl) { // YAML lets a key have several lines; a fault has one
+	if strings.ContainsFunc(key, unicode.IsControl) { // a YAML key may span lines; an error takes one
 		key = strconv.Quote(key)
 	}
 	return e.Where + ": " + key + ": " + e.Text
@@ -84,7 +84,7 @@ func document(name string, text []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
-// syntaxError turns "yaml: line 3: …" into "file:3: …".
+// syntaxError rewrites "yaml: line 3: …" as "file:3: …".
 func syntaxError(name string, err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	var line int
@@ -94,7 +94,7 @@ func syntaxError(name string, err error) error {
 	return &Error{Where: name, Text: text}
 }
 
-// override decodes one value of set exactly as if it stood in the file.
+// override decodes one value of set as if it were in the file.
 func (d *decoder) override(c *Config, key string, value any) {
 	fault := func(format string, args ...any) {
 		d.faults = append(d.faults, &Error{Where: "set", Key: key, Text: fmt.Sprintf(format, args...)})
@@ -126,8 +126,8 @@ func (d *decoder) override(c *Config, key string, value any) {
 	}
 }
 
-// nodeOf is the YAML tree of a value of set, whatever its types. Not by way of a YAML text: there
-// JSON's strings would lose what YAML takes for a line break or does not let stand, as U+0085 and U+007F.
+// nodeOf converts a value of set to a YAML tree. Going through YAML text would change strings: YAML reads some
+// characters that JSON allows as line breaks (U+0085) and refuses others (U+007F).
 func nodeOf(value any) (*yaml.Node, error) {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -180,7 +180,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// unknown says that a key does not exist, and which were meant.
+// unknown is the error for a key that does not exist, with the likeliest one or all.
 func unknown(key string, in target) string {
 	if key == "policy" {
 		return "not implemented: personal data, robots.txt and NSFW rules are not applied by this version"
@@ -202,7 +202,7 @@ func unknown(key string, in target) string {
 	return "unknown key; known here: " + strings.Join(names, ", ")
 }
 
-// distance is Levenshtein's: the least insertions, deletions and changes from a to b.
+// distance is the Levenshtein distance of a and b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

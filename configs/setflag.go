@@ -7,7 +7,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// ParseSet reads "key=value" as a command line has it; the value is typed as YAML would.
+// ParseSet parses a command line's "key=value"; the value has the type YAML gives it.
 func ParseSet(text string) (key string, value any, err error) {
 	key, written, ok := strings.Cut(text, "=")
 	if !ok || key == "" {
@@ -36,8 +36,8 @@ func ParseSet(text string) (key string, value any, err error) {
 	return key, value, nil
 }
 
-// unreadable says what in a value cannot be taken: an alias may stand for any amount of
-// text, and bytes are no text that JSON can carry.
+// unreadable names what in a value is not supported: an alias may expand to any amount of
+// text, and JSON cannot carry bytes.
 func unreadable(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":

@@ -201,6 +201,9 @@ type Progress struct {
 
 	GPU *GPU `json:"gpu,omitempty"` // nil on the CPU
 
+	// Notice is something that a person should know and that stops nothing; the workflow shows it to the end.
+	Notice string `json:"notice,omitempty"`
+
 	At time.Time `json:"at,omitzero"`
 
 	// These the workflow fills in.

@@ -4,10 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
-// arrow's own file reader copies every buffer, and damaged metadata can make it ask for all memory. This one walks
+// Arrow's own file reader copies every buffer, and damaged metadata can make it allocate all memory. This one walks
 // footer → record batches → buffers of the Arrow IPC file format (format/File.fbs, Message.fbs) and points into the mapping.
 
 // batch is one record batch: views on the mapping.
@@ -15,7 +16,20 @@ type batch struct {
 	ids, labels           lists
 	label, domain, digest texts
 	line                  []int64
+	prompt                []int32 // prompt_length; nil in files of format 1
 	rows                  int
+}
+
+// promptLength of a row. Format 1 does not store it: there the answer begins at the first labelled token.
+func (b *batch) promptLength(row int) int {
+	if b.prompt != nil {
+		return int(b.prompt[row])
+	}
+	labels := b.labels.at(row)
+	if first := slices.IndexFunc(labels, func(l int32) bool { return l != ignored }); first >= 0 {
+		return first
+	}
+	return len(labels)
 }
 
 // lists is a column list<int32>: row i is values[offsets[i]:offsets[i+1]].
@@ -35,8 +49,8 @@ const recordBatch = 3 // MessageHeader.RecordBatch
 
 var errNotSamples = errors.New("not an Arrow file of samples")
 
-// read checks a file's image. Flatbuffers are read without checks of their own: a wrong offset
-// in damaged metadata panics, which is an error here.
+// read parses and checks a file's contents. Flatbuffers check nothing themselves: a wrong offset
+// in damaged metadata panics, which is turned into an error here.
 func read(file []byte) (s *Samples, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -55,11 +69,12 @@ func read(file []byte) (s *Samples, err error) {
 	footer := table(file[tail-size : tail])
 	// Footer: 0 version, 1 schema, 2 dictionaries, 3 recordBatches [struct Block: 24 bytes]
 	s = &Samples{}
-	if s.metadata, err = readSchema(footer.child(1)); err != nil {
+	var columns int
+	if s.metadata, columns, err = readSchema(footer.child(1)); err != nil {
 		return nil, err
 	}
 	blocks, count := footer.structs(3, 24)
-	end := int64(0) // of the batch before: one that is listed again and again would make millions of samples of a few
+	end := int64(0) // of the previous batch: batches may not overlap, else a small file could claim millions of samples
 	for i := range count {
 		block := blocks[24*i:]
 		offset, meta, body := int64At(block, 0), int64(int32(binary.LittleEndian.Uint32(block[8:]))), int64At(block, 16)
@@ -70,7 +85,7 @@ func read(file []byte) (s *Samples, err error) {
 			return nil, fmt.Errorf("record batch %d: begins at byte %d, the one before ends at %d", i, offset, end)
 		}
 		end = offset + meta + body
-		b, err := readBatch(file[offset:offset+meta], file[offset+meta:offset+meta+body])
+		b, err := readBatch(file[offset:offset+meta], file[offset+meta:offset+meta+body], columns)
 		if err != nil {
 			return nil, fmt.Errorf("record batch %d: %w", i, err)
 		}
@@ -82,7 +97,7 @@ func read(file []byte) (s *Samples, err error) {
 }
 
 // readBatch reads an encapsulated message: a continuation marker, the length of the metadata, the metadata.
-func readBatch(meta, body []byte) (b batch, err error) {
+func readBatch(meta, body []byte, columnCount int) (b batch, err error) {
 	if binary.LittleEndian.Uint32(meta) != 0xFFFFFFFF {
 		return b, errors.New("no continuation marker")
 	}
@@ -114,18 +129,30 @@ func readBatch(meta, body []byte) (b batch, err error) {
 	c.next() // validity: nulls are excluded above
 	b.line = view[int64](&c, c.next(), b.rows)
 	b.digest = c.texts(b.rows)
+	if columnCount == len(columns) {
+		c.next() // validity
+		b.prompt = view[int32](&c, c.next(), b.rows)
+	}
 	if c.err != nil {
 		return b, c.err
 	}
-	for i := range b.rows {
-		if len(b.ids.at(i)) != len(b.labels.at(i)) {
-			return b, fmt.Errorf("row %d: %d input_ids, %d labels", i, len(b.ids.at(i)), len(b.labels.at(i)))
-		}
-	}
-	return b, nil
+	return b, b.check()
 }
 
-// bufferCursor hands out a batch's buffers in the order of the columns; its error sticks.
+// check refuses rows whose columns contradict each other.
+func (b *batch) check() error {
+	for i := range b.rows {
+		if len(b.ids.at(i)) != len(b.labels.at(i)) {
+			return fmt.Errorf("row %d: %d input_ids, %d labels", i, len(b.ids.at(i)), len(b.labels.at(i)))
+		}
+		if n := b.promptLength(i); n < 0 || n > len(b.ids.at(i)) {
+			return fmt.Errorf("row %d: a prompt of %d of %d tokens", i, n, len(b.ids.at(i)))
+		}
+	}
+	return nil
+}
+
+// bufferCursor returns a batch's buffers in the order of the columns, and remembers its first error.
 type bufferCursor struct {
 	buffers []byte
 	count   int
@@ -155,7 +182,7 @@ func (c *bufferCursor) next() []byte {
 	return c.body[offset : offset+length]
 }
 
-// view is a buffer as numbers of the machine's order, which is little-endian wherever this runs. rows < 0 takes what there is.
+// view reinterprets a buffer as numbers; every supported machine is little-endian. rows < 0: as many as fit.
 func view[T int32 | int64](c *bufferCursor, data []byte, rows int) []T {
 	size := int(unsafe.Sizeof(T(0)))
 	if rows < 0 {
@@ -176,7 +203,7 @@ func view[T int32 | int64](c *bufferCursor, data []byte, rows int) []T {
 	return unsafe.Slice((*T)(start), rows)
 }
 
-// offsets reads rows+1 offsets and checks that they rise within limit.
+// offsets reads rows+1 offsets and checks that they do not decrease.
 func (c *bufferCursor) offsets(rows int) []int32 {
 	c.next() // validity
 	offsets := view[int32](c, c.next(), rows+1)

@@ -13,13 +13,15 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"so8t/quadruple"
 )
 
-// A record batch is closed at any of these bounds; three parts' batches are what a split holds in memory.
+// A record batch is written at any of these limits; a split holds one batch of each part in memory.
 const (
 	batchRows   = 4096
 	batchTokens = 1 << 19
-	batchBytes  = 16 << 20 // of domain labels, which no token need stand for
+	batchBytes  = 16 << 20 // of domain labels, whose length tokens do not limit
 )
 
 // columns is the schema's fields, one row a sample.
@@ -30,7 +32,10 @@ var columns = []arrow.Field{
 	{Name: "domain_label", Type: arrow.BinaryTypes.String},
 	{Name: "source_line", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "digest", Type: arrow.BinaryTypes.String},
+	{Name: "prompt_length", Type: arrow.PrimitiveTypes.Int32}, // tokens before the assistant's first
 }
+
+const columnsOfFormat1 = 6 // all but prompt_length
 
 func schemaOf(o Options) *arrow.Schema {
 	metadata := arrow.MetadataFrom(map[string]string{ // sorted by key
@@ -44,7 +49,7 @@ func schemaOf(o Options) *arrow.Schema {
 	return arrow.NewSchema(columns, &metadata)
 }
 
-// partWriter writes one Arrow file in batches, and counts what goes into it.
+// partWriter writes one Arrow file in batches, and counts its contents.
 type partWriter struct {
 	info   PartInfo
 	file   *os.File
@@ -61,7 +66,7 @@ func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
 		return nil, err
 	}
 	w := &partWriter{file: file, hash: sha256.New(), info: PartInfo{PerLabel: map[string]int64{}}}
-	for _, label := range Labels {
+	for _, label := range quadruple.Labels {
 		w.info.PerLabel[label] = 0
 	}
 	w.writer, err = ipc.NewFileWriter(w, ipc.WithSchema(schema))
@@ -73,7 +78,7 @@ func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
 	return w, nil
 }
 
-// Write and Seek let the file's digest be taken on the way: arrow writes from front to end and seeks only to ask where it is.
+// Write and Seek hash the file while it is written: arrow writes sequentially and seeks only to learn the offset.
 func (w *partWriter) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	w.hash.Write(p[:n])
@@ -88,25 +93,25 @@ func (w *partWriter) Seek(offset int64, whence int) (int64, error) {
 	return w.info.Bytes, nil
 }
 
-func (w *partWriter) add(r *Record, ids, labels []int32) error {
-	digest := r.Digest()
-	appendList(w.rows.Field(0), ids)
-	appendList(w.rows.Field(1), labels)
-	w.rows.Field(2).(*array.StringBuilder).Append(r.FourClassLabel)
-	w.rows.Field(3).(*array.StringBuilder).Append(r.DomainLabel)
-	w.rows.Field(4).(*array.Int64Builder).Append(r.Line)
-	w.rows.Field(5).(*array.StringBuilder).Append(hex.EncodeToString(digest[:]))
+func (w *partWriter) add(s Sample) error {
+	appendList(w.rows.Field(0), s.InputIDs)
+	appendList(w.rows.Field(1), s.Labels)
+	w.rows.Field(2).(*array.StringBuilder).Append(s.Label)
+	w.rows.Field(3).(*array.StringBuilder).Append(s.Domain)
+	w.rows.Field(4).(*array.Int64Builder).Append(s.SourceLine)
+	w.rows.Field(5).(*array.StringBuilder).Append(s.Digest)
+	w.rows.Field(6).(*array.Int32Builder).Append(int32(s.PromptLength))
 	w.info.Samples++
-	w.info.Tokens += int64(len(ids))
-	w.info.Longest = max(w.info.Longest, int64(len(ids)))
-	w.info.PerLabel[r.FourClassLabel]++
-	for _, label := range labels {
+	w.info.Tokens += int64(len(s.InputIDs))
+	w.info.Longest = max(w.info.Longest, int64(len(s.InputIDs)))
+	w.info.PerLabel[s.Label]++
+	for _, label := range s.Labels {
 		if label != ignored {
 			w.info.Targets++
 		}
 	}
-	w.tokens += len(ids)
-	w.bytes += len(r.DomainLabel)
+	w.tokens += len(s.InputIDs)
+	w.bytes += len(s.Domain)
 	if w.tokens >= batchTokens || w.bytes >= batchBytes || w.rows.Field(4).Len() >= batchRows {
 		return w.flush()
 	}
@@ -132,7 +137,7 @@ func (w *partWriter) flush() error {
 	return nil
 }
 
-// finish completes the file on the disk.
+// finish completes and syncs the file.
 func (w *partWriter) finish() (PartInfo, error) {
 	if err := w.flush(); err != nil {
 		return w.info, err

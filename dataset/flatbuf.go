@@ -7,8 +7,8 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 )
 
-// fbTable is a flatbuffers table with the few accesses that the Arrow reader needs. A wrong offset
-// in it panics, which read turns into an error; no count is believed before it is held against the bytes there are.
+// fbTable is a flatbuffers table with the few accessors that the Arrow reader needs. A wrong offset
+// in it panics, which read turns into an error; every count is checked against the bytes available.
 type fbTable struct{ flatbuffers.Table }
 
 func table(data []byte) fbTable {
@@ -73,35 +73,37 @@ const (
 	typeList = 12
 )
 
-// readSchema compares the columns with those that Split writes, and returns the metadata.
-func readSchema(schema fbTable) (map[string]string, error) {
+// readSchema compares the columns with those that Split writes, or wrote in format 1, and returns the metadata and the
+// number of columns.
+func readSchema(schema fbTable) (metadata map[string]string, columnCount int, err error) {
 	// Schema: 0 endianness, 1 fields, 2 custom metadata
 	if schema.GetInt16Slot(slot(0), 0) != 0 {
-		return nil, fmt.Errorf("%w: big-endian", errNotSamples)
+		return nil, 0, fmt.Errorf("%w: big-endian", errNotSamples)
 	}
 	fields := schema.tables(1)
-	if len(fields) != len(columns) {
-		return nil, fmt.Errorf("%w: %d columns, not %d", errNotSamples, len(fields), len(columns))
+	if len(fields) != len(columns) && len(fields) != columnsOfFormat1 {
+		return nil, 0, fmt.Errorf("%w: %d columns, not %d", errNotSamples, len(fields), len(columns))
 	}
-	for i, want := range columns {
+	for i, want := range columns[:len(fields)] {
 		// Field: 0 name, 1 nullable, 2 type's number, 3 type, 4 dictionary, 5 children
 		if name, form := fields[i].text(0), typeOf(fields[i]); name != want.Name || form != want.Type.Name() {
-			return nil, fmt.Errorf("%w: column %d is %q %s, not %q %s", errNotSamples, i, name, form, want.Name, want.Type.Name())
+			return nil, 0, fmt.Errorf("%w: column %d is %q %s, not %q %s",
+				errNotSamples, i, name, form, want.Name, want.Type.Name())
 		}
 		if children := fields[i].tables(5); want.Type.Name() == "list" && (len(children) != 1 || typeOf(children[0]) != "int32") {
-			return nil, fmt.Errorf("%w: column %d is no list of int32", errNotSamples, i)
+			return nil, 0, fmt.Errorf("%w: column %d is no list of int32", errNotSamples, i)
 		}
 	}
-	metadata := map[string]string{}
+	metadata = map[string]string{}
 	read := 0
 	for _, entry := range schema.tables(2) {
 		key, value := entry.text(0), entry.text(1)
 		metadata[key] = value
-		if read += len(key) + len(value); read > len(schema.Bytes) { // entries that share one long text
-			return nil, fmt.Errorf("%w: its metadata is longer than the footer that holds it", errNotSamples)
+		if read += len(key) + len(value); read > len(schema.Bytes) { // entries may share one long text
+			return nil, 0, fmt.Errorf("%w: its metadata is longer than the footer that holds it", errNotSamples)
 		}
 	}
-	return metadata, nil
+	return metadata, len(fields), nil
 }
 
 // typeOf is a field's type as arrow.DataType.Name has it, for the types that occur here.

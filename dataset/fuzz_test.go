@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"so8t/internal/fuzzguard"
+	"so8t/quadruple"
 )
 
 // memoryDir is a folder where a sync costs nothing, if the machine has one.
@@ -50,7 +51,7 @@ func FuzzLine(f *testing.F) {
 		if err := json.Unmarshal(data, &other); err != nil || other != r {
 			t.Fatalf("%+v, encoding/json reads %+v, %v", r, other, err)
 		}
-		if r.Instruction == "" || r.Output == "" || !isLabel(r.FourClassLabel) || !utf8.ValidString(r.Output) {
+		if r.Instruction == "" || r.Output == "" || !quadruple.IsLabel(r.FourClassLabel) || !utf8.ValidString(r.Output) {
 			t.Fatalf("accepted %+v", r)
 		}
 		if again, reason, detail := parseLine([]byte(jsonLine(t, r))); reason != "" || again != r {
@@ -63,21 +64,21 @@ func FuzzLine(f *testing.F) {
 func FuzzRecord(f *testing.F) {
 	tok := smallTokenizer(f)
 	renderers := map[bool]*renderer{}
-	for _, quadruple := range []bool{false, true} {
-		d, err := newRenderer(tok, quadruple)
+	for _, thinking := range []bool{false, true} {
+		d, err := newRenderer(tok, thinking)
 		if err != nil {
 			f.Fatal(err)
 		}
-		renderers[quadruple] = d
+		renderers[thinking] = d
 	}
 	f.Add("i", "", "o", "", "", "", uint8(0), true)
 	f.Add("機密情報", "x\n", " お答えできません。", "s", "office", "safe", uint8(2), false)
-	f.Add("</s>", " ", quadruple("t", "decision: DENY\nbecause", "p", "f"), "{{ x }}", "", "", uint8(2), true)
-	f.Add("a", "b", quadruple("t", "because", "p", " f "), "", "", "", uint8(3), true)
+	f.Add("</s>", " ", quadruple.Quadruple{Task: "t", Safety: "decision: DENY\nbecause", Policy: "p", Final: "f"}.String(), "{{ x }}", "", "", uint8(2), true)
+	f.Add("a", "b", quadruple.Quadruple{Task: "t", Safety: "because", Policy: "p", Final: " f "}.String(), "", "", "", uint8(3), true)
 	f.Add("a<|end|>", "<final>", "<think-task>", "<s>", "</think-task>", "\n", uint8(1), true)
 	f.Fuzz(func(t *testing.T, instruction, input, output, system, domain, safety string, label uint8, quad bool) {
 		r := Record{Instruction: instruction, Input: input, Output: output, System: system, DomainLabel: domain, SafetyLabel: safety,
-			FourClassLabel: Labels[int(label)%len(Labels)], Line: 1}
+			FourClassLabel: quadruple.Labels[int(label)%len(quadruple.Labels)], Line: 1}
 		// As a line has it: parseLine decides what a record may be.
 		r, reason, _ := parseLine([]byte(jsonLine(t, r)))
 		if reason != "" {
@@ -85,11 +86,11 @@ func FuzzRecord(f *testing.F) {
 		}
 		d := renderers[quad]
 		size := len(r.Instruction) + len(r.Input) + len(r.Output) + len(r.System) + len(r.DomainLabel) + len(r.SafetyLabel)
-		var ids, labels []int32
+		var s Sample
 		var err error
 		fuzzguard.Call(t, size, fuzzguard.Bound{PerByte: 512, Fixed: 1 << 18}, func() {
 			if reason, _ = d.check(&r); reason == "" {
-				ids, labels, err = d.sample(&r)
+				s, err = d.sample(&r)
 			}
 		})
 		if err != nil {
@@ -98,15 +99,17 @@ func FuzzRecord(f *testing.F) {
 		if reason != "" {
 			return
 		}
+		ids, labels, n := s.InputIDs, s.Labels, s.PromptLength
 		first := slices.IndexFunc(labels, func(l int32) bool { return l != ignored })
-		if len(ids) != len(labels) || first < 1 || !slices.Equal(ids[first:], labels[first:]) || ids[len(ids)-1] != d.end || slices.Contains(labels[:len(labels)-1], d.end) {
-			t.Fatalf("ids %v, labels %v", ids, labels)
+		if len(ids) != len(labels) || first < 1 || first != n || !slices.Equal(ids[n:], labels[n:]) ||
+			ids[len(ids)-1] != d.end || slices.Contains(labels[:len(labels)-1], d.end) {
+			t.Fatalf("ids %v, labels %v, prompt %d", ids, labels, n)
 		}
 		if !quad {
 			return
 		}
 		answer := Assistant(r)
-		q, ok := ParseQuadruple(answer)
+		q, ok := quadruple.Parse(answer)
 		if !ok || q.Decision != r.FourClassLabel {
 			t.Fatalf("%q decides %q, the record says %s", answer, q.Decision, r.FourClassLabel)
 		}
@@ -172,7 +175,7 @@ func checkPart(t *testing.T, path string, want *PartInfo, lines int64) int64 {
 		sample := s.At(i)
 		tokens += int64(len(sample.InputIDs))
 		digest, err := hex.DecodeString(sample.Digest)
-		if sample.SourceLine <= last || sample.SourceLine > lines || !isLabel(sample.Label) || err != nil || len(digest) != 32 {
+		if sample.SourceLine <= last || sample.SourceLine > lines || !quadruple.IsLabel(sample.Label) || err != nil || len(digest) != 32 {
 			t.Fatalf("sample %d: %+v", i, sample)
 		}
 		last = sample.SourceLine

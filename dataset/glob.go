@@ -20,7 +20,7 @@ func Newest(pattern string) (string, error) {
 
 // newestMatch is Newest, as the pattern spells the path.
 func newestMatch(pattern string) (path string, info os.FileInfo, err error) {
-	// A file whose name holds a bracket is meant as it is.
+	// A file whose name contains a bracket is no pattern.
 	if info, err := os.Stat(pattern); err == nil && info.Mode().IsRegular() {
 		return pattern, info, nil
 	}

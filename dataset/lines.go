@@ -7,12 +7,12 @@ import (
 	"io"
 )
 
-// maxLineBytes bounds a line, and with it the memory that a file without line feeds can take.
+// maxLineBytes limits a line, and with it the memory for a file without line feeds.
 const maxLineBytes = 16 << 20
 
 var byteOrderMark = []byte("\xEF\xBB\xBF")
 
-// lineReader reads lines up to LF or CR LF. A byte order mark before the first is passed over.
+// lineReader reads lines that end in LF or CR LF, and skips a byte order mark before the first.
 type lineReader struct {
 	r     *bufio.Reader
 	buf   []byte
@@ -24,7 +24,7 @@ func newLineReader(r io.Reader, max int) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, 1<<18), max: max}
 }
 
-// next returns a line, valid until the following call. tooLong lines come without their text. io.EOF ends the file.
+// next returns a line, valid until the next call; without its text if it is too long; io.EOF at the end.
 func (l *lineReader) next() (text []byte, tooLong bool, err error) {
 	l.buf = l.buf[:0]
 	read := 0

@@ -17,8 +17,12 @@ const (
 	reportName   = "policy_report.json"
 )
 
-// formatVersion changes whenever the same input and options would give other files.
-const formatVersion = 1
+// formatVersion changes whenever the same input and options would give other files. A finished split of an older
+// format, from oldestFormat on, is used as it is.
+const (
+	formatVersion = 2
+	oldestFormat  = 1 // without the column prompt_length
+)
 
 // Manifest is manifest.json. It is written last: a splits folder that has one is complete.
 type Manifest struct {
@@ -41,7 +45,7 @@ type Manifest struct {
 	Reused bool `json:"-"` // this split had been made before
 }
 
-// Options is what, beside the input, decides the contents of the parts.
+// Options are what decides the contents of the parts besides the input.
 type Options struct {
 	TokenizerDigest   string `json:"tokenizer_digest"`
 	TemplateDigest    string `json:"template_digest"`
@@ -78,7 +82,7 @@ func ReadManifest(outputDir string) (*Manifest, error) {
 	return m, nil
 }
 
-// Verify reads the Arrow files through and compares their SHA-256 with the manifest's.
+// Verify reads the Arrow files and compares their SHA-256 with the manifest's.
 func (m *Manifest) Verify(outputDir string) error {
 	for i, name := range partNames {
 		path := filepath.Join(outputDir, splitsName, name+".arrow")
@@ -93,7 +97,7 @@ func (m *Manifest) Verify(outputDir string) error {
 	return nil
 }
 
-// covers says whether the folder's files are all there, at their sizes.
+// covers reports whether the folder's files are all there, at their sizes.
 func (m *Manifest) covers(outputDir string) bool {
 	for i, name := range partNames {
 		info, err := os.Stat(filepath.Join(outputDir, splitsName, name+".arrow"))

@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"so8t/quadruple"
 )
 
 // Reason says why a line is bad.
@@ -87,7 +89,7 @@ func parseLine(data []byte) (r Record, reason Reason, detail string) {
 			*field.to = *field.from
 		}
 	}
-	if !isLabel(r.FourClassLabel) {
+	if !quadruple.IsLabel(r.FourClassLabel) {
 		return r, UnknownLabel, fmt.Sprintf("%.40q", r.FourClassLabel)
 	}
 	r.NSFW = l.NSFW != nil && *l.NSFW

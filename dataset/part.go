@@ -26,11 +26,11 @@ const (
 
 // parter assigns records to parts by HMAC-SHA-256 of the prompt (system, instruction, input), keyed by the seed.
 //
-// The part is a function of the prompt and the seed alone. So exact duplicates, and also records that answer the
-// same prompt differently, share a part, and test never repeats a prompt of train; and no record moves when others are
-// added or removed. The price is that the shares are expectations: exact quotas would have to move records.
-// The same thresholds apply inside each label, so each label is split 80/10/10 up to chance (of n
-// records of a label, n/10 ± 0.3·√n are in test), which is what stratified means here. The manifest counts each label in each part.
+// The part is a function of the prompt and the seed alone. So exact duplicates, and records that answer the
+// same prompt differently, share a part; test never repeats a prompt of train; and adding or removing records moves
+// no other. The cost is that the shares are expectations: exact quotas would have to move records.
+// The same thresholds hold within each label, so each label is split 80/10/10 up to chance (of n records
+// of a label, n/10 ± 0.3·√n are in test), which is what stratified means here. The manifest counts labels by part.
 type parter struct{ mac hash.Hash }
 
 func newParter(seed uint64) *parter {

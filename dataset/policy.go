@@ -1,19 +1,21 @@
 package dataset
 
-// A policy rule looks at each well-formed record before the split and keeps or removes it. It may also change it
-// (masking), in which case the changed record is what is split, rendered and digested.
-//
-// This file is the place for rules: write one as a type with these two methods, add it to policyRules, and it
-// is applied in order, counted in policy_report.json by its name, and each removal listed there by line
-// and rule, never with the text that it matched. Removals are not bad lines: they do not count against MaxBadFraction.
-type policyRule interface {
-	Name() string
-	Keep(*Record) bool
+// Policy is an ordered list of rules. Version names them: it is written into every Arrow file and takes part in
+// recognising a finished split, so it must change whenever a rule does. The zero value removes nothing: personal data,
+// confidentiality markers, robots.txt and NSFW are not looked at.
+type Policy struct {
+	Version string // "none" where there are no rules
+	Rules   []Rule
 }
 
-// policyRules has no rule yet: personal data, confidentiality markers, robots.txt and NSFW are not looked at.
-var policyRules []policyRule
+// Rule judges each well-formed record before the split; the first rule that does not allow a record removes it. A rule
+// may also change a record (masking), in which case the changed record is what is split, rendered and digested.
+//
+// Removals are counted in policy_report.json by the rule's name and listed by line and rule, never with the text that
+// matched. They are not bad lines: they do not count against MaxBadFraction.
+type Rule interface {
+	Name() string
+	Allows(*Record) bool
+}
 
-// policyVersion names the rules in force. It is written into every Arrow file and takes part in recognising a
-// finished split, so it must change whenever a rule does.
-const policyVersion = "none"
+const noPolicy = "none"

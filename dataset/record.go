@@ -6,9 +6,6 @@ import (
 	"hash"
 )
 
-// Labels are the four classes, from the freest to the strictest.
-var Labels = [4]string{"ALLOW", "ESCALATION", "DENY", "REFUSE"}
-
 // Record is one line of the input. The first four fields must be there, and only Input may be empty.
 type Record struct {
 	Instruction    string `json:"instruction"`
@@ -25,15 +22,6 @@ type Record struct {
 	NSFW           bool   `json:"nsfw"`
 
 	Line int64 `json:"-"` // in the input file, from 1
-}
-
-func isLabel(s string) bool {
-	for _, label := range Labels {
-		if s == label {
-			return true
-		}
-	}
-	return false
 }
 
 // Digest is the SHA-256 of everything a sample is made of.

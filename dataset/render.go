@@ -1,14 +1,16 @@
 package dataset
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
 
+	"so8t/quadruple"
 	"so8t/tokenizer"
 )
 
-// ignored marks a label that the loss leaves out.
+// ignored is the label of a token that the loss does not count.
 const ignored = -100
 
 // Prompt is the conversation up to the assistant's turn: system, where there is one, and the user's
@@ -26,43 +28,37 @@ func Prompt(r Record) []tokenizer.Message {
 }
 
 // Assistant is the assistant's turn in the quadruple form. An output already in that form is taken as it is; one that
-// lacks only the line "decision: LABEL" is given it; any other is wrapped, with what the record's labels say as its thinking.
+// lacks only the line "decision: LABEL" is given it; any other is wrapped, with the record's labels as its thinking.
 func Assistant(r Record) string {
-	if _, ok := ParseQuadruple(r.Output); ok {
+	if _, ok := quadruple.Parse(r.Output); ok {
 		return r.Output
 	}
-	if q, ok := parseElements(r.Output); ok && !strings.HasPrefix(strings.TrimSpace(q.Safety), "decision:") {
-		return quadruple(q.Task, decisionPrefix+r.FourClassLabel+"\n"+strings.TrimLeft(q.Safety, "\r\n"), q.Policy, q.Final)
+	if q, ok := quadruple.Split(r.Output); ok {
+		if q, ok := q.Decided(r.FourClassLabel); ok {
+			return q.String()
+		}
 	}
-	task, safety := "", decisionPrefix+r.FourClassLabel
+	q := quadruple.Quadruple{Safety: quadruple.DecisionLine(r.FourClassLabel), Final: r.Output}
 	if r.DomainLabel != "" {
-		task = "domain: " + r.DomainLabel
+		q.Task = "domain: " + r.DomainLabel
 	}
 	if r.SafetyLabel != "" {
-		safety += "\nsafety: " + r.SafetyLabel
+		q.Safety += "\nsafety: " + r.SafetyLabel
 	}
-	return quadruple(task, safety, "", r.Output)
-}
-
-func quadruple(inside ...string) string {
-	var b strings.Builder
-	for i, name := range elements {
-		b.WriteString("<" + name + ">" + inside[i] + "</" + name + ">")
-	}
-	return b.String()
+	return q.String()
 }
 
 // renderer makes samples of records with one tokenizer.
 type renderer struct {
-	tok       *tokenizer.Tokenizer
-	quadruple bool
-	end       int32    // ends the assistant's turn: <|end|>
-	controls  []string // the special tokens that the template itself writes
+	tok      *tokenizer.Tokenizer
+	thinking bool     // the assistant's turn takes the quadruple form
+	end      int32    // ends the assistant's turn: <|end|>
+	controls []string // the special tokens that the template itself writes
 }
 
-// newRenderer learns from an example how the chat template marks turns.
-func newRenderer(tok *tokenizer.Tokenizer, quadruple bool) (*renderer, error) {
-	d := &renderer{tok: tok, quadruple: quadruple, end: -1}
+// newRenderer renders an example to find how the chat template marks turns.
+func newRenderer(tok *tokenizer.Tokenizer, thinking bool) (*renderer, error) {
+	d := &renderer{tok: tok, thinking: thinking, end: -1}
 	example := Record{System: "s", Instruction: "u"}
 	prompt, whole, err := d.texts(example, "a")
 	if err != nil {
@@ -85,7 +81,7 @@ func newRenderer(tok *tokenizer.Tokenizer, quadruple bool) (*renderer, error) {
 	return d, nil
 }
 
-// texts renders the prompt as generation will see it, and the whole conversation, which begins with it.
+// texts renders the prompt as generation sees it, and the whole conversation, which begins with it.
 func (d *renderer) texts(r Record, answer string) (prompt, whole string, err error) {
 	turns := Prompt(r)
 	if prompt, err = d.tok.ApplyChatTemplate(turns, true); err != nil {
@@ -101,7 +97,7 @@ func (d *renderer) texts(r Record, answer string) (prompt, whole string, err err
 	return prompt, whole, nil
 }
 
-// check finds what in a record would make a wrong sample; reason is empty if nothing does.
+// check returns why a record would make a wrong sample; reason is empty if it would not.
 func (d *renderer) check(r *Record) (reason Reason, detail string) {
 	for _, field := range [...]struct{ name, text string }{
 		{"system", r.System}, {"instruction", r.Instruction}, {"input", r.Input}, {"output", r.Output},
@@ -113,10 +109,10 @@ func (d *renderer) check(r *Record) (reason Reason, detail string) {
 			}
 		}
 	}
-	if !d.quadruple {
+	if !d.thinking {
 		return "", ""
 	}
-	q, ok := ParseQuadruple(Assistant(*r))
+	q, ok := quadruple.Parse(Assistant(*r))
 	if !ok {
 		return MalformedQuadruple, "output has some of the tags, but not the form"
 	}
@@ -126,33 +122,36 @@ func (d *renderer) check(r *Record) (reason Reason, detail string) {
 	return "", ""
 }
 
-// sample is the record's token ids, and its labels: −100 on the prompt, the ids themselves on the assistant's
-// tokens and the token that ends its turn, where the sample ends too.
+// sample renders the record. Its labels are −100 on the prompt, and the ids themselves on the assistant's tokens and
+// the token that ends its turn, where the sample ends too.
 //
 // The ids are those of the whole conversation encoded at once, as Hugging Face does it, and begin with the ids of
-// the prompt, as generation will see it: after <|assistant|>, whose rstrip takes the line feed, the answer is a
+// the prompt as generation sees it: behind <|assistant|>, whose rstrip takes the line feed, the answer is a
 // segment of its own either way.
-func (d *renderer) sample(r *Record) (ids, labels []int32, err error) {
+func (d *renderer) sample(r *Record) (Sample, error) {
 	answer := r.Output
-	if d.quadruple {
+	if d.thinking {
 		answer = Assistant(*r)
 	}
 	promptText, wholeText, err := d.texts(*r, answer)
 	if err != nil {
-		return nil, nil, err
+		return Sample{}, err
 	}
 	prompt, ids := d.tok.Encode(promptText), d.tok.Encode(wholeText)
 	if len(ids) < len(prompt) || !slices.Equal(ids[:len(prompt)], prompt) {
-		return nil, nil, &InputError{fmt.Errorf("line %d: chat template: the tokens of the prompt are not the first tokens of the conversation", r.Line)}
+		return Sample{}, &InputError{fmt.Errorf(
+			"line %d: chat template: the tokens of the prompt are not the first tokens of the conversation", r.Line)}
 	}
 	length := slices.Index(ids[len(prompt):], d.end)
 	if length < 0 {
-		return nil, nil, &InputError{fmt.Errorf("line %d: chat template: nothing ends the assistant's turn", r.Line)}
+		return Sample{}, &InputError{fmt.Errorf("line %d: chat template: nothing ends the assistant's turn", r.Line)}
 	}
 	ids = ids[:len(prompt)+length+1]
-	labels = slices.Clone(ids)
+	labels := slices.Clone(ids)
 	for i := range prompt {
 		labels[i] = ignored
 	}
-	return ids, labels, nil
+	digest := r.Digest()
+	return Sample{InputIDs: ids, Labels: labels, PromptLength: len(prompt), Label: r.FourClassLabel, Domain: r.DomainLabel,
+		SourceLine: r.Line, Digest: hex.EncodeToString(digest[:])}, nil
 }

@@ -13,45 +13,6 @@ import (
 
 const form = "<think-task>t</think-task><think-safety>decision: DENY\nwhy</think-safety><think-policy>p</think-policy><final>f</final>"
 
-func TestParseQuadruple(t *testing.T) {
-	if q, ok := ParseQuadruple(form); !ok || q != (Quadruple{"t", "decision: DENY\nwhy", "p", "f", "DENY"}) {
-		t.Errorf("%+v, %t", q, ok)
-	}
-	replace := func(old, new string) string { return strings.Replace(form, old, new, 1) }
-	for _, good := range []string{
-		" \n" + form + "\n",
-		replace("</think-task>", "</think-task>\n\n"),
-		replace("decision: DENY\nwhy", "decision: REFUSE"),
-		replace("DENY\n", "DENY \r\n"),
-		replace(">t<", "><"),
-		replace(">f<", ">f <b> 1 < 2\n<"),
-	} {
-		if _, ok := ParseQuadruple(good); !ok {
-			t.Errorf("%q is refused", good)
-		}
-	}
-	for _, bad := range []string{
-		"", "f", form + form, form + "x", "x" + form,
-		replace("</final>", ""),
-		replace("<think-policy>p</think-policy>", ""),
-		replace("<think-task>t</think-task>", "") + "<think-task>t</think-task>",
-		replace(">t<", "><think-task><"),
-		replace(">f<", "><think-safety>decision: DENY</think-safety>f<"),
-		replace(">f<", "> \n<"),
-		replace("decision: DENY\n", ""),
-		replace("decision: ", "decision:"),
-		replace("decision: ", "\ndecision: "),
-		replace("DENY", "deny"),
-		replace("DENY", "DENY!"),
-		replace("DENY", "DENY ALLOW"),
-		replace("think-task", "Think-task"),
-	} {
-		if q, ok := ParseQuadruple(bad); ok {
-			t.Errorf("%q is taken as %+v", bad, q)
-		}
-	}
-}
-
 func TestAssistant(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -92,23 +53,27 @@ func TestSample(t *testing.T) {
 		{Instruction: "a", Output: form, FourClassLabel: "DENY"},
 		{Instruction: "a</s> b", Output: "<s> x </s>", FourClassLabel: "REFUSE"},
 	} {
-		for _, quadruple := range []bool{true, false} {
-			d, err := newRenderer(tok, quadruple)
+		for _, thinking := range []bool{true, false} {
+			d, err := newRenderer(tok, thinking)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ids, labels, err := d.sample(&r)
+			s, err := d.sample(&r)
 			if err != nil {
 				t.Fatal(err)
 			}
+			ids, labels := s.InputIDs, s.Labels
 			answer := r.Output
-			if quadruple {
+			if thinking {
 				answer = Assistant(r)
 			}
 			prompt, _ := tok.ApplyChatTemplate(Prompt(r), true)
 			promptIDs := tok.Encode(prompt)
 			whole, _ := tok.ApplyChatTemplate(append(Prompt(r), tokenizer.Message{Role: "assistant", Content: answer}), false)
 			n := len(promptIDs)
+			if s.PromptLength != n {
+				t.Errorf("%+v: prompt_length %d, want %d", r, s.PromptLength, n)
+			}
 			if !slices.Equal(ids[:n], promptIDs) || !slices.Equal(ids, tok.Encode(whole)[:len(ids)]) {
 				t.Errorf("%+v: ids %v\nprompt %v\nwhole %v", r, ids, promptIDs, tok.Encode(whole))
 			}
@@ -136,7 +101,8 @@ func TestSample(t *testing.T) {
 func TestRendererRefusesTemplates(t *testing.T) {
 	for _, c := range []struct{ name, template, want string }{
 		{"no end", "{% for m in messages %}{{ m.content }}{% endfor %}", "no special token ends the assistant's turn"},
-		{"other prompt", "{% if add_generation_prompt %}x{% endif %}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}", "does not begin with its prompt"},
+		{"other prompt", "{% if add_generation_prompt %}x{% endif %}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}",
+			"does not begin with its prompt"},
 		{"raises", "{{ raise_exception('never') }}", "never"},
 	} {
 		dir := t.TempDir()

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// maxListed bounds each listing of lines in policy_report.json. Counts are always exact.
+// maxListed limits each list of lines in policy_report.json; counts are always exact.
 const maxListed = 10000
 
-// Report is policy_report.json: what became of every line that is in no part.
+// Report is policy_report.json: why each line that is in no part was left out.
 type Report struct {
 	InputPath   string  `json:"input_path"`
 	Lines       int64   `json:"lines"`
@@ -49,9 +49,9 @@ type LongLine struct {
 	Tokens int   `json:"tokens"`
 }
 
-func newReport(path string, maxSeqLength int) *Report {
-	return &Report{InputPath: path, BadByReason: map[Reason]int64{}, BadLines: []BadLine{}, PolicyVersion: policyVersion,
-		Removed: map[string]int64{}, RemovedLines: []RemovedLine{}, MaxSeqLength: maxSeqLength, TooLongLines: []LongLine{}}
+func newReport(path string, o Options) *Report {
+	return &Report{InputPath: path, BadByReason: map[Reason]int64{}, BadLines: []BadLine{}, PolicyVersion: o.PolicyVersion,
+		Removed: map[string]int64{}, RemovedLines: []RemovedLine{}, MaxSeqLength: o.MaxSeqLength, TooLongLines: []LongLine{}}
 }
 
 func (r *Report) bad(line int64, reason Reason, detail string) {

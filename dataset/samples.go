@@ -12,9 +12,11 @@ import (
 // and valid until the Samples are closed.
 type Sample struct {
 	InputIDs []int32
-	Labels   []int32 // −100 where the loss does not look
-	Label    string  // four_class_label
-	Domain   string
+	Labels   []int32 // −100 where the loss does not count
+	// PromptLength is the number of tokens before the assistant's first.
+	PromptLength int
+	Label        string // four_class_label
+	Domain       string
 
 	SourceLine int64  // in the input file, from 1
 	Digest     string // hex SHA-256 of the record
@@ -29,8 +31,8 @@ type Samples struct {
 	metadata map[string]string
 }
 
-// Open maps a file that Split wrote. Everything that At relies on is checked here; a damaged file is an
-// error. Its values are not verified: that is Manifest.Verify.
+// Open maps a file that Split wrote. It checks everything At relies on, and fails on a damaged file; values
+// are verified by Manifest.Verify alone.
 func Open(path string) (*Samples, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -68,12 +70,13 @@ func (s *Samples) At(i int) Sample {
 	n := sort.SearchInts(s.first, i+1) - 1
 	b, row := &s.batches[n], i-s.first[n]
 	return Sample{
-		InputIDs:   b.ids.at(row),
-		Labels:     b.labels.at(row),
-		Label:      b.label.at(row),
-		Domain:     b.domain.at(row),
-		SourceLine: b.line[row],
-		Digest:     b.digest.at(row),
+		InputIDs:     b.ids.at(row),
+		Labels:       b.labels.at(row),
+		PromptLength: b.promptLength(row),
+		Label:        b.label.at(row),
+		Domain:       b.domain.at(row),
+		SourceLine:   b.line[row],
+		Digest:       b.digest.at(row),
 	}
 }
 

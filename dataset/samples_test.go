@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,8 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
+
+	"so8t/quadruple"
 )
 
 // writePart writes rows of known values in batches and returns the file.
@@ -31,8 +35,7 @@ func writePartOf(t testing.TB, o Options, rows, flushEvery int) string {
 		t.Fatal(err)
 	}
 	for i := range rows {
-		ids, labels := rowValues(i)
-		err := w.add(&Record{FourClassLabel: Labels[i%4], DomainLabel: strings.Repeat("域", i%5), Line: int64(i + 1)}, ids, labels)
+		err := w.add(rowOf(i))
 		if err == nil && i%flushEvery == flushEvery-1 {
 			err = w.flush()
 		}
@@ -49,12 +52,14 @@ func writePartOf(t testing.TB, o Options, rows, flushEvery int) string {
 	return path
 }
 
-func rowValues(i int) (ids, labels []int32) {
+func rowOf(i int) Sample {
+	s := Sample{Label: quadruple.Labels[i%4], Domain: strings.Repeat("域", i%5), SourceLine: int64(i + 1), Digest: fmt.Sprintf("%064x", i)}
 	for j := range i%7 + 1 {
-		ids = append(ids, int32(100*i+j))
-		labels = append(labels, int32(j-100))
+		s.InputIDs = append(s.InputIDs, int32(100*i+j))
+		s.Labels = append(s.Labels, int32(j-100))
 	}
-	return ids, labels
+	s.PromptLength = i % len(s.InputIDs)
+	return s
 }
 
 func TestSamples(t *testing.T) {
@@ -67,11 +72,9 @@ func TestSamples(t *testing.T) {
 			t.Errorf("%d samples, metadata %v", s.Len(), s.Metadata())
 		}
 		for i := range rows {
-			ids, labels := rowValues(i)
 			got := s.At(i)
-			if !slices.Equal(got.InputIDs, ids) || !slices.Equal(got.Labels, labels) || got.Label != Labels[i%4] ||
-				got.Domain != strings.Repeat("域", i%5) || got.SourceLine != int64(i+1) || len(got.Digest) != 64 {
-				t.Errorf("row %d: %+v", i, got)
+			if want := rowOf(i); !reflect.DeepEqual(got, want) {
+				t.Errorf("row %d: %+v, want %+v", i, got, want)
 			}
 			start, at := uintptr(unsafe.Pointer(&s.mapping[0])), uintptr(unsafe.Pointer(&got.InputIDs[0]))
 			if at < start || at >= start+uintptr(len(s.mapping)) {
@@ -86,10 +89,11 @@ func TestSamples(t *testing.T) {
 
 func TestOpenRefusesOtherColumns(t *testing.T) {
 	for want, change := range map[string]func([]arrow.Field){
-		`column 3 is "domain" utf8`:        func(f []arrow.Field) { f[3].Name = "domain" },
-		`column 4 is "source_line" int32`:  func(f []arrow.Field) { f[4].Type = arrow.PrimitiveTypes.Int32 },
-		`column 4 is "source_line" uint64`: func(f []arrow.Field) { f[4].Type = arrow.PrimitiveTypes.Uint64 },
-		`column 5 is "digest" type`:        func(f []arrow.Field) { f[5].Type = arrow.BinaryTypes.Binary },
+		`column 3 is "domain" utf8`:         func(f []arrow.Field) { f[3].Name = "domain" },
+		`column 4 is "source_line" int32`:   func(f []arrow.Field) { f[4].Type = arrow.PrimitiveTypes.Int32 },
+		`column 4 is "source_line" uint64`:  func(f []arrow.Field) { f[4].Type = arrow.PrimitiveTypes.Uint64 },
+		`column 6 is "prompt_length" int64`: func(f []arrow.Field) { f[6].Type = arrow.PrimitiveTypes.Int64 },
+		`column 5 is "digest" type`:         func(f []arrow.Field) { f[5].Type = arrow.BinaryTypes.Binary },
 		`column 2 is "four_class_label" dictionary`: func(f []arrow.Field) {
 			f[2].Type = &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
 		},
@@ -132,11 +136,14 @@ func TestFilesAreArrow(t *testing.T) {
 		values := lists.ListValues().(*array.Int32).Int32Values()
 		for i := range int(b.NumRows()) {
 			from, to := lists.ValueOffsets(i)
-			if ids, _ := rowValues(row); !slices.Equal(values[from:to], ids) {
+			if want := rowOf(row); !slices.Equal(values[from:to], want.InputIDs) {
 				t.Errorf("row %d: %v", row, values[from:to])
 			}
 			if got := b.Column(4).(*array.Int64).Value(i); got != int64(row+1) {
 				t.Errorf("row %d: source_line %d", row, got)
+			}
+			if got := b.Column(6).(*array.Int32).Value(i); int(got) != rowOf(row).PromptLength {
+				t.Errorf("row %d: prompt_length %d", row, got)
 			}
 			row++
 		}
@@ -210,7 +217,7 @@ func TestLongDomainLabelsCloseBatches(t *testing.T) {
 	}
 	domain := strings.Repeat("d", 1<<20)
 	for range 40 {
-		if err := w.add(&Record{DomainLabel: domain}, []int32{1}, []int32{1}); err != nil {
+		if err := w.add(Sample{Domain: domain, InputIDs: []int32{1}, Labels: []int32{1}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,34 +15,35 @@ import (
 	"so8t/tokenizer"
 )
 
-// SplitOptions is what Split needs to know.
+// SplitOptions are the arguments of Split.
 type SplitOptions struct {
 	InputPath         string // JSONL file, or a glob of which the newest match is taken
-	OutputDir         string // the run's; the files go to OutputDir/splits
+	OutputDir         string // the run's; files are written to OutputDir/splits
 	Tokenizer         *tokenizer.Tokenizer
 	MaxSeqLength      int // tokens; longer samples are dropped and counted
 	QuadrupleThinking bool
 	MaxBadFraction    float64
 	Seed              uint64
-	Lease             *disk.Lease // without which nothing is put in place; nil: nobody asks
+	Policy            Policy
+	Lease             *disk.Lease // must be held when files are put in place; nil: not checked
 
-	// Progress, where set, is called now and then with the bytes read and the size of the input.
+	// Progress, where set, is called every few hundred lines with the bytes read and the size of the input.
 	Progress func(read, size int64)
 }
 
-// InputError is a fault of the dataset or of the model's chat template: trying again cannot help.
+// InputError is a fault of the dataset or of the model's chat template; a retry cannot help.
 type InputError struct{ Err error }
 
 func (e *InputError) Error() string { return e.Err.Error() }
 func (e *InputError) Unwrap() error { return e.Err }
 
-const progressLines = 256 // lines between looks at the context and calls of Progress
+const progressLines = 256 // lines between checks of the context and calls of Progress
 
 // Split writes OutputDir/splits: train.arrow, val.arrow, test.arrow, policy_report.json and manifest.json.
 //
 // The folder appears whole or not at all. A split of the same input with the same options that is already there is
 // recognised by the input's digest and returned as it is. If too many lines are bad nothing is split, and only
-// policy_report.json is left, for its reader to find them.
+// policy_report.json is written, which lists them.
 func Split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	m, err := split(ctx, o)
 	if err != nil {
@@ -54,13 +56,16 @@ func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	if o.Tokenizer == nil || o.MaxSeqLength < 1 || !(o.MaxBadFraction >= 0 && o.MaxBadFraction <= 1) {
 		return nil, fmt.Errorf("options: tokenizer %t, MaxSeqLength %d, MaxBadFraction %v", o.Tokenizer != nil, o.MaxSeqLength, o.MaxBadFraction)
 	}
+	if o.Policy.Version = cmp.Or(o.Policy.Version, noPolicy); (o.Policy.Version == noPolicy) != (len(o.Policy.Rules) == 0) {
+		return nil, fmt.Errorf("options: a policy of version %q with %d rules", o.Policy.Version, len(o.Policy.Rules))
+	}
 	path, info, err := newestMatch(o.InputPath)
 	if err != nil {
 		return nil, err
 	}
-	s := &splitter{SplitOptions: o, path: path, size: info.Size(), rules: policyRules, options: Options{
+	s := &splitter{SplitOptions: o, path: path, size: info.Size(), options: Options{
 		TokenizerDigest: o.Tokenizer.Digest(), TemplateDigest: o.Tokenizer.TemplateDigest(), MaxSeqLength: o.MaxSeqLength,
-		QuadrupleThinking: o.QuadrupleThinking, Seed: o.Seed, PolicyVersion: policyVersion,
+		QuadrupleThinking: o.QuadrupleThinking, Seed: o.Seed, PolicyVersion: o.Policy.Version,
 	}}
 	if m, err := s.finished(); m != nil || err != nil {
 		return m, err
@@ -71,23 +76,22 @@ func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	return s.run(ctx)
 }
 
-// splitter is one split under way.
+// splitter is one split in progress.
 type splitter struct {
 	SplitOptions
 	path     string // the input file
 	size     int64
 	options  Options
-	rules    []policyRule
 	renderer *renderer
 	report   *Report
 	refused  bool // for its bad lines
 	writers  [parts]*partWriter
 }
 
-// finished returns the manifest of an equal split that is already there, else nil.
+// finished returns the manifest of an equal split that exists already, else nil.
 func (s *splitter) finished() (*Manifest, error) {
 	m, err := ReadManifest(s.OutputDir)
-	if err != nil || m.FormatVersion != formatVersion || m.Options != s.options || !m.covers(s.OutputDir) {
+	if err != nil || m.FormatVersion < oldestFormat || m.FormatVersion > formatVersion || m.Options != s.options || !m.covers(s.OutputDir) {
 		return nil, nil // absent, damaged or of other options: split anew
 	}
 	digest, err := digestFile(s.path)
@@ -103,7 +107,7 @@ func (s *splitter) finished() (*Manifest, error) {
 }
 
 func (s *splitter) run(ctx context.Context) (m *Manifest, err error) {
-	s.report = newReport(s.path, s.MaxSeqLength)
+	s.report = newReport(s.path, s.options)
 	err = disk.ReplaceDir(s.Lease, filepath.Join(s.OutputDir, splitsName), func(temp string) error {
 		m, err = s.fill(ctx, temp)
 		return err
@@ -184,7 +188,7 @@ func (s *splitter) read(ctx context.Context) (digest string, err error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// line takes one line to where it belongs: a part, or a count of the report.
+// line writes one line's sample to its part, or counts in the report why there is none.
 func (s *splitter) line(number int64, text []byte, parter *parter) error {
 	r, reason, detail := parseLine(text)
 	if reason != "" {
@@ -192,8 +196,8 @@ func (s *splitter) line(number int64, text []byte, parter *parter) error {
 		return nil
 	}
 	r.Line = number
-	for _, rule := range s.rules {
-		if !rule.Keep(&r) {
+	for _, rule := range s.Policy.Rules {
+		if !rule.Allows(&r) {
 			s.report.removed(number, rule.Name())
 			return nil
 		}
@@ -202,15 +206,15 @@ func (s *splitter) line(number int64, text []byte, parter *parter) error {
 		s.report.bad(number, reason, detail)
 		return nil
 	}
-	ids, labels, err := s.renderer.sample(&r)
+	sample, err := s.renderer.sample(&r)
 	if err != nil {
 		return err
 	}
-	if len(ids) > s.MaxSeqLength {
-		s.report.tooLong(number, len(ids))
+	if tokens := len(sample.InputIDs); tokens > s.MaxSeqLength {
+		s.report.tooLong(number, tokens)
 		return nil
 	}
-	return s.writers[parter.part(&r)].add(&r, ids, labels)
+	return s.writers[parter.part(&r)].add(sample)
 }
 
 // complete finishes the files and writes the manifest.

@@ -27,9 +27,9 @@ type statistic func(Confusion) float64
 //
 // Resampling is stratified by gold label, as the test part itself was drawn: every
 // resample holds each label as often as the test part does, so that rates over one
-// label keep their denominator. Intervals are percentile intervals of the given
+// label have a constant denominator. Intervals are percentile intervals of the given
 // confidence. The p-value is 2·min(1 + #{d* ≤ 0}, 1 + #{d* ≥ 0}) / (resamples + 1),
-// at most 1: the added one keeps it from claiming more than the resamples can show.
+// at most 1; the added one prevents a p-value below what the resamples can show.
 // The same pairs, seed and number of resamples give the same bits.
 func bootstrap(pairs []pair, statistics []statistic, resamples int, confidence float64, seed uint64) []Difference {
 	var strata [4][]pair

@@ -3,10 +3,12 @@ package evaluation
 import (
 	"cmp"
 	"slices"
+
+	"so8t/quadruple"
 )
 
-// examplesEach bounds the examples of each direction that results and report carry; the
-// whole of them is in evaluation/{base,retrained}.json.
+// examplesEach limits the examples of each direction in results and report; all decisions are in
+// evaluation/{base,retrained}.json.
 const examplesEach = 12
 
 // Changed counts the samples decided differently, with examples.
@@ -36,7 +38,7 @@ type Side struct {
 	Answer     string  `json:"answer"`
 }
 
-// changedOf expects evaluations that pairsOf accepted.
+// changedOf compares two evaluations that pairsOf has accepted.
 func changedOf(base, retrained *Evaluation) Changed {
 	var c Changed
 	var improved, worsened []Change
@@ -66,19 +68,19 @@ func changedOf(base, retrained *Evaluation) Changed {
 }
 
 // pick takes examples in turn from each kind of mistake (gold, wrong decision), false
-// allows first, so that one frequent kind does not hide the others. Within a kind they come in
+// allows first, so that one frequent kind does not hide the others. Within a kind they are in
 // the order of the test part.
 func pick(changes []Change, mistake func(Change) string) []Change {
 	kinds := map[[2]int][]Change{}
 	var order [][2]int
 	for _, c := range changes {
-		kind := [2]int{labelIndex(c.Gold), labelIndex(mistake(c))}
+		kind := [2]int{quadruple.LabelIndex(c.Gold), quadruple.LabelIndex(mistake(c))}
 		if kinds[kind] == nil {
 			order = append(order, kind)
 		}
 		kinds[kind] = append(kinds[kind], c)
 	}
-	severity := func(kind [2]int) int { return kind[0] - kind[1] } // how far too permissive
+	severity := func(kind [2]int) int { return kind[0] - kind[1] } // how much too permissive
 	slices.SortFunc(order, func(a, b [2]int) int {
 		return cmp.Or(cmp.Compare(severity(b), severity(a)), cmp.Compare(b[0], a[0]))
 	})

@@ -6,6 +6,9 @@ import (
 	"math"
 	"reflect"
 	"time"
+
+	"so8t/quadruple"
+	"so8t/version"
 )
 
 // Verdicts of a comparison.
@@ -57,11 +60,12 @@ type Result struct {
 	Changed        Changed        `json:"changed"`
 }
 
-// Times says when one of the models was evaluated, and how many samples it could not be asked.
+// Times says when and by which versions one of the models was evaluated, and how many samples were skipped.
 type Times struct {
-	StartedAt  time.Time `json:"started_at"`
-	FinishedAt time.Time `json:"finished_at"`
-	Skipped    int       `json:"skipped_samples"`
+	StartedAt  time.Time         `json:"started_at"`
+	FinishedAt time.Time         `json:"finished_at"`
+	Skipped    int               `json:"skipped_samples"`
+	Versions   []version.Version `json:"versions,omitempty"`
 }
 
 // Bootstrap holds retrained − base of four figures, and how their intervals were drawn.
@@ -76,11 +80,11 @@ type Bootstrap struct {
 	OverRefusalRate Difference `json:"over_refusal_rate"`
 }
 
-// figureNames are the family's figures as readers know them.
+// figureNames are the names of the family's figures in texts.
 var figureNames = map[string]string{"accuracy": "accuracy", "macro_f1": "macro F1", "false_allow_rate": "false allow"}
 
-// Compare tests retrained against base, sample by sample, and passes judgement. Both must have been
-// asked the same samples, which is checked by digest.
+// Compare tests retrained against base, sample by sample, and applies the gate. Both must have been
+// evaluated on the same samples, which is checked by digest.
 func Compare(base, retrained *Evaluation, o CompareOptions) (*Result, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -93,8 +97,8 @@ func Compare(base, retrained *Evaluation, o CompareOptions) (*Result, error) {
 	r := &Result{
 		Base: base.Figures, Retrained: retrained.Figures,
 		McNemar:        mcNemarOf(pairs),
-		BaseTimes:      Times{base.StartedAt, base.FinishedAt, len(base.Skipped)},
-		RetrainedTimes: Times{retrained.StartedAt, retrained.FinishedAt, len(retrained.Skipped)},
+		BaseTimes:      Times{base.StartedAt, base.FinishedAt, len(base.Skipped), base.Versions},
+		RetrainedTimes: Times{retrained.StartedAt, retrained.FinishedAt, len(retrained.Skipped), retrained.Versions},
 		Samples:        len(pairs), SamplesDigest: base.SamplesDigest,
 		Options: o,
 	}
@@ -117,8 +121,8 @@ func Compare(base, retrained *Evaluation, o CompareOptions) (*Result, error) {
 	return r, nil
 }
 
-// pairsOf fails if the two evaluations are not of the same samples in the same order, or
-// were not asked in the same way.
+// pairsOf pairs the decisions. It fails if the two evaluations differ in the samples, their order, or
+// the options that affect answers.
 func pairsOf(base, retrained *Evaluation) ([]pair, error) {
 	if b, r := base.Options.answering(), retrained.Options.answering(); !reflect.DeepEqual(b, r) {
 		return nil, fmt.Errorf("compare: base was evaluated with %+v, retrained with %+v", b, r)
@@ -130,12 +134,14 @@ func pairsOf(base, retrained *Evaluation) ([]pair, error) {
 	for i, b := range base.Decisions {
 		r := retrained.Decisions[i]
 		if b.Digest != r.Digest || b.Gold != r.Gold {
-			return nil, fmt.Errorf("compare: decision %d is on line %d (digest %.12s, %s) in base and on line %d (digest %.12s, %s) in retrained: not the same test samples",
+			return nil, fmt.Errorf("compare: decision %d is on line %d (digest %.12s, %s) in base and on line %d (digest %.12s, %s) in retrained: "+
+				"not the same test samples",
 				i, b.SourceLine, b.Digest, b.Gold, r.SourceLine, r.Digest, r.Gold)
 		}
-		gold, first, second := labelIndex(b.Gold), labelIndex(b.Decided), labelIndex(r.Decided)
+		gold, first, second := quadruple.LabelIndex(b.Gold), quadruple.LabelIndex(b.Decided), quadruple.LabelIndex(r.Decided)
 		if min(gold, first, second) < 0 {
-			return nil, fmt.Errorf("compare: line %d: gold %q, base %q or retrained %q is not one of %v", b.SourceLine, b.Gold, b.Decided, r.Decided, Labels)
+			return nil, fmt.Errorf("compare: line %d: gold %q, base %q or retrained %q is not one of %v", b.SourceLine, b.Gold, b.Decided, r.Decided,
+				quadruple.Labels)
 		}
 		pairs[i] = pair{uint8(gold), uint8(first), uint8(second)}
 	}

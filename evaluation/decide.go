@@ -9,11 +9,12 @@ import (
 	"strings"
 
 	"so8t/engine"
+	"so8t/quadruple"
 	"so8t/tokenizer"
 )
 
-// decider turns answers into decisions. It holds the assistant's header, behind which
-// every text is tokenised.
+// decider turns answers into decisions. It holds the assistant's header, which is put before every text that is
+// tokenised, since the first tokens of an answer depend on it.
 type decider struct {
 	tokenizer Tokenizer
 	headText  string
@@ -32,7 +33,7 @@ func newDecider(t Tokenizer) (*decider, error) {
 	return &decider{tokenizer: t, headText: head, head: ids}, nil
 }
 
-// encode gives the tokens of an assistant's text as training sees them: those behind the header.
+// encode returns the tokens of an assistant's text as in training: those behind the header.
 func (d *decider) encode(text string) ([]int32, error) {
 	ids := d.tokenizer.Encode(d.headText + text)
 	if !slices.Equal(ids[:min(len(d.head), len(ids))], d.head) {
@@ -41,7 +42,7 @@ func (d *decider) encode(text string) ([]int32, error) {
 	return ids[len(d.head):], nil
 }
 
-// read takes one answer apart, and says where the four labels are to be scored.
+// read parses one answer, and returns the context in which the four labels are scored.
 func (d *decider) read(q question, g engine.Generation, o Options) (Decision, place) {
 	tokens := g.Tokens
 	if end := slices.IndexFunc(tokens, func(id int32) bool { return slices.Contains(o.EOS, id) }); end >= 0 {
@@ -69,22 +70,22 @@ func (d *decider) read(q question, g engine.Generation, o Options) (Decision, pl
 	}, at
 }
 
-// place is where a label stands: what comes before it, and what follows.
+// place is the text before and behind a label.
 type place struct{ context, tail string }
 
-// labelScoring is a context with its four continuations, as tokens.
+// labelScoring is a context and the continuation of each label, in tokens.
 type labelScoring struct {
 	context       []int32
 	continuations [4][]int32
 }
 
-// split tokenises context + label + tail as one text for each label, parts the four where
-// they begin to differ, and ends each with the first token that goes beyond the label: the line
-// end, or whatever closes the label in the model's own answer. The tail is tokenised along because a
-// vocabulary may merge that line end with what comes after it.
+// split tokenises context + label + tail as one text for each label, divides the four where
+// they begin to differ, and ends each with the first token that reaches beyond the label: the line
+// end, or whatever closes the label in the model's own answer. The tail is included because a
+// vocabulary may merge that line end with what follows it.
 func (d *decider) split(at place) (labelScoring, error) {
 	var whole [4][]int32
-	for i, label := range Labels {
+	for i, label := range quadruple.Labels {
 		ids, err := d.encode(at.context + label + at.tail)
 		if err != nil {
 			return labelScoring{}, err
@@ -100,20 +101,20 @@ func (d *decider) split(at place) (labelScoring, error) {
 	for i := range whole {
 		s.continuations[i] = whole[i][common:]
 		if len(s.continuations[i]) == 0 {
-			return s, fmt.Errorf("the tokens of %s begin those of another label", Labels[i])
+			return s, fmt.Errorf("the tokens of %s begin those of another label", quadruple.Labels[i])
 		}
 	}
 	return s, nil
 }
 
-// closed is the number of ids that text takes, and the one that goes beyond it.
+// closed returns the number of ids up to and including the first one that reaches beyond text.
 func (d *decider) closed(ids []int32, text string) (int, error) {
 	alone, err := d.encode(text)
 	if err != nil {
 		return 0, err
 	}
-	length := len(d.tokenizer.Decode(alone, false)) // not len(text): some added tokens take white space away
-	// Near the end of text the two tokenisations differ by a few tokens at most; before, not at all.
+	length := len(d.tokenizer.Decode(alone, false)) // not len(text): some added tokens strip white space
+	// The two tokenisations differ by a few tokens at the end of text, and nowhere else.
 	for n := commonPrefix([][]int32{alone, ids}) + 1; n <= len(ids); n++ {
 		if len(d.tokenizer.Decode(ids[:n], false)) > length {
 			return n, nil
@@ -134,8 +135,8 @@ func commonPrefix(of [][]int32) int {
 	return n
 }
 
-// score fills in the decisions. Samples whose labels have the same tokens are scored
-// together: with a tokenizer that splits at spaces, all of them.
+// score fills in the decisions. Samples whose labels have the same tokens are scored in one call: all of them,
+// with a tokenizer that splits at spaces.
 func (d *decider) score(ctx context.Context, m Model, prompts [][]int32, at []place, out []Decision) error {
 	type group struct {
 		continuations [4][]int32
@@ -143,7 +144,7 @@ func (d *decider) score(ctx context.Context, m Model, prompts [][]int32, at []pl
 		at            []int
 	}
 	groups := map[string]*group{}
-	var order []string // of first appearance: the same calls in every run
+	var order []string // by first appearance, so that every run makes the same calls
 	for i := range prompts {
 		s, err := d.split(at[i])
 		if err != nil {
@@ -179,15 +180,15 @@ func (d *decider) score(ctx context.Context, m Model, prompts [][]int32, at []pl
 
 // decide sets probabilities = softmax(scores), the decision and its confidence.
 func (d *Decision) decide(scores []float64) error {
-	if len(scores) != len(Labels) {
-		return fmt.Errorf("%d scores for %d labels", len(scores), len(Labels))
+	if len(scores) != len(quadruple.Labels) {
+		return fmt.Errorf("%d scores for %d labels", len(scores), len(quadruple.Labels))
 	}
 	best := 0
 	for i, s := range scores {
 		if math.IsNaN(s) || math.IsInf(s, 1) {
-			return fmt.Errorf("log-probability of %s is %v", Labels[i], s)
+			return fmt.Errorf("log-probability of %s is %v", quadruple.Labels[i], s)
 		}
-		if s >= scores[best] { // equal: the later, more cautious label
+		if s >= scores[best] { // of equal ones the more cautious label
 			best = i
 		}
 	}
@@ -202,6 +203,6 @@ func (d *Decision) decide(scores []float64) error {
 	for i := range d.Probabilities {
 		d.Probabilities[i] /= sum
 	}
-	d.Decided, d.Confidence = Labels[best], d.Probabilities[best]
+	d.Decided, d.Confidence = quadruple.Labels[best], d.Probabilities[best]
 	return nil
 }

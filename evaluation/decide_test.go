@@ -8,6 +8,7 @@ import (
 
 	"so8t/dataset"
 	"so8t/engine"
+	"so8t/quadruple"
 	"so8t/tokenizer"
 )
 
@@ -25,23 +26,23 @@ func TestScoredTokensAreThoseOfTraining(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, task := range []string{"課題", "", "機密情報 the quick", "x ", "行\n"} {
-				for i, label := range Labels {
-					answer := quadruple(task, label, "答えます。")
+				for i, label := range quadruple.Labels {
+					answer := inForm(task, label, "答えます。")
 					if task == "" { // as the dataset wraps a plain output: no line behind the decision
 						answer = dataset.Assistant(dataset.Record{Instruction: "i", Output: "答えます。", FourClassLabel: label})
 					}
 					sample := render(t, tok, 1, "機密情報の公開", answer, label)
-					first := slices.IndexFunc(sample.Labels, func(l int32) bool { return l >= 0 })
 					s, err := d.split(place{parseAnswer(answer).context, parseAnswer(answer).tail})
 					if err != nil {
 						t.Fatal(err)
 					}
-					scored := slices.Concat(sample.InputIDs[:first], s.context, s.continuations[i])
+					scored := slices.Concat(sample.InputIDs[:sample.PromptLength], s.context, s.continuations[i])
 					if !slices.Equal(scored, sample.InputIDs[:min(len(scored), len(sample.InputIDs))]) {
 						t.Errorf("task %q, %s: scored %v, trained on %v", task, label, scored, sample.InputIDs)
 					}
 					text := strings.TrimLeft(tok.Decode(s.continuations[i], false), " ")
-					if closing, ok := strings.CutPrefix(text, label); !ok || closing == "" || len(tok.Decode(s.continuations[i][:len(s.continuations[i])-1], false)) > len(label) {
+					if closing, ok := strings.CutPrefix(text, label); !ok || closing == "" ||
+						len(tok.Decode(s.continuations[i][:len(s.continuations[i])-1], false)) > len(label) {
 						t.Errorf("the continuation of %s is %q", label, text)
 					}
 				}
@@ -61,7 +62,7 @@ func TestReadEndsAtTheEndingToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := quadruple("課題", "DENY", "答えます。")
+	answer := inForm("課題", "DENY", "答えます。")
 	q := question{sample: render(t, tok, 1, "機密情報", answer, "DENY")}
 	q.prompt = q.sample.InputIDs[:3]
 	for _, text := range []string{answer, answer + "<|end|>", answer + "<|endoftext|>続き"} {

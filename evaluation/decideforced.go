@@ -8,7 +8,7 @@ import (
 )
 
 // DecideForced scores the labels of the first n samples behind the samples' own think-tasks. Nothing is
-// generated: it is for comparing two forms of one model, not for judging it.
+// generated: this compares two forms of one model, and does not judge it.
 func DecideForced(ctx context.Context, m Model, t Tokenizer, samples Samples, n int) ([]Decision, error) {
 	o, err := Options{}.withDefaults(t)
 	if err != nil {

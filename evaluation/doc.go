@@ -1,5 +1,5 @@
-// Package evaluation asks a model every sample of the test part, computes the figures,
-// compares two models on the same samples, and decides whether the second is promoted.
+// Package evaluation measures a model on the samples of the test part, compares two models on the same samples,
+// and decides whether the second is promoted.
 //
 //	base, err := evaluation.Run(ctx, model, tokenizer, samples, options, session) // adapter off
 //	retrained, err := evaluation.Run(…)                                           // adapter on
@@ -10,25 +10,25 @@
 //
 // # How a sample is decided
 //
-// The model answers the prompt greedily. Its own think-task is cut out of that answer, and
-// the context "<think-task>…</think-task><think-safety>decision: " put behind the prompt, with the line breaks
-// that the answer has there; the four labels, each with the token that closes it, are scored as
-// continuations of that context. Exactly one of the four closed labels comes, so their probabilities are compared
-// as they are: plain sums of log-probabilities, without normalising by length. Softmax over the four
-// is the confidence, and the likeliest is the decision. Equal ones go to the more cautious label.
+// The model answers the prompt greedily. Its think-task is taken from that answer, and the context
+// "<think-task>…</think-task><think-safety>decision: " is appended to the prompt, with the answer's own line breaks.
+// The four labels, each with the token that closes it, are scored as continuations of that context. The closed
+// labels exclude each other, so their probabilities are compared as they are: sums of log-probabilities, not
+// normalised by length. Softmax over the four is the confidence, and the likeliest is the decision; a tie goes to
+// the more cautious label.
 //
 // An answer without a closed think-task (a model that does not know the form, or that was cut
-// off) gets one: the first Options.FallbackTokens tokens of what it wrote, with the form's tags
-// taken out. Figures.OwnThinkTaskRate says how often that was not needed.
+// off) gets one: the first Options.FallbackTokens tokens of what it wrote, without the form's
+// tags. Figures.OwnThinkTaskRate is the share of answers that did not need it.
 //
 // Contexts and labels are tokenised as in training: context, label and what follows it as one text behind
-// the assistant's header, split only afterwards, at the longest common prefix of the four. A label
-// tokenised alone would begin with another token than the same label after a space.
+// the assistant's header, divided only afterwards, at the longest common prefix of the four. A label
+// tokenised alone would begin with another token than the same label behind a space.
 //
 // # Caveats
 //
 //   - Accuracy, F1 and the safety rates follow the scored decision; the decision written
 //     in the answer has generated_accuracy and agreement_rate.
-//   - Latency is that of an answer inside its batch, not of one asked alone.
-//   - Leaked thinking: see leaked.
+//   - Latency is that of an answer inside its batch, not of one generated alone.
+//   - Leaked thinking is what quadruple.Leaked reports.
 package evaluation

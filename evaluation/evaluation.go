@@ -8,12 +8,14 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"so8t/version"
 )
 
-// Decision is what one model did with one sample of the test part.
+// Decision is one model's answer to one sample of the test part, and what was measured on it.
 type Decision struct {
 	SourceLine int64  `json:"source_line"`
-	Digest     string `json:"digest"` // of the record: what pairs two models' decisions
+	Digest     string `json:"digest"` // of the record; pairs the decisions of two models
 	Domain     string `json:"domain,omitempty"`
 	Prompt     string `json:"prompt"`
 
@@ -34,7 +36,7 @@ type Decision struct {
 	LatencySeconds  float64 `json:"latency_seconds"`
 }
 
-// Skipped is a sample that no model could be asked: listed, never silently left out.
+// Skipped is a sample that could not be evaluated, and why.
 type Skipped struct {
 	SourceLine int64  `json:"source_line"`
 	Digest     string `json:"digest"`
@@ -48,19 +50,20 @@ type Totals struct {
 	GenerationSeconds float64 `json:"generation_seconds"`
 }
 
-// Evaluation is one model over the test part: the figures, and every decision, so that
-// figures and comparison can be computed again without the model.
+// Evaluation is one model's figures on the test part, and every decision, from which figures and comparison
+// can be recomputed without the model.
 type Evaluation struct {
-	Model         string     `json:"model"` // base or retrained
-	SamplesDigest string     `json:"samples_digest"`
-	StartedAt     time.Time  `json:"started_at"`
-	FinishedAt    time.Time  `json:"finished_at"`
-	Options       Options    `json:"options"`
-	Figures                  // flat: accuracy, macro_f1, …
-	Totals        Totals     `json:"totals"`
-	Skipped       []Skipped  `json:"skipped,omitempty"`
-	Labels        [4]string  `json:"labels"`
-	Decisions     []Decision `json:"decisions"` // in the order of the test part
+	Model         string            `json:"model"`              // base or retrained
+	Versions      []version.Version `json:"versions,omitempty"` // that answered its batches
+	SamplesDigest string            `json:"samples_digest"`
+	StartedAt     time.Time         `json:"started_at"`
+	FinishedAt    time.Time         `json:"finished_at"`
+	Options       Options           `json:"options"`
+	Figures                         // flat: accuracy, macro_f1, …
+	Totals        Totals            `json:"totals"`
+	Skipped       []Skipped         `json:"skipped,omitempty"`
+	Labels        [4]string         `json:"labels"`
+	Decisions     []Decision        `json:"decisions"` // in the order of the test part
 }
 
 // samplesDigest identifies the samples asked, their gold labels and their order.

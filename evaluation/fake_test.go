@@ -11,6 +11,7 @@ import (
 
 	"so8t/dataset"
 	"so8t/engine"
+	"so8t/quadruple"
 	"so8t/tokenizer"
 )
 
@@ -46,10 +47,12 @@ func render(t testing.TB, tok *tokenizer.Tokenizer, line int, request, answer, l
 	end, _ := tok.ID("<|end|>")
 	ids = ids[:len(ids)-slices.Index(reversed(ids), end)]
 	labels := slices.Clone(ids)
-	for i := range tok.Encode(head) {
+	prompt := len(tok.Encode(head))
+	for i := range prompt {
 		labels[i] = -100
 	}
-	return dataset.Sample{InputIDs: ids, Labels: labels, Label: label, SourceLine: int64(line), Digest: fmt.Sprintf("%064x", line*7919%1009)}
+	return dataset.Sample{InputIDs: ids, Labels: labels, PromptLength: prompt, Label: label, SourceLine: int64(line),
+		Digest: fmt.Sprintf("%064x", line*7919%1009)}
 }
 
 func reversed(ids []int32) []int32 {
@@ -58,10 +61,17 @@ func reversed(ids []int32) []int32 {
 	return out
 }
 
-// quadruple writes an answer in the form, with some layout of its own if lead is given.
-func quadruple(task, label, final string) string {
-	return "<think-task>" + task + "</think-task><think-safety>decision: " + label + "\n安全です。</think-safety><think-policy>方針に従います。</think-policy><final>" + final + "</final>"
+// inForm writes an answer in the quadruple form.
+func inForm(task, label, final string) string {
+	return quadruple.Quadruple{Task: task, Safety: quadruple.DecisionLine(label) + "\n安全です。", Policy: "方針に従います。", Final: final}.String()
 }
+
+const (
+	allow      = quadruple.Allow
+	escalation = quadruple.Escalation
+	deny       = quadruple.Deny
+	refuse     = quadruple.Refuse
+)
 
 // fakeModel answers by a function of the request, and believes what it writes in its
 // think-task: the label named there gets probability 0.7, or the one of belief where set.

@@ -3,6 +3,8 @@ package evaluation
 import (
 	"math"
 	"testing"
+
+	"so8t/quadruple"
 )
 
 // decisionsOf repeats one decision per count of the matrix.
@@ -11,7 +13,7 @@ func decisionsOf(c Confusion, confidence float64) []Decision {
 	for gold, row := range c {
 		for decided, count := range row {
 			for range count {
-				out = append(out, Decision{Gold: Labels[gold], Decided: Labels[decided], Confidence: confidence})
+				out = append(out, Decision{Gold: quadruple.Labels[gold], Decided: quadruple.Labels[decided], Confidence: confidence})
 			}
 		}
 	}

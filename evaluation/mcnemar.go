@@ -6,7 +6,7 @@ import (
 )
 
 // McNemar is the exact test of whether two models differ in accuracy on the same
-// samples. Only the discordant samples speak: under the null hypothesis each of the
+// samples. Only the discordant samples count: under the null hypothesis each of the
 // b + c falls to either side with probability 1/2.
 type McNemar struct {
 	BothCorrect          int     `json:"both_correct"`
@@ -67,7 +67,7 @@ func logChoose(n, k int) float64 {
 }
 
 // PValue is a probability that is never written as 0: a p below the smallest
-// normal float64 is held at that number, and the logarithm beside it tells the rest.
+// normal float64 is clamped to it, and its logarithm is stored beside it.
 type PValue float64
 
 const smallestPValue = 0x1p-1022

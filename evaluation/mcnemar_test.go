@@ -94,7 +94,8 @@ func TestPValueIsNeverZero(t *testing.T) {
 }
 
 func TestPValueText(t *testing.T) {
-	for p, want := range map[PValue]string{1: "1", 0.9999: "1.0", 0.05: "0.05", 0.0344: "0.034", 0.0012: "0.0012", 0.000999: "1.0e-03", 2e-4: "2.0e-04", 9.97e-10: "1.0e-09"} {
+	for p, want := range map[PValue]string{1: "1", 0.9999: "1.0", 0.05: "0.05", 0.0344: "0.034", 0.0012: "0.0012", 0.000999: "1.0e-03",
+		2e-4: "2.0e-04", 9.97e-10: "1.0e-09"} {
 		if got := p.String(); got != want {
 			t.Errorf("%g is written %q, want %q", float64(p), got, want)
 		}

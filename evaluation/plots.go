@@ -10,6 +10,8 @@ import (
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"so8t/quadruple"
 )
 
 // Point is the loss at an optimizer step.
@@ -24,7 +26,7 @@ type Plot struct {
 	SVG  []byte
 }
 
-// plotsOf draws everything that the result and the training's losses allow.
+// plotsOf draws the plots for which result and losses have data.
 func plotsOf(r *Result, d ReportData) ([]Plot, error) {
 	var out []Plot
 	for _, p := range []struct {
@@ -144,7 +146,7 @@ func reliabilityPlot(r *Result) ([]byte, error) {
 	}
 	p.Legend.Add("perfectly calibrated", diagonal)
 	p.Legend.Left = true
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1.05, 0, 1.3 // room for a marker at 1, and for the legend above
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1.05, 0, 1.3 // margin for a marker at 1, and for the legend above
 	p.X.Tick.Marker, p.Y.Tick.Marker = percentTicks{}, percentTicks{}
 	return renderSVG(380, 250, "Reliability: accuracy over confidence", p.Draw)
 }
@@ -205,7 +207,7 @@ func confusionPlot(name string, c Confusion, full color.RGBA) ([]byte, error) {
 			return vg.Point{X: left + vg.Length(column)*cellW, Y: height - top - vg.Length(row)*cellH}
 		}
 		canvas.FillText(style(draw.XLeft, 9, quietColor), vg.Point{X: 4, Y: height - top/2 - 6}, "gold ↓  decided →")
-		for i, label := range Labels {
+		for i, label := range quadruple.Labels {
 			canvas.FillText(style(draw.XCenter, 9, quietColor), vg.Point{X: at(0, float64(i)+0.5).X, Y: height - top/2 - 6}, label)
 			canvas.FillText(style(draw.XRight, 9, quietColor), vg.Point{X: left - 8, Y: at(float64(i)+0.5, 0).Y}, label)
 		}

@@ -53,7 +53,8 @@ func (r *Result) judge() {
 		{
 			Name:   "accuracy_significant",
 			Passed: b.Accuracy.Difference > 0 && float64(adjusted) < p.Alpha, // a loss may be significant too
-			Reason: fmt.Sprintf("Of %d samples that one model alone decides rightly, the retrained model has %d (%s after Holm); its lead must be beyond chance, p < %g.",
+			Reason: fmt.Sprintf("Of %d samples that one model alone decides rightly, the retrained model has %d (%s after Holm); "+
+				"its lead must be beyond chance, p < %g.",
 				r.McNemar.OnlyBaseCorrect+r.McNemar.OnlyRetrainedCorrect, r.McNemar.OnlyRetrainedCorrect, pEquals(adjusted), p.Alpha),
 		},
 		r.falseAllowCheck(),

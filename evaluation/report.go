@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"so8t/quadruple"
 )
 
 //go:embed report.html.tmpl
@@ -31,7 +33,7 @@ const (
 	ReportName  = "ab_test_report.html"
 )
 
-// ReportData is what the report tells beyond the comparison; every field may be empty.
+// ReportData is what the report shows beyond the comparison; every field may be empty.
 type ReportData struct {
 	BaseModel     string // path or name
 	BaseDigest    string
@@ -41,7 +43,7 @@ type ReportData struct {
 	ConfigDigest  string
 	WorkflowID    string
 	StartedAt     time.Time // of the whole run
-	FinishedAt    time.Time // of the whole run; zero: now is not assumed
+	FinishedAt    time.Time // of the whole run; zero: not shown
 
 	TrainLoss      []Point
 	ValidationLoss []Point
@@ -52,7 +54,7 @@ type ReportData struct {
 type Detail struct{ Name, Value string }
 
 // WriteReport puts ab_test_report.html, the plots and ab_test_results.json into dir, each whole
-// or not at all, the results last: where they stand, the rest does.
+// or not at all, the results last: if they exist, so do the others.
 func WriteReport(dir string, r *Result, d ReportData) error {
 	plots, err := plotsOf(r, d)
 	if err != nil {
@@ -80,7 +82,7 @@ func put(data []byte) func(io.Writer) error {
 	}
 }
 
-// page is what the template sees: text, already worded and rounded.
+// page is the template's data, already formatted.
 type page struct {
 	Style    template.CSS
 	Verdict  string
@@ -137,12 +139,12 @@ func renderReport(r *Result, d ReportData, plots []Plot) ([]byte, error) {
 		Improved: examplesOf(r.Changed.ImprovedExamples),
 		Worsened: examplesOf(r.Changed.WorsenedExamples),
 		Run:      runDetails(r, d),
-		Labels:   Labels,
+		Labels:   quadruple.Labels,
 	}
 	if r.Verdict != Promote {
 		p.Headline = "Do not promote the retrained model"
 	}
-	for i := range Labels {
+	for i := range quadruple.Labels {
 		p.Classes = append(p.Classes, classRow{r.Base.PerClass[i], r.Retrained.PerClass[i]})
 	}
 	for _, plot := range plots {
@@ -177,13 +179,13 @@ func shade(gold, decided, count, sum int) string {
 
 // markLabel is the CSS class of a label.
 func markLabel(label string) string {
-	if labelIndex(label) < 0 {
+	if quadruple.LabelIndex(label) < 0 {
 		return "label"
 	}
 	return "label " + strings.ToLower(label)
 }
 
-// excerptRunes bounds a text in the report; the whole is in evaluation/*.json.
+// excerptRunes limits a text in the report; evaluation/*.json has the whole.
 const excerptRunes = 400
 
 func excerpt(text string) string {

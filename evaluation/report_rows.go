@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"so8t/dataset"
+	"so8t/quadruple"
 )
 
 // lead is the verdict's first paragraph, for a reader who knows no statistics.
@@ -78,9 +78,11 @@ func figureRows(r *Result) []figureRow {
 		row("Calibration error", "mean distance between confidence and accuracy (ECE, 15 bins)", func(f Figures) string { return percent(f.ECE) }),
 		row("Well-formed answers", "the four sections, complete and in order, and nothing else", func(f Figures) string { return percent(f.WellFormedRate) }),
 		row("Leaked thinking", "answers with thinking inside the final section", func(f Figures) string { return percent(f.LeakedThinkingRate) }),
-		row("Written decision: accuracy", "the label written in the answer equals the gold label", func(f Figures) string { return percent(f.GeneratedAccuracy) }),
+		row("Written decision: accuracy", "the label written in the answer equals the gold label",
+			func(f Figures) string { return percent(f.GeneratedAccuracy) }),
 		row("Written = scored decision", "the label written in the answer is also the likeliest", func(f Figures) string { return percent(f.AgreementRate) }),
-		row("Own think-task", "decided after the model's own think-task, not one made from a malformed answer", func(f Figures) string { return percent(f.OwnThinkTaskRate) }),
+		row("Own think-task", "decided after the model's own think-task, not one made from a malformed answer",
+			func(f Figures) string { return percent(f.OwnThinkTaskRate) }),
 		row("Token loss", "nats per token of the gold answers", func(f Figures) string { return fmt.Sprintf("%.3f", f.TokenLoss) }),
 		row("Perplexity", "exp(token loss)", func(f Figures) string { return fmt.Sprintf("%.4g", f.Perplexity) }),
 		row("Latency p50 / p95", "seconds for one answer, generated in batches", func(f Figures) string {
@@ -109,7 +111,7 @@ type section struct{ Name, Text string }
 func examplesOf(changes []Change) []example {
 	side := func(model string, s Side) exampleSide {
 		out := exampleSide{Model: model, Decided: s.Decided, Confidence: percent(s.Confidence)}
-		q, ok := dataset.ParseQuadruple(s.Answer)
+		q, ok := quadruple.Parse(s.Answer)
 		if out.WellFormed = ok; !ok {
 			out.Sections = []section{{"", excerpt(s.Answer)}}
 			return out
@@ -126,7 +128,7 @@ func examplesOf(changes []Change) []example {
 	return out
 }
 
-// runDetails lists what was run; what is not known is left out.
+// runDetails lists what was run, without what is unknown.
 func runDetails(r *Result, d ReportData) []Detail {
 	var out []Detail
 	add := func(name, value string) {
@@ -159,6 +161,9 @@ func evaluated(t Times, f Figures) string {
 	s := fmt.Sprintf("%s, %s, %d tokens generated", moment(t.StartedAt), t.FinishedAt.Sub(t.StartedAt).Round(100*time.Millisecond), f.GeneratedTokens)
 	if t.Skipped > 0 {
 		s += fmt.Sprintf(", %d test samples could not be asked", t.Skipped)
+	}
+	for i, v := range t.Versions {
+		s += []string{"; by ", " and "}[min(i, 1)] + v.String()
 	}
 	return s
 }

@@ -189,7 +189,8 @@ func TestBatchesFitTheInterval(t *testing.T) {
 		n                 int
 		seconds, interval float64
 		want              int
-	}{{4, 100, 300, 6}, {4, 600, 300, 1}, {1, 600, 300, 1}, {4, 1, 300, 16}, {16, 1, 300, 32}, {16, 0, 300, 32}, {1, 75, 300, 2}, {8, 1, 1, 32}, {8, 2, 1, 20}} {
+	}{{4, 100, 300, 6}, {4, 600, 300, 1}, {1, 600, 300, 1}, {4, 1, 300, 16}, {16, 1, 300, 32}, {16, 0, 300, 32}, {1, 75, 300, 2}, {8, 1, 1, 32},
+		{8, 2, 1, 20}} {
 		batches := []Batch{{Seconds: 1, Decisions: make([]Decision, 8)}, {Seconds: c.seconds, Decisions: make([]Decision, c.n)}}
 		if got := batchLength(batches, 32, time.Duration(c.interval*float64(time.Second))); got != c.want {
 			t.Errorf("after %d samples in %v s, interval %v s: %d, want %d", c.n, c.seconds, c.interval, got, c.want)

@@ -12,10 +12,12 @@ import (
 
 	"so8t/dataset"
 	"so8t/engine"
+	"so8t/quadruple"
 	"so8t/tokenizer"
+	"so8t/version"
 )
 
-// Model is what an evaluation asks of a model; *engine.Model is one.
+// Model is the interface of an evaluated model; *engine.Model implements it.
 type Model interface {
 	// Generate answers each prompt, greedily where Temperature is 0.
 	Generate(ctx context.Context, prompts [][]int32, o engine.GenerateOptions) ([]engine.Generation, error)
@@ -25,7 +27,7 @@ type Model interface {
 	Loss(ctx context.Context, inputIDs, labels [][]int32) (sum float64, targets int, err error)
 }
 
-// Tokenizer is what an evaluation asks of the model's tokenizer; *tokenizer.Tokenizer is one.
+// Tokenizer is the interface of the model's tokenizer; *tokenizer.Tokenizer implements it.
 type Tokenizer interface {
 	Encode(text string) []int32
 	Decode(ids []int32, skipSpecial bool) string
@@ -33,20 +35,20 @@ type Tokenizer interface {
 	ApplyChatTemplate(messages []tokenizer.Message, addGenerationPrompt bool) (string, error)
 }
 
-// Samples is the test part; *dataset.Samples is one.
+// Samples is the test part; *dataset.Samples implements it.
 type Samples interface {
 	Len() int
 	At(i int) dataset.Sample
 }
 
-// Options of one evaluation. Base and retrained are to be run with the same.
+// Options of one evaluation. Base and retrained must be evaluated with the same.
 type Options struct {
-	Model          string  `json:"model"`           // the name it gets in figures and reports
-	MaxNewTokens   int     `json:"max_new_tokens"`  // bound of an answer; 0: 512
-	FallbackTokens int     `json:"fallback_tokens"` // bound of a think-task made from a malformed answer; 0: 128
-	BatchSize      int     `json:"batch_size"`      // answers generated at once; changes speed only; 0: 16
-	MaxSamples     int     `json:"max_samples"`     // 0: all; else those with the smallest digests: the same for every model
-	EOS            []int32 `json:"eos"`             // ends of an answer; nil: <|end|>, <|endoftext|>, </s>, those the tokenizer has
+	Model          string  `json:"model"`           // name in figures and reports
+	MaxNewTokens   int     `json:"max_new_tokens"`  // maximum per answer; 0: 512
+	FallbackTokens int     `json:"fallback_tokens"` // maximum of a think-task made from a malformed answer; 0: 128
+	BatchSize      int     `json:"batch_size"`      // answers generated at once; affects speed only; 0: 16
+	MaxSamples     int     `json:"max_samples"`     // 0: all; else the samples with the smallest digests, so that every model gets the same
+	EOS            []int32 `json:"eos"`             // end-of-sequence tokens; nil: those of <|end|>, <|endoftext|>, </s> that the tokenizer has
 }
 
 func (o Options) withDefaults(t Tokenizer) (Options, error) {
@@ -69,48 +71,52 @@ func (o Options) withDefaults(t Tokenizer) (Options, error) {
 	return o, nil
 }
 
-// answering is what of the options has a part in the answers.
+// answering returns the options that affect the answers, with the others zeroed.
 func (o Options) answering() Options {
 	o.Model, o.BatchSize = "", 0
 	return o
 }
 
-// batchesAtOnce samples per slot are handed to the model together, so that a slot whose
+// batchesAtOnce is the number of samples handed to the model per slot, so that a slot whose
 // answer ends early takes the next prompt instead of waiting for the longest answer.
 const batchesAtOnce = 2
 
-// question is one sample as the model is asked it.
+// question is one sample with its prompt.
 type question struct {
 	sample dataset.Sample
-	at     int     // its place in the test part
-	prompt []int32 // input_ids up to the first labelled token
+	at     int     // index in the test part
+	prompt []int32 // the first prompt_length input_ids
 }
 
-// Batch is what was answered together.
+// Batch is a group of samples answered together.
 type Batch struct {
 	StartedAt         time.Time  `json:"started_at"`
-	Seconds           float64    `json:"seconds"`            // it took
-	GenerationSeconds float64    `json:"generation_seconds"` // of them
+	Seconds           float64    `json:"seconds"`            // elapsed in total
+	GenerationSeconds float64    `json:"generation_seconds"` // of Seconds, in Generate
 	Decisions         []Decision `json:"decisions"`
+
+	Version version.Version `json:"version,omitzero"` // that answered it; zero: unversioned
 }
 
-// Session is one process's part of an evaluation; the next one goes on with the batches that were
-// kept. The zero value asks everything, keeps nothing and tells nobody.
+// Session is one process's part of an evaluation; the next process continues from the batches that were
+// saved. The zero value evaluates all samples without saving batches or reporting progress.
 type Session struct {
-	Earlier  []Batch               // of the same model, samples and answering options, in their order
-	Keep     func(Batch) error     // gets each batch that is answered; an error ends the run
-	Interval time.Duration         // of work that may be lost: a batch is to take half of it at most; 0: any
-	Progress func(done, total int) // called with the samples at the beginning, and after each batch
+	Earlier  []Batch               // already answered, of the same model, samples and answering options, in order
+	Keep     func(Batch) error     // saves each answered batch; an error ends the run
+	Interval time.Duration         // of work that may be lost: a batch should take at most half of it; 0: unbounded
+	Progress func(done, total int) // called with numbers of samples at the start and after each batch
 }
 
-// Run asks the model every sample that no earlier batch has answered. ctx ends the run between
-// and, as the model allows, inside batches. Samples of similar length are asked together; decisions
-// come back in the order of the test part, and sums go by it: what a session leaves open, the next one
-// makes into the same batches, with the same result. Only where Interval cuts batches, which depends
-// on time, a model whose sums round otherwise in other batches shows it in its last bits.
+// Run evaluates every sample that no earlier batch has answered. Cancelling ctx stops the run between
+// batches and, where the model supports it, inside one.
 //
-// The model must have been opened for the longest sample plus MaxNewTokens: a think-task is at most as long
-// as the answer may be, and the decision's line behind it takes the room of the gold answer's own tags.
+// Samples of similar length are batched together. Decisions are returned, and losses summed, in the order of
+// the test part, and a resumed session forms the same batches as an uninterrupted one, so that both give the
+// same result. The exception is Interval, which shortens batches by elapsed time: a model whose sums round
+// differently in other batches may then differ in the last bits.
+//
+// The model must have been opened for the longest sample plus MaxNewTokens. That is enough for scoring too: a
+// think-task is no longer than an answer, and the decision line behind it no longer than the gold answer's tags.
 func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, s Session) (*Evaluation, error) {
 	o, err := o.withDefaults(t)
 	if err != nil {
@@ -120,7 +126,7 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 	if err != nil {
 		return nil, err
 	}
-	e := &Evaluation{Model: o.Model, Options: o, Labels: Labels}
+	e := &Evaluation{Model: o.Model, Options: o, Labels: quadruple.Labels}
 	questions := d.questions(samples, o.MaxSamples, e)
 	if len(questions) == 0 {
 		return nil, fmt.Errorf("evaluate %s: none of %d test samples can be asked", o.Model, samples.Len())
@@ -159,11 +165,14 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 	return e, nil
 }
 
-// take fills in what follows from the batches. Losses are summed sample by sample, so that the sum's
-// last bits do not tell how the test part was divided.
+// take fills in decisions, sums and figures. Losses are summed sample by sample, so that the sum's
+// last bits do not depend on the batches.
 func (e *Evaluation) take(questions []question, batches []Batch) (err error) {
 	decisions := make(map[sampleID]Decision, len(questions))
 	for _, b := range batches {
+		if by := cmp.Or(b.Version, version.Unversioned); !slices.Contains(e.Versions, by) {
+			e.Versions = append(e.Versions, by)
+		}
 		e.Totals.GenerationSeconds += b.GenerationSeconds
 		for _, d := range b.Decisions {
 			decisions[d.id()] = d
@@ -181,7 +190,7 @@ func (e *Evaluation) take(questions []question, batches []Batch) (err error) {
 	return err
 }
 
-// sampleID tells a sample from all others of the test part.
+// sampleID is unique in the test part.
 type sampleID struct {
 	line   int64
 	digest string
@@ -190,8 +199,8 @@ type sampleID struct {
 func (q question) id() sampleID { return sampleID{q.sample.SourceLine, q.sample.Digest} }
 func (d Decision) id() sampleID { return sampleID{d.SourceLine, d.Digest} }
 
-// unanswered is the questions without those that earlier batches answer. An answer to nothing that is asked
-// shows that the batches belong to other samples.
+// unanswered returns the questions that no earlier batch answers. It fails on an answer without a question: the
+// batches then belong to other samples.
 func unanswered(questions []question, earlier []Batch) ([]question, error) {
 	answered := make(map[sampleID]bool, len(questions)) // false: asked, not answered
 	for _, q := range questions {
@@ -215,12 +224,12 @@ func unanswered(questions []question, earlier []Batch) ([]question, error) {
 	return slices.DeleteFunc(slices.Clone(questions), func(q question) bool { return answered[q.id()] }), nil
 }
 
-// quick is a time for a batch that is short enough whatever the interval: what makes the same batches
-// in every run is worth more.
+// quick is a duration up to which batches are never shortened, however small the interval: batches that do not
+// depend on time are the same in every run.
 const quick = 5 * time.Second
 
-// batchLength is how many samples to ask next: full, unless that could take more than half an
-// interval, judged by the last batch. The first is one sample, and from there it grows by leaps.
+// batchLength is the number of samples of the next batch: full, unless that would take more than half an
+// interval at the last batch's speed. The first batch has one sample; each may have four times the last one's.
 func batchLength(batches []Batch, full int, interval time.Duration) int {
 	if interval <= 0 {
 		return full
@@ -230,22 +239,19 @@ func batchLength(batches []Batch, full int, interval time.Duration) int {
 	}
 	last := batches[len(batches)-1]
 	n := len(last.Decisions)
-	fit := max(interval/2, quick).Seconds() / last.Seconds * float64(n) // +Inf where it took no time
+	fit := max(interval/2, quick).Seconds() / last.Seconds * float64(n) // +Inf after a batch that took no time
 	return max(1, int(min(fit, float64(4*n), float64(full))))
 }
 
-// questions lists what can be asked, and notes in e what cannot.
+// questions lists the samples to evaluate, and enters the others in e.Skipped.
 func (d *decider) questions(samples Samples, maxSamples int, e *Evaluation) []question {
 	var out []question
 	for i := range samples.Len() {
 		s := samples.At(i)
-		prompt := s.InputIDs
-		if first := slices.IndexFunc(s.Labels, func(l int32) bool { return l >= 0 }); first >= 0 {
-			prompt = s.InputIDs[:first]
-		}
+		prompt := s.InputIDs[:s.PromptLength]
 		reason := ""
 		switch {
-		case labelIndex(s.Label) < 0:
+		case quadruple.LabelIndex(s.Label) < 0:
 			reason = fmt.Sprintf("label %q", s.Label)
 		case len(prompt) == 0 || prompt[len(prompt)-1] != d.head[len(d.head)-1]:
 			reason = "its prompt does not end with the assistant's header"
@@ -264,7 +270,7 @@ func (d *decider) questions(samples Samples, maxSamples int, e *Evaluation) []qu
 	return out
 }
 
-// askBatch generates, scores and takes the loss of one batch.
+// askBatch generates and scores the answers of one batch and computes its loss.
 func askBatch(ctx context.Context, m Model, d *decider, batch []question, o Options) (b Batch, err error) {
 	prompts := make([][]int32, len(batch))
 	for i, q := range batch {
@@ -275,7 +281,7 @@ func askBatch(ctx context.Context, m Model, d *decider, batch []question, o Opti
 	if err != nil {
 		return b, fmt.Errorf("generate: %w", err)
 	}
-	b.StartedAt, b.GenerationSeconds = start.UTC(), time.Since(start).Seconds()
+	b.StartedAt, b.GenerationSeconds, b.Version = start.UTC(), time.Since(start).Seconds(), version.Current()
 	if len(generations) != len(batch) {
 		return b, fmt.Errorf("generate: %d answers to %d prompts", len(generations), len(batch))
 	}
@@ -296,7 +302,7 @@ func askBatch(ctx context.Context, m Model, d *decider, batch []question, o Opti
 	return b, nil
 }
 
-// takeLoss asks for one sample alone: beside answers, hundreds of passes each, that costs little.
+// takeLoss computes the loss of one sample at a time: one pass, which is cheap next to an answer's hundreds.
 func (d *Decision) takeLoss(ctx context.Context, m Model, s dataset.Sample) (err error) {
 	d.LossSum, d.LabelledTokens, err = m.Loss(ctx, [][]int32{s.InputIDs}, [][]int32{s.Labels})
 	if err == nil && (math.IsNaN(d.LossSum) || math.IsInf(d.LossSum, 0)) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"so8t/quadruple"
 	"so8t/tokenizer"
 )
 
@@ -18,9 +19,9 @@ import (
 func testPart(t testing.TB, tok *tokenizer.Tokenizer) memorySamples {
 	var out memorySamples
 	for i := range 12 {
-		label := Labels[i%4]
+		label := quadruple.Labels[i%4]
 		request := strings.Repeat("機密情報の公開を審査する。", 1+(i*5)%7) + fmt.Sprint("依頼", i)
-		out = append(out, render(t, tok, i+1, request, quadruple("課題"+label, label, "答えます。"), label))
+		out = append(out, render(t, tok, i+1, request, inForm("課題"+label, label, "答えます。"), label))
 	}
 	return out
 }
@@ -35,13 +36,13 @@ func believer(t testing.TB, tok *tokenizer.Tokenizer, wrong ...int) *fakeModel {
 	label := func(prompt string) string {
 		n := number(prompt)
 		if slices.Contains(wrong, n) {
-			return Labels[(n+1)%4]
+			return quadruple.Labels[(n+1)%4]
 		}
-		return Labels[n%4]
+		return quadruple.Labels[n%4]
 	}
 	return &fakeModel{
 		tok:    tok,
-		answer: func(p string) string { return quadruple("課題", label(p), "答えます。") },
+		answer: func(p string) string { return inForm("課題", label(p), "答えます。") },
 		belief: label,
 	}
 }
@@ -51,7 +52,8 @@ func TestRun(t *testing.T) {
 	part := testPart(t, tok)
 	model := believer(t, tok, 2, 5) // 2 is DENY and decided REFUSE, 5 is ESCALATION and decided DENY
 	var progress [][2]int
-	e, err := Run(t.Context(), model, tok, part, Options{Model: "base", BatchSize: 2}, Session{Progress: func(done, total int) { progress = append(progress, [2]int{done, total}) }})
+	e, err := Run(t.Context(), model, tok, part, Options{Model: "base", BatchSize: 2},
+		Session{Progress: func(done, total int) { progress = append(progress, [2]int{done, total}) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +67,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("progress %v, want %v", progress, want)
 	}
 	for i, d := range e.Decisions {
-		if d.SourceLine != int64(i+1) || d.Gold != Labels[i%4] || d.Prompt == "" || !strings.HasPrefix(d.Answer, "<think-task>") {
+		if d.SourceLine != int64(i+1) || d.Gold != quadruple.Labels[i%4] || d.Prompt == "" || !strings.HasPrefix(d.Answer, "<think-task>") {
 			t.Errorf("decision %d is %+v", i, d)
 		}
 		near(t, "confidence", d.Confidence, 0.7)
@@ -177,7 +179,7 @@ func TestRunListsWhatItCannotAsk(t *testing.T) {
 	part := testPart(t, tok)
 	part[3].Label = "MAYBE"
 	part[7].InputIDs = part[7].InputIDs[:3] // cut before the assistant's header
-	part[7].Labels = part[7].Labels[:3]
+	part[7].Labels, part[7].PromptLength = part[7].Labels[:3], 3
 	e, err := Run(t.Context(), believer(t, tok), tok, part, Options{}, Session{})
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +203,8 @@ func TestRunEnds(t *testing.T) {
 	}
 	broken := believer(t, tok)
 	broken.generate = errors.New("out of memory")
-	if _, err := Run(t.Context(), broken, tok, part, Options{Model: "base"}, Session{}); err == nil || !strings.Contains(err.Error(), "evaluate base") || !strings.Contains(err.Error(), "out of memory") {
+	if _, err := Run(t.Context(), broken, tok, part, Options{Model: "base"}, Session{}); err == nil ||
+		!strings.Contains(err.Error(), "evaluate base") || !strings.Contains(err.Error(), "out of memory") {
 		t.Errorf("a broken model gave %v", err)
 	}
 	if _, err := Run(t.Context(), model, tok, part, Options{BatchSize: -1}, Session{}); err == nil {

@@ -8,7 +8,7 @@ import (
 	"so8t/disk"
 )
 
-// writeAtomic puts a whole file in place or leaves what was there, and makes its folder where there is none.
+// writeAtomic replaces a file as a whole, or leaves the former one, and creates its folder if need be.
 func writeAtomic(path string, write func(io.Writer) error) error {
 	if err := disk.MakeDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -16,7 +16,7 @@ func writeAtomic(path string, write func(io.Writer) error) error {
 	return disk.Replace(path, write)
 }
 
-// encodeJSON keeps <final> and Japanese readable: no HTML escapes.
+// encodeJSON writes indented JSON without HTML escapes, so that <final> stays readable.
 func encodeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -10,6 +10,7 @@ import (
 
 	"so8t/engine"
 	"so8t/engine/checkpoint"
+	"so8t/version"
 )
 
 // Bundle is what a run leaves.
@@ -19,12 +20,13 @@ type Bundle struct {
 	Trained  engine.Values
 	Position checkpoint.Position
 	Curve    engine.Curve
+	Versions []version.Version // that took part in the training
 }
 
-// New bundles a checkpoint with the base that it was trained on. The bundle is valid until the state is released; of the
-// state's tensors it reads the trained parameters alone.
-func New(basePath string, plan *engine.AdapterPlan, s *checkpoint.State) (b *Bundle, err error) {
-	b = &Bundle{BasePath: basePath, Plan: plan, Position: s.Position}
+// New bundles a checkpoint, which info describes, with the base that it was trained on. The bundle is valid until the state
+// is released; of the state's tensors it reads the trained parameters alone.
+func New(basePath string, plan *engine.AdapterPlan, s *checkpoint.State, info checkpoint.Info) (b *Bundle, err error) {
+	b = &Bundle{BasePath: basePath, Plan: plan, Position: s.Position, Versions: info.Versions}
 	if b.Trained, err = plan.Checkpointed(s); err == nil {
 		b.Curve, err = engine.CurveOf(s)
 	}

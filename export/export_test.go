@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"so8t/export"
 	"so8t/export/merged"
 	"so8t/export/peft"
+	"so8t/version"
 )
 
 const gqa = "../testdata/oracle/phi3/gqa"
@@ -72,11 +74,12 @@ func TestBundle(t *testing.T) {
 	lora := engine.LoRAOptions{R: 2, Alpha: 4, TargetModules: []string{"k_proj", "v_proj", "o_proj"}}
 	plan := planOf(t, lora, engine.GateOptions{Enabled: true, Layers: []int{1}})
 	state, values := stateOf(t, plan)
-	b, err := export.New(gqa, plan, state)
+	versions := []version.Version{{Tag: "a", Arithmetic: 1}}
+	b, err := export.New(gqa, plan, state, checkpoint.Info{Versions: versions})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Position.Step != 2 || len(b.Curve.Train) != 1 || b.Curve.Train[0].Loss != 0.5 {
+	if b.Position.Step != 2 || len(b.Curve.Train) != 1 || b.Curve.Train[0].Loss != 0.5 || !slices.Equal(b.Versions, versions) {
 		t.Errorf("bundle %+v", b)
 	}
 	dir := t.TempDir()
@@ -103,7 +106,7 @@ func TestBundle(t *testing.T) {
 		if _, err := peft.Read(foldersIn(dir), other); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("read with another plan: %v, want %q", err, name)
 		}
-		if _, err := export.New(gqa, other, state); err == nil || !strings.Contains(err.Error(), "parameters") {
+		if _, err := export.New(gqa, other, state, checkpoint.Info{}); err == nil || !strings.Contains(err.Error(), "parameters") {
 			t.Errorf("a checkpoint of another plan: %v", err)
 		}
 	}
@@ -129,7 +132,7 @@ func TestMergedFiles(t *testing.T) {
 	}
 	plan := planOf(t, engine.LoRAOptions{}, engine.GateOptions{})
 	state, _ := stateOf(t, plan)
-	b, err := export.New(base, plan, state)
+	b, err := export.New(base, plan, state, checkpoint.Info{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +162,31 @@ func TestMergedFiles(t *testing.T) {
 		a, _ := old.Tensor(name)
 		if b, ok := now.Tensor(name); !ok || !slices.Equal(a.Data, b.Data) {
 			t.Errorf("%s changed, though nothing was trained", name)
+		}
+	}
+}
+
+// TestMetadataKeys: the keys of the file as earlier runs have written it.
+func TestMetadataKeys(t *testing.T) {
+	keys := func(value any) string {
+		var object map[string]any
+		text, err := json.Marshal(value)
+		if err == nil {
+			err = json.Unmarshal(text, &object)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(slices.Sorted(maps.Keys(object)), " ")
+	}
+	for want, value := range map[string]any{
+		"base_digest base_model config config_digest curve dataset dataset_digest device exported_at gate_deviation merged_against_trained " +
+			"position sha256 total_steps trained_parameters training_digest workflow_id": export.Metadata{},
+		"isa name products_choices_sha256": export.Device{Algorithms: "x"},
+		"decisions max_logit_difference positions rms_logit rms_logit_difference same_decisions same_next_token samples": export.MergeReport{},
+	} {
+		if got := keys(value); got != want {
+			t.Errorf("%T has the keys %s, want %s", value, got, want)
 		}
 	}
 }

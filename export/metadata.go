@@ -6,6 +6,7 @@ import (
 	"so8t/configs"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
+	"so8t/version"
 )
 
 // Metadata is so8t_retraining_metadata.json.
@@ -27,6 +28,7 @@ type Metadata struct {
 	Device         Device              `json:"device"`
 	GateDeviation  float64             `json:"gate_deviation"` // largest |RᵀR − I| of any gate
 	Merged         MergeReport         `json:"merged_against_trained"`
+	Versions       []version.Version   `json:"versions,omitempty"` // that trained or exported; none in files before there were versions
 }
 
 // Device says what exported the model, and which of a GPU's algorithms computed it.

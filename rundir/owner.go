@@ -15,6 +15,7 @@ import (
 	"so8t/configs"
 	"so8t/contract"
 	"so8t/disk"
+	"so8t/version"
 )
 
 // Owner is run.json: the run that an output directory belongs to, and the inputs of what lies there.
@@ -26,6 +27,8 @@ type Owner struct {
 	BaseDigest string         `json:"base_digest"`
 	Since      time.Time      `json:"since"`
 	Config     configs.Config `json:"config"`
+	// Version is the program that took the directory.
+	Version version.Version `json:"version,omitzero"`
 	// Night is nil for a plain run, also for one that continued a night: no later night removes its directory.
 	Night *contract.Night `json:"night,omitempty"`
 }
@@ -82,7 +85,7 @@ func take(ctx context.Context, run contract.Run, running Running, revisit bool) 
 	defer unlock()
 
 	now := Owner{WorkflowID: run.WorkflowID, Origin: run.WorkflowID, Host: run.Host, InputPath: run.InputPath,
-		BaseDigest: run.BaseDigest, Since: time.Now().UTC(), Config: run.Config, Night: run.Night}
+		BaseDigest: run.BaseDigest, Since: time.Now().UTC(), Config: run.Config, Version: version.Current(), Night: run.Night}
 	before, err := l.readOwner()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && revisit:
@@ -146,7 +149,8 @@ func (o Owner) differences(now Owner) []string {
 
 func configDifferences(a, b reflect.Value, at string) (list []string) {
 	for i := range a.NumField() {
-		key := strings.TrimPrefix(at+"."+a.Type().Field(i).Tag.Get("json"), ".")
+		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
+		key := strings.TrimPrefix(at+"."+name, ".")
 		x, y := a.Field(i), b.Field(i)
 		switch {
 		case x.Kind() == reflect.Struct:

@@ -14,6 +14,7 @@ import (
 	"so8t/configs"
 	"so8t/contract"
 	"so8t/disk"
+	"so8t/version"
 )
 
 // workflows answers as a Temporal server would: workflow id → does it run. An absent one is unknown, and has ended.
@@ -167,6 +168,10 @@ func TestOwnerFormat(t *testing.T) {
 		t.Errorf("config is %v", got["config"])
 	}
 	delete(got, "config")
+	if by, _ := got["version"].(map[string]any); by["tag"] != version.Current().Tag {
+		t.Errorf("version is %v", got["version"])
+	}
+	delete(got, "version")
 	want := map[string]any{"workflow_id": "w", "origin": "w", "host": "h", "input_path": "d.jsonl", "base_digest": "base",
 		"night": map[string]any{"root": "/out", "name": "2026-11-25T0200", "config": "/c.yaml", "schedule": "s", "at": "2026-11-24T17:00:00Z"}}
 	if !reflect.DeepEqual(got, want) {

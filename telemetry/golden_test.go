@@ -23,7 +23,8 @@ func pointAt(n int) Point {
 
 func sampleAt(n int) nvml.Sample {
 	f := float64(n)
-	return nvml.Sample{MemoryUsedBytes: of(uint64(5+n%3) << 30), MemoryTotalBytes: of[uint64](80 << 30), UtilizationPercent: of(90 + f), MemoryUtilizationPercent: of(40.5),
+	return nvml.Sample{MemoryUsedBytes: of(uint64(5+n%3) << 30), MemoryTotalBytes: of[uint64](80 << 30),
+		UtilizationPercent: of(90 + f), MemoryUtilizationPercent: of(40.5),
 		PowerWatts: of(500 + f/10), SMClockMHz: of(1980 - f), MemoryClockMHz: of(2619.0), TemperatureCelsius: of(50 + f)}
 }
 

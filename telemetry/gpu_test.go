@@ -10,7 +10,8 @@ import (
 
 // reading is an H100 at work.
 func reading(used uint64, load, watts float64) nvml.Sample {
-	return nvml.Sample{MemoryUsedBytes: &used, MemoryTotalBytes: of[uint64](80 << 30), UtilizationPercent: &load, PowerWatts: &watts, TemperatureCelsius: of(50 + load/10)}
+	return nvml.Sample{MemoryUsedBytes: &used, MemoryTotalBytes: of[uint64](80 << 30),
+		UtilizationPercent: &load, PowerWatts: &watts, TemperatureCelsius: of(50 + load/10)}
 }
 
 type fakeGPU chan nvml.Sample

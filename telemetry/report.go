@@ -9,6 +9,7 @@ import (
 
 	"so8t/disk"
 	"so8t/native"
+	"so8t/version"
 )
 
 // Report is performance_report.json: speed and memory over time, and a summary. A later attempt
@@ -37,11 +38,12 @@ type Point struct {
 
 // Summary covers the whole run, including points that were dropped.
 type Summary struct {
-	Steps               int     `json:"steps"`
-	MeanTokensPerSecond float64 `json:"mean_tokens_per_second"`
-	MeanSamplesPerSec   float64 `json:"mean_samples_per_second"`
-	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
-	PeakDeviceBytes     int64   `json:"peak_device_bytes"`
+	Version             version.Version `json:"version,omitzero"` // of the latest attempt
+	Steps               int             `json:"steps"`
+	MeanTokensPerSecond float64         `json:"mean_tokens_per_second"`
+	MeanSamplesPerSec   float64         `json:"mean_samples_per_second"`
+	PeakRSSBytes        int64           `json:"peak_rss_bytes"`
+	PeakDeviceBytes     int64           `json:"peak_device_bytes"`
 
 	Device string      `json:"device,omitempty"` // model of the CPU or GPU
 	ISA    string      `json:"isa,omitempty"`    // instruction sets in use
@@ -103,6 +105,7 @@ func (r *Report) Add(d Device, g *GPU, p *Pace, step int) error {
 	if err != nil {
 		return err
 	}
+	r.Summary.Version = version.Current()
 	r.Summary.Device, r.Summary.ISA, r.Summary.Memory = info.Name, info.ISA, MemoryUses(uses)
 	rss, peak := RSS()
 	r.add(Point{At: time.Now().UTC(), Step: step, TokensPerSecond: p.TokensPerSecond(), SamplesPerSecond: p.SamplesPerSecond(),
@@ -125,7 +128,7 @@ func (r *Report) add(p Point) {
 func (r *Report) Write() error {
 	last := r.Summary
 	s := Summary{PeakRSSBytes: last.PeakRSSBytes, PeakDeviceBytes: last.PeakDeviceBytes, // those of dropped points, too
-		Device: last.Device, ISA: last.ISA, Memory: last.Memory}
+		Version: last.Version, Device: last.Device, ISA: last.ISA, Memory: last.Memory}
 	var gpu averages
 	for _, p := range r.Points {
 		s.Steps = max(s.Steps, p.Step)

@@ -25,14 +25,14 @@ func (a *addedTokens) add(token addedToken) {
 	a.any = true
 }
 
-// sort brings them into order, once all are there.
+// sort orders them once all are added.
 func (a *addedTokens) sort() {
 	for _, list := range a.byFirst {
 		sort.SliceStable(list, func(i, j int) bool { return len(list[i].content) > len(list[j].content) })
 	}
 }
 
-// next is the first match at or after from; ok is false where there is none.
+// next returns the first match at or after from; ok is false if there is none.
 func (a *addedTokens) next(s string, from int) (start int, token addedToken, ok bool) {
 	for i := from; i < len(s); i++ {
 		for _, token := range a.byFirst[s[i]] {
@@ -45,8 +45,8 @@ func (a *addedTokens) next(s string, from int) (start int, token addedToken, ok 
 }
 
 // cut walks over s and calls text for each stretch between added tokens and token for each of them.
-// It follows find_matches of tokenizers (added_vocabulary.rs) step by step: matches are sought in the
-// raw text, before any stripping widens them, and one that fails single_word is not sought again inside.
+// It follows find_matches of tokenizers (added_vocabulary.rs) step by step: matches are found in the
+// raw text, before stripping widens them, and the inside of a match that fails single_word is not searched.
 func (a *addedTokens) cut(s string, text func(string), token func(int32)) {
 	done := 0
 	for from := 0; a.any; {

@@ -49,7 +49,7 @@ func newBPE(m *modelJSON, ids map[string]int32) (*bpe, error) {
 		}
 		l, r := ids[left], ids[right]
 		if fallback[l] || fallback[r] {
-			// The cuts below are exact only if what stands for an unknown character never merges.
+			// The cuts below are exact only if the tokens of an unknown character never merge.
 			return nil, fmt.Errorf("%s: merging byte tokens or unk_token is not supported", key)
 		}
 		b.merges[pair(l, r)] = merge{rank: int32(rank), id: ids[left+right]}
@@ -58,7 +58,7 @@ func newBPE(m *modelJSON, ids map[string]int32) (*bpe, error) {
 	return b, nil
 }
 
-// setFallback resolves what stands for a character outside the vocabulary, and lists those ids.
+// setFallback resolves the tokens for characters outside the vocabulary, and returns their ids.
 func (b *bpe) setFallback(m *modelJSON, ids map[string]int32) (map[int32]bool, error) {
 	fallback := map[int32]bool{}
 	if m.ByteFallback {
@@ -85,7 +85,7 @@ func (b *bpe) setFallback(m *modelJSON, ids map[string]int32) (map[int32]bool, e
 	return fallback, nil
 }
 
-// parseMerge reads "a b" or ["a", "b"]; both empty means a line to pass over.
+// parseMerge reads "a b" or ["a", "b"]; both empty: a line to skip.
 func parseMerge(raw json.RawMessage) (left, right string, err error) {
 	var two []string
 	if len(raw) > 0 && raw[0] == '[' {
@@ -108,7 +108,7 @@ func parseMerge(raw json.RawMessage) (left, right string, err error) {
 	return two[0], two[1], nil
 }
 
-// runeTable maps a rune to an id; the basic plane, where the texts live, without hashing.
+// runeTable maps a rune to an id, without hashing in the basic plane.
 type runeTable struct {
 	basic []int32 // id + 1
 	other map[rune]int32
@@ -128,7 +128,7 @@ func (t *runeTable) set(r rune, id int32) {
 	t.basic[r] = id + 1
 }
 
-// get is the rune's id, or -1.
+// get returns the rune's id, or -1.
 func (t *runeTable) get(r rune) int32 {
 	if int(r) < len(t.basic) {
 		return t.basic[r] - 1

@@ -15,7 +15,7 @@ import (
 // Message is one turn of a conversation. Role is system, user or assistant.
 type Message struct{ Role, Content string }
 
-// ErrNoTemplate is ApplyChatTemplate's answer where the model's folder has no chat template.
+// ErrNoTemplate is returned by ApplyChatTemplate if the model's folder has no chat template.
 var ErrNoTemplate = errors.New("the tokenizer has no chat template")
 
 // chat is the Jinja chat template, set up as transformers does: trim_blocks, lstrip_blocks, no files to include.
@@ -24,7 +24,7 @@ type chat struct {
 	digest   string
 	special  map[string]string // bos_token, eos_token …
 	template *exec.Template
-	mu       sync.Mutex // gonja does not promise that a template may run twice at a time
+	mu       sync.Mutex // gonja does not promise that a template may be executed concurrently
 }
 
 func (c *chat) parse(source, text string, special map[string]string) (err error) {
@@ -56,7 +56,7 @@ func (c *chat) parse(source, text string, special map[string]string) (err error)
 	return nil
 }
 
-// recovered turns a panic of the template engine, which is reached with text from outside, into an error.
+// recovered turns a panic of the template engine, which untrusted text can cause, into an error.
 func recovered(source string, err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("%s: the template engine failed: %v", source, r)
@@ -95,7 +95,7 @@ func (t *Tokenizer) ApplyChatTemplate(messages []Message, addGenerationPrompt bo
 	var b strings.Builder
 	err = c.template.Execute(&limited{&b, 16*size + maxTemplateBytes}, exec.NewContext(variables))
 	if raised != nil {
-		err = raised // without the engine's account of where it was called
+		err = raised // without the engine's traceback
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", c.source, err)

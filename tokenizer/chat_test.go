@@ -92,7 +92,8 @@ func TestChatTemplateEnds(t *testing.T) {
 		}
 	}
 	var c chat
-	if err := c.parse("t", "{% for i in range(3) %}{{ i }}{% endfor %}{% for i in range(5, 1, -2) %}{{ i }}{% endfor %}{{ range(4) | length }}", nil); err != nil {
+	if err := c.parse("t", "{% for i in range(3) %}{{ i }}{% endfor %}{% for i in range(5, 1, -2) %}{{ i }}{% endfor %}{{ range(4) | length }}",
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := (&Tokenizer{chat: chat{template: c.template}}).ApplyChatTemplate(nil, true); text != "012534" || err != nil {

@@ -36,7 +36,7 @@ func (t *Tokenizer) loadConfig(dir string) error {
 		return fmt.Errorf("%s: chat_template: %w", name, err)
 	}
 	source := name + ": chat_template"
-	// As in transformers, a file of its own comes before the key.
+	// As in transformers, the file takes precedence over the key.
 	switch data, err := os.ReadFile(filepath.Join(dir, "chat_template.jinja")); {
 	case err == nil:
 		template, source = string(data), "chat_template.jinja"
@@ -46,7 +46,7 @@ func (t *Tokenizer) loadConfig(dir string) error {
 	return t.chat.parse(source, template, special)
 }
 
-// checkAdded compares added_tokens_decoder with what tokenizer.json said.
+// checkAdded compares added_tokens_decoder with tokenizer.json.
 func (t *Tokenizer) checkAdded(raw json.RawMessage) error {
 	if isNull(raw) {
 		return nil
@@ -83,7 +83,7 @@ func flags(a addedJSON) string {
 		a.Content, a.ID, a.SingleWord, a.LStrip, a.RStrip, a.Normalized, a.Special)
 }
 
-// specialTokens is every bos_token, eos_token … of the configuration: a string, or an object with "content".
+// specialTokens returns every bos_token, eos_token … of the configuration: a string, or an object with "content".
 func (t *Tokenizer) specialTokens(raw map[string]json.RawMessage) (map[string]string, error) {
 	special := map[string]string{}
 	for _, key := range []string{"bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"} {

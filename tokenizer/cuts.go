@@ -1,10 +1,10 @@
 package tokenizer
 
-// cuts knows between which two runes a text may be cut without changing its tokens.
+// cuts is the set of pairs of runes between which a text may be cut without changing its tokens.
 //
-// A merge that reaches across a place between the runes a and b yields an entry in which b follows a.
-// Where no merge's result holds that pair, the text's two sides are encoded independently, so a cut there is exact.
-// In the vocabularies at hand that is before every word (nothing is followed by "▁" but "▁") and
+// A merge across the boundary of the runes a and b yields an entry in which b follows a. If no merge's
+// result contains that pair, the text's two sides are encoded independently, so a cut there is exact.
+// In the known vocabularies that is before every word (nothing is followed by "▁" but "▁") and
 // between nearly all Japanese characters.
 //
 // The set is a bitmap over a hash: a collision hides a cut, which costs time and nothing else.
@@ -34,7 +34,7 @@ func (c *cuts) join(content string) {
 	}
 }
 
-// between says whether the text may be cut between a and b.
+// between reports whether the text may be cut between a and b.
 func (c *cuts) between(a, b rune) bool {
 	word, bit := cutHash(a, b)
 	return c.joined[word]&(1<<bit) == 0

@@ -57,7 +57,7 @@ func parseDecoder(raw json.RawMessage) (d decoder, err error) {
 	return d, nil
 }
 
-// prepare works out once what each id adds to a text.
+// prepare computes what each id adds to a text.
 func (d decoder) prepare(pieces []piece) {
 	for i := range pieces {
 		p := &pieces[i]
@@ -66,7 +66,7 @@ func (d decoder) prepare(pieces []piece) {
 	}
 }
 
-// byteValue reads <0xNN>, or answers -1.
+// byteValue parses <0xNN>; -1 for any other text.
 func byteValue(token string) int16 {
 	if len(token) != 6 || token[:3] != "<0x" || token[5] != '>' {
 		return -1
@@ -78,7 +78,7 @@ func byteValue(token string) int16 {
 	return int16(v)
 }
 
-// Decode is the text of ids. skipSpecial leaves out the special added tokens; ids outside the vocabulary add nothing.
+// Decode returns the text of ids. skipSpecial leaves out the special added tokens; ids outside the vocabulary add nothing.
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	s := t.NewStream(skipSpecial)
 	var b strings.Builder
@@ -89,8 +89,8 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	return b.String()
 }
 
-// Stream decodes a generation as it comes. The texts that Push and Flush return make up exactly
-// what Decode answers for all the ids.
+// Stream decodes ids one at a time. The texts that Push and Flush return add up to exactly
+// what Decode returns for all the ids.
 //
 // A run of byte tokens is held back until another token ends it: Hugging Face decodes such a run as
 // a whole, to U+FFFD for each byte if any part of it is not UTF-8.
@@ -99,15 +99,15 @@ type Stream struct {
 	skipSpecial bool
 	bytes       []byte // a run of byte tokens
 	stripped    int    // characters taken off the front so far
-	begun       bool   // the front is past
+	begun       bool   // the front has been passed
 }
 
-// NewStream begins a decoding.
+// NewStream returns an empty Stream.
 func (t *Tokenizer) NewStream(skipSpecial bool) *Stream {
 	return &Stream{t: t, skipSpecial: skipSpecial}
 }
 
-// Push takes the next id and returns the text that is certain now, possibly none.
+// Push takes the next id and returns the text that later ids cannot change, possibly none.
 func (s *Stream) Push(id int32) string {
 	if id < 0 || int(id) >= len(s.t.pieces) {
 		return ""
@@ -126,10 +126,10 @@ func (s *Stream) Push(id int32) string {
 	return s.front(s.run() + p.decoded)
 }
 
-// Flush ends the decoding and returns what was still held back.
+// Flush ends the stream and returns the rest.
 func (s *Stream) Flush() string { return s.front(s.run()) }
 
-// run is the text of the byte tokens held back.
+// run returns the text of the byte tokens held back.
 func (s *Stream) run() string {
 	text := string(s.bytes)
 	if !utf8.ValidString(text) {

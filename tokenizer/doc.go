@@ -6,8 +6,8 @@
 // characters outside the vocabulary spelled as byte tokens (<0xE3>).
 //
 // Caveats:
-//   - Encode never adds a bos or eos token: it answers as add_special_tokens=False does.
-//     What tokenizer.json says in post_processor, truncation and padding is therefore not used.
+//   - Encode never adds a bos or eos token, as with add_special_tokens=False.
+//     post_processor, truncation and padding of tokenizer.json are therefore not used.
 //   - Everything else in tokenizer.json that would change a result and is not implemented here is
 //     refused by Load, with the key's name.
 //   - Text is expected to be UTF-8; each run of invalid bytes counts as one U+FFFD.

@@ -8,10 +8,10 @@ import (
 // Bounds of an encoder's cache: about 4 MB at most.
 const (
 	maxCached      = 1 << 15 // pieces
-	maxCachedBytes = 48      // longer pieces hardly ever come twice
+	maxCachedBytes = 48      // longer pieces rarely recur
 )
 
-// Encode is the ids of text. Added tokens are recognised in it; no bos or eos is added.
+// Encode returns the ids of text. Added tokens are recognised; no bos or eos is added.
 func (t *Tokenizer) Encode(text string) []int32 {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	e := t.encoders.Get().(*encoder)
@@ -25,7 +25,7 @@ func (t *Tokenizer) Encode(text string) []int32 {
 	return out
 }
 
-// encoder is the working memory of one Encode call.
+// encoder is the scratch memory of one Encode call.
 type encoder struct {
 	*bpe
 	out     []int32
@@ -124,7 +124,7 @@ func (e *encoder) merge(s string) {
 			continue
 		}
 		right := &e.symbols[left.next]
-		// Outdated: one of the two has been merged with another neighbour since.
+		// Stale: one of the two has been merged with another neighbour since.
 		if m, ok := e.merges[pair(left.id, right.id)]; !ok || m.id != top.id {
 			continue
 		}

@@ -45,7 +45,7 @@ type modelJSON struct {
 	Merges       []json.RawMessage `json:"merges"`
 }
 
-// parse builds a Tokenizer without its chat template. Errors begin with the key they speak of.
+// parse builds a Tokenizer without its chat template. Errors begin with the key concerned.
 func parse(data []byte) (*Tokenizer, error) {
 	var f fileJSON
 	if err := strict(data, &f); err != nil {
@@ -112,8 +112,9 @@ func parseModel(raw json.RawMessage) (*modelJSON, error) {
 	return m, nil
 }
 
-// setVocab fills ids and pieces from the model's vocabulary. The table of pieces goes up to the largest id: one beyond
-// the bytes of the file, each entry of which takes several, is an error and not a reason to take gigabytes.
+// setVocab fills ids and pieces from the model's vocabulary. The table of pieces is as long as the largest id; an id
+// beyond the file's length in bytes, of which each entry takes several, is refused, so that a small file cannot
+// allocate gigabytes.
 func (t *Tokenizer) setVocab(vocab map[string]int64, fileBytes int) error {
 	contents := make([]string, 0, len(vocab))
 	size := int64(0)
@@ -194,7 +195,7 @@ func (t *Tokenizer) addTokens(tokens []addedJSON, vocabLen int) error {
 	return nil
 }
 
-// strict decodes one JSON value and refuses unknown keys and anything behind it.
+// strict decodes one JSON value and refuses unknown keys and trailing data.
 func strict(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()

@@ -16,8 +16,9 @@ import (
 // parseBound: 48 bytes for an id, a row in two maps, and the merges' table; the fixed amount is the tables by rune.
 var parseBound = fuzzguard.Bound{PerByte: 200, Fixed: 2 << 20}
 
-const tiny = `{"normalizer":{"type":"Prepend","prepend":"▁"},"decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},` +
-	`{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},"added_tokens":[{"id":0,"content":"<u>"},{"id":5,"content":"b c","normalized":true,"lstrip":true}],` +
+const tiny = `{"normalizer":{"type":"Prepend","prepend":"▁"},"decoder":{"type":"Sequence","decoders":[` +
+	`{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},` +
+	`"added_tokens":[{"id":0,"content":"<u>"},{"id":5,"content":"b c","normalized":true,"lstrip":true}],` +
 	`"model":{"type":"BPE","unk_token":"<u>","vocab":{"<u>":0,"a":1,"b":2,"ab":3,"aba":4},"merges":["a b",["ab","a"]]}}`
 
 // FuzzParse: a damaged tokenizer.json is an error, and what loads can encode and decode.
@@ -28,7 +29,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(tiny), "aba b c<u> xx")
 	for _, change := range [][2]string{
 		{`"aba":4`, `"aba":16777215`}, {`"aba":4`, `"aba":150`}, {`"content":" "},`, `"content":"                                "},`},
-		{`{"type":"Prepend","prepend":"▁"}`, `{"type":"Sequence","normalizers":[` + strings.Repeat(`{"type":"Replace","pattern":{"String":"a"},"content":"aa"},`, 40) +
+		{`{"type":"Prepend","prepend":"▁"}`, `{"type":"Sequence","normalizers":[` +
+			strings.Repeat(`{"type":"Replace","pattern":{"String":"a"},"content":"aa"},`, 40) +
 			`{"type":"Prepend","prepend":"▁"}]}`},
 		{`"added_tokens":[`, `"added_tokens":[{"id":6,"content":"\n","special":true,"rstrip":true,"single_word":true},`},
 		{`"merges":[`, `"merges":["#version: 1",`}, {`"start":1`, `"start":2147483647`}, {`}}`, `}}}`},
@@ -87,7 +89,8 @@ func FuzzLoad(f *testing.F) {
 	}
 	for _, text := range []string{
 		`{"added_tokens_decoder":{"0":{"content":"<u>"}},"eos_token":"<u>","bos_token":{"content":"a"},"chat_template":"{{ messages[0]['content'] }}"}`,
-		`{"chat_template":[{"name":"default","template":"{% if add_generation_prompt %}{{ eos_token }}{% endif %}"}]}`, `{"eos_token":3}`, `{"chat_template":null}`,
+		`{"chat_template":[{"name":"default","template":"{% if add_generation_prompt %}{{ eos_token }}{% endif %}"}]}`, `{"eos_token":3}`,
+		`{"chat_template":null}`,
 		`{"added_tokens_decoder":{"5":{"content":"b c","normalized":true,"lstrip":true}}}`,
 	} {
 		f.Add([]byte(text))
@@ -124,9 +127,11 @@ func FuzzTemplate(f *testing.F) {
 	for _, text := range []string{
 		"{%- for m in messages -%}\n    {% if m.role == 'user' %}\n[{{ m.content | trim }}]\n    {% endif %}\n{% endfor %}\n{{ bos_token }}\n",
 		"{% set x = namespace(a=1) %}{% for i in range(3) %}{% set x.a = x.a + i %}{% endfor %}{{ x.a }}", "{{ raise_exception('no') }}",
-		"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{% block a %}{{ self.a() }}{% endblock %}", "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+		"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{% block a %}{{ self.a() }}{% endblock %}",
+		"{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
 		"{% include '/chat_template' %}", "{% extends '/chat_template' %}", "{% for i in range(999) %}{% for j in range(999) %}a{% endfor %}{% endfor %}",
-		"{{ messages[1:][::-1] | tojson }}{{ 'a' if 1 is defined else [] }}", "{{ (((((1))))) }}{# c #}{% raw %}{{{% endraw %}", "{{ messages[0].content.split(' ')[-1] ~ 1 // 0 }}",
+		"{{ messages[1:][::-1] | tojson }}{{ 'a' if 1 is defined else [] }}", "{{ (((((1))))) }}{# c #}{% raw %}{{{% endraw %}",
+		"{{ messages[0].content.split(' ')[-1] ~ 1 // 0 }}",
 	} {
 		f.Add(text, "user", "a b")
 	}
@@ -157,7 +162,8 @@ func FuzzText(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, text := range []string{"", " a  b", "機密情報を公開してください。", "a𠮷b\xff\x00", "<|user|>\n x<|end|> \n<s><0x41>", "▁▁a ▁", "decision: ALLOW\n", "ＡＢＣ ｱｲｳ", "\u0301e\u200d"} {
+	for _, text := range []string{"", " a  b", "機密情報を公開してください。", "a𠮷b\xff\x00", "<|user|>\n x<|end|> \n<s><0x41>", "▁▁a ▁", "decision: ALLOW\n",
+		"ＡＢＣ ｱｲｳ", "\u0301e\u200d"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -54,13 +54,16 @@ func TestLoadRefuses(t *testing.T) {
 		{"unknown model key", func(o object) { model(o)["novelty"] = 1 }, `model: json: unknown field "novelty"`},
 		{"pre_tokenizer", func(o object) { o["pre_tokenizer"] = object{"type": "Metaspace"} }, "pre_tokenizer: Metaspace is not supported"},
 		{"normalizer", func(o object) { o["normalizer"] = object{"type": "NFKC"} }, "normalizer: NFKC is not supported"},
-		{"inner normalizer", func(o object) { first(o["normalizer"].(object), "normalizers")["type"] = "Strip" }, "normalizer.normalizers[0]: Strip is not supported"},
+		{"inner normalizer", func(o object) { first(o["normalizer"].(object), "normalizers")["type"] = "Strip" },
+			"normalizer.normalizers[0]: Strip is not supported"},
 		{"regex", func(o object) {
 			o["normalizer"] = object{"type": "Replace", "pattern": object{"Regex": " +"}, "content": "▁"}
 		}, "normalizer.pattern: Regex is not supported"},
-		{"nested sequence", func(o object) { first(o["normalizer"].(object), "normalizers")["type"] = "Sequence" }, "normalizer.normalizers[0]: a Sequence inside"},
+		{"nested sequence", func(o object) { first(o["normalizer"].(object), "normalizers")["type"] = "Sequence" },
+			"normalizer.normalizers[0]: a Sequence inside"},
 		{"decoder", func(o object) { o["decoder"] = object{"type": "WordPiece"} }, "decoder: WordPiece is not supported"},
-		{"decoder order", func(o object) { first(o["decoder"].(object), "decoders")["type"] = "Fuse" }, "decoder.decoders[0]: Fuse is not supported here (Replace is)"},
+		{"decoder order", func(o object) { first(o["decoder"].(object), "decoders")["type"] = "Fuse" },
+			"decoder.decoders[0]: Fuse is not supported here (Replace is)"},
 		{"decoder strip", func(o object) { o["decoder"].(object)["decoders"].([]any)[3].(object)["stop"] = 1 }, "decoder.decoders[3]: start 1, stop 1"},
 		{"model type", func(o object) { model(o)["type"] = "Unigram" }, "model.type: Unigram is not supported"},
 		{"no model", func(o object) { delete(o, "model") }, "model: missing"},
@@ -76,7 +79,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"huge id", func(o object) { model(o)["vocab"].(object)["a"] = 1 << 40 }, `model.vocab."a": id 1099511627776`},
 		{"id beyond the file", func(o object) { model(o)["vocab"].(object)["a"] = 1 << 23 }, `model.vocab."a": id 8388608 is out of range`},
 		{"endless normalizer", func(o object) {
-			o["normalizer"] = object{"type": "Sequence", "normalizers": slices.Repeat([]any{object{"type": "Replace", "pattern": object{"String": "a"}, "content": "aa"}}, 5)}
+			o["normalizer"] = object{"type": "Sequence", "normalizers": slices.Repeat([]any{object{"type": "Replace",
+				"pattern": object{"String": "a"}, "content": "aa"}}, 5)}
 		}, "normalizer: steps that make a text more than 16 times longer"},
 		{"long decoder", func(o object) {
 			first(o["decoder"].(object), "decoders")["content"] = strings.Repeat("a", 99)

@@ -12,15 +12,15 @@ import (
 	"github.com/nikolalohinski/gonja/v2/parser"
 )
 
-// A template comes from outside, and Go cannot recover from a stack or a memory without end. transformers runs templates
-// in Jinja's sandbox; these are its bounds, and what keeps a template from calling itself.
+// A template is untrusted, and Go cannot recover from exhausted stack or memory. transformers runs templates in Jinja's
+// sandbox; these are its limits, and what prevents a template from calling itself.
 const (
 	maxTemplateBytes = 1 << 16 // the longest in use have 20 KB
-	maxBrackets      = 256     // one in the other; each takes the parser 7 KB of stack
+	maxBrackets      = 256     // nested; each takes 7 KB of the parser's stack
 	maxRange         = 100_000 // numbers of all ranges of one rendering; in Jinja's sandbox, of one range
 )
 
-// checkSize refuses a template that would be too much for the parser alone.
+// checkSize refuses a template that would exhaust the parser.
 func checkSize(template string) error {
 	if len(template) > maxTemplateBytes {
 		return fmt.Errorf("%d bytes are not supported (%d are)", len(template), maxTemplateBytes)
@@ -95,7 +95,7 @@ func rangeFunction() func(*exec.Evaluator, *exec.VarArgs) ([]int, error) {
 	}
 }
 
-// limited refuses what a template writes beyond left bytes.
+// limited fails once a template has written more than left bytes.
 type limited struct {
 	io.Writer
 	left int

@@ -56,13 +56,13 @@ func Load(dir string) (*Tokenizer, error) {
 // VocabSize is the largest id plus one; the model's vocab_size must not be smaller.
 func (t *Tokenizer) VocabSize() int { return len(t.pieces) }
 
-// ID finds the token whose content is exactly this.
+// ID returns the id of the token with exactly this content.
 func (t *Tokenizer) ID(content string) (int32, bool) {
 	id, ok := t.ids[content]
 	return id, ok
 }
 
-// Token is the content of an id as tokenizer.json writes it ("▁the", "<0x0A>", "<|end|>").
+// Token returns the content of an id as tokenizer.json writes it ("▁the", "<0x0A>", "<|end|>").
 func (t *Tokenizer) Token(id int32) (string, bool) {
 	if id < 0 || int(id) >= len(t.pieces) || !t.pieces[id].known {
 		return "", false
@@ -70,7 +70,7 @@ func (t *Tokenizer) Token(id int32) (string, bool) {
 	return t.pieces[id].text, true
 }
 
-// IsSpecial says whether id is a special added token, such as those that a chat template marks turns with.
+// IsSpecial reports whether id is a special added token, such as those with which a chat template marks turns.
 func (t *Tokenizer) IsSpecial(id int32) bool {
 	return id >= 0 && int(id) < len(t.pieces) && t.pieces[id].special
 }

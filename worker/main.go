@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 
+	"so8t/version"
 	"so8t/worker/schedule"
 	"so8t/worker/start"
 )
@@ -27,14 +28,18 @@ var cli struct {
 	Start    start.Command    `cmd:"" help:"Submit a run and show it. Ctrl-C leaves it running."`
 	Follow   start.Follow     `cmd:"" help:"Show a run that is under way or has ended."`
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
 const about = `Retrains Phi-3 models with QLoRA and SO(8) gates under Temporal.
 
-The server is the one TEMPORAL_ADDRESS names (localhost:7233 without it); namespace, TLS and API key come from the other TEMPORAL_* variables and from Temporal's profile file, as for the temporal command.`
+The server is the one TEMPORAL_ADDRESS names (localhost:7233 without it); namespace, TLS and API key come from the other` +
+	" TEMPORAL_* variables and from Temporal's profile file, as for the temporal command."
 
 func main() {
-	command := kong.Parse(&cli, kong.Name("worker"), kong.Description(about), kong.UsageOnError())
+	command := kong.Parse(&cli, kong.Name("worker"), kong.Description(about), kong.UsageOnError(),
+		kong.Vars{"version": version.Current().String()})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	command.BindTo(ctx, (*context.Context)(nil))

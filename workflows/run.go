@@ -166,8 +166,11 @@ func (r *run) enter(ctx workflow.Context, s step) {
 	r.page(ctx)
 }
 
-// heard takes the news of an activity.
+// heard takes an activity's progress. Its notice becomes a note, once.
 func (r *run) heard(p contract.Progress) {
+	if p.Notice != "" && !slices.Contains(r.notes, p.Notice) {
+		r.note(p.Notice)
+	}
 	if p.Phase == r.progress.Phase {
 		r.progress = p
 	}

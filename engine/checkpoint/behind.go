@@ -7,7 +7,7 @@ import (
 )
 
 // behind is the queue of the one goroutine that saves while training goes on.
-// It has room for one: what waits is replaced by what is newer.
+// It holds one state: a newer one replaces it.
 type behind struct {
 	mu      sync.Mutex
 	idle    sync.Cond // broadcast when writing turns false
@@ -21,10 +21,9 @@ type job struct {
 	reason string
 }
 
-// SaveBehind hands state over to be saved while the caller goes on. If a save
-// is still running, state waits for it, and takes the place of one that waits
-// already. The error is that of earlier saves behind, reported once; state is taken all the same. It is released when
-// it is written, or will not be.
+// SaveBehind takes over state and saves it in the background. If a save is still running, state waits for it and
+// replaces one that waits already. The error is that of earlier background saves, reported once; state is taken in
+// any case. It is released once it is written or dropped.
 func (s *Store) SaveBehind(state *State, reason string) error {
 	b := &s.behind
 	b.mu.Lock()
@@ -57,7 +56,7 @@ func (s *Store) writeBehind() {
 	b.idle.Broadcast()
 }
 
-// Wait returns when nothing is being saved behind, with the error of what was, reported once.
+// Wait waits for background saves and returns their error, reported once.
 func (s *Store) Wait() error {
 	b := &s.behind
 	b.mu.Lock()
@@ -68,7 +67,7 @@ func (s *Store) Wait() error {
 	return b.report()
 }
 
-// Busy is whether a save runs behind: a snapshot taken now would only wait.
+// Busy reports whether a background save is running: a snapshot taken now would only wait.
 func (s *Store) Busy() bool {
 	s.behind.mu.Lock()
 	defer s.behind.mu.Unlock()
@@ -81,7 +80,7 @@ func (b *behind) report() error {
 	return err
 }
 
-// drop forgets a waiting state that is not further on than p.
+// drop discards a waiting state that is not further on than p.
 func (b *behind) drop(p Position) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"so8t/engine/safetensors"
+	"so8t/version"
 )
 
 // ErrNone says that no usable checkpoint is there.
@@ -48,8 +49,8 @@ func parseFolder(name string) (Position, bool) {
 	return Position{Epoch: epoch, Step: step}, true
 }
 
-// State is what a run needs in order to go on. Its memory belongs to it; what its tensors are read from (From)
-// stays as it is until Release.
+// State is what a run needs in order to go on. It owns its memory; what its tensors are read from (From)
+// does not change until Release.
 type State struct {
 	Identity
 	Position
@@ -58,7 +59,7 @@ type State struct {
 	Release func() // gives back what the tensors are read from; nil: nothing is to be given back
 }
 
-// release is called once the tensors will not be read any more. It may be called again.
+// release gives back what the tensors were read from. It may be called more than once.
 func (s *State) release() {
 	if s.Release != nil {
 		s.Release()
@@ -74,7 +75,9 @@ type Info struct {
 	Reason   string
 	Bytes    int64 // of all files but the manifest
 	SavedAt  time.Time
-	Rejected []Rejection // newer ones that Latest could not take
+	Version  version.Version   // that computed it
+	Versions []version.Version // that took part in the run so far, Version among them
+	Rejected []Rejection       // newer ones that Latest could not take
 }
 
 // Rejection is a checkpoint that was passed over, and why.

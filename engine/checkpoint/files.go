@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSum is what the manifest says of a file.
+// fileSum is a file's entry in the manifest.
 type fileSum struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
@@ -54,7 +54,7 @@ type summingWriter struct {
 	bytes int64
 }
 
-const pieceBytes = 4 << 20 // how much is written between two looks at the context
+const pieceBytes = 4 << 20 // written between two checks of the context
 
 func (w *summingWriter) Write(p []byte) (int, error) {
 	written := 0
@@ -76,7 +76,7 @@ func (w *summingWriter) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// hashBeside starts to hash p; the function returned waits for it.
+// hashBeside hashes p in the background; the function it returns waits for that.
 func hashBeside(h hash.Hash, p []byte) (wait func()) {
 	done := make(chan struct{})
 	go func() {
@@ -86,9 +86,9 @@ func hashBeside(h hash.Hash, p []byte) (wait func()) {
 	return func() { <-done }
 }
 
-// readFile reads the file that sum describes and compares. It returns the
-// contents if keep is set; otherwise it only checks, past the page cache where the system lets it.
-func readFile(ctx context.Context, dir string, sum fileSum, keep bool) ([]byte, error) {
+// readFile reads the file that sum describes and verifies it. It returns the contents if load is set; otherwise it
+// only verifies, bypassing the page cache where the system allows it.
+func readFile(ctx context.Context, dir string, sum fileSum, load bool) ([]byte, error) {
 	path := filepath.Join(dir, sum.Name)
 	f, err := os.Open(path)
 	if err != nil {
@@ -104,7 +104,7 @@ func readFile(ctx context.Context, dir string, sum fileSum, keep bool) ([]byte, 
 	}
 	var contents []byte
 	var scratch [2][]byte // one is read into while the other is hashed
-	if keep {
+	if load {
 		contents = make([]byte, sum.Bytes)
 	} else {
 		scratch = [2][]byte{make([]byte, pieceBytes), make([]byte, pieceBytes)}
@@ -115,7 +115,7 @@ func readFile(ctx context.Context, dir string, sum fileSum, keep bool) ([]byte, 
 	for done, i := int64(0), 0; done < sum.Bytes; i++ {
 		n := min(pieceBytes, sum.Bytes-done)
 		piece := scratch[i%2]
-		if keep {
+		if load {
 			piece = contents[done:]
 		}
 		_, err := io.ReadFull(f, piece[:n])

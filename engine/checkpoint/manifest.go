@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"so8t/version"
 )
 
 const (
@@ -29,10 +32,14 @@ type manifest struct {
 	Reason   string    `json:"reason"`
 	SavedAt  time.Time `json:"saved_at"`
 	Files    []fileSum `json:"files"`
-	Digest   string    `json:"digest"` // SHA-256 of the text before it
+
+	Version  version.Version   `json:"version,omitzero"`   // that computed it; zero in checkpoints before there were versions
+	Versions []version.Version `json:"versions,omitempty"` // that took part in the run so far, by their first save
+
+	Digest string `json:"digest"` // SHA-256 of the text before it
 }
 
-// The manifest's text ends with its digest, so that any later version's can be
+// The manifest's text ends with its digest, so that a manifest of a later format can be
 // checked without understanding it.
 const (
 	digestKey  = "  \"digest\": \""
@@ -119,13 +126,17 @@ func (m *manifest) verify(ctx context.Context, dir string) error {
 	return nil
 }
 
-// sameContent is whether two checkpoints restore the same run at the same place.
+// sameContent reports whether two checkpoints restore the same run at the same place.
 func (m *manifest) sameContent(other *manifest) bool {
 	return m.Identity == other.Identity && m.Position == other.Position && slices.Equal(m.Files, other.Files)
 }
 
 func (m *manifest) info(dir string) Info {
-	info := Info{Dir: dir, Position: m.Position, Digest: m.Digest, Reason: m.Reason, SavedAt: m.SavedAt}
+	info := Info{Dir: dir, Position: m.Position, Digest: m.Digest, Reason: m.Reason, SavedAt: m.SavedAt,
+		Version: cmp.Or(m.Version, version.Unversioned), Versions: m.Versions}
+	if info.Versions == nil {
+		info.Versions = []version.Version{info.Version}
+	}
 	for _, f := range m.Files {
 		info.Bytes += f.Bytes
 	}

@@ -38,7 +38,7 @@ func (s *Store) rotate(ctx context.Context) error {
 			}
 			verified = err == nil
 			if err != nil {
-				s.log.Warn("checkpoint does not verify; older ones are kept for it", "dir", dir, "error", err)
+				s.log.Warn("checkpoint does not verify; older ones stay", "dir", dir, "error", err)
 			}
 		}
 	}

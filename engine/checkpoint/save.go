@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"so8t/disk"
@@ -19,8 +20,8 @@ import (
 // Save commits state and rotates. When it returns without an error, the
 // checkpoint survives a power cut. When it returns an error, earlier checkpoints are as they were and
 // nothing of the attempt is left, unless the very last step failed, the sync of
-// the folder. A failed deletion is logged, not returned: the save itself holds. A save that runs behind is
-// waited for; one that still waits there is dropped unless it is further on than state. However it ends, state is released.
+// the folder. A failed deletion is logged, not returned: the save itself holds. Save waits for a running background
+// save; a waiting one is dropped unless it is further on than state. State is released in any case.
 func (s *Store) Save(ctx context.Context, state *State, reason string) (Info, error) {
 	s.behind.drop(state.Position)
 	return s.saveAndRotate(ctx, state, reason)
@@ -61,7 +62,11 @@ func (s *Store) save(ctx context.Context, state *State, reason string) (Info, er
 	}
 	disk.Crash("checkpoint.temp_created")
 
-	m := &manifest{Format: formatVersion, Identity: s.id, Position: state.Position, Reason: reason, SavedAt: time.Now().UTC()}
+	m := &manifest{Format: formatVersion, Identity: s.id, Position: state.Position, Reason: reason, SavedAt: time.Now().UTC(),
+		Version: s.version, Versions: s.versions}
+	if !slices.Contains(m.Versions, s.version) {
+		m.Versions = append(slices.Clip(m.Versions), s.version)
+	}
 	if err := writeState(ctx, temp, state, m); err != nil {
 		return Info{}, err
 	}

@@ -14,13 +14,15 @@ import (
 
 	"so8t/disk"
 	"so8t/engine/safetensors"
+	"so8t/version"
 )
 
 // Options of a Store.
 type Options struct {
-	MaxCheckpoints int          // how many rotation keeps; 0: all
-	Lease          *disk.Lease  // who may write; nil: nobody asks
-	Logger         *slog.Logger // nil: slog.Default()
+	MaxCheckpoints int             // how many rotation leaves; 0: all
+	Lease          *disk.Lease     // must be held to write; nil: not checked
+	Logger         *slog.Logger    // nil: slog.Default()
+	Version        version.Version // that computes what is saved; zero: version.Current()
 }
 
 // Store is the folder of one run's checkpoints. Its methods may be called from several goroutines.
@@ -31,8 +33,10 @@ type Store struct {
 	lease *disk.Lease
 	log   *slog.Logger
 
-	commits sync.Mutex // one save at a time
-	behind  behind
+	commits  sync.Mutex // one save at a time
+	version  version.Version
+	versions []version.Version // of the checkpoint that Latest returned, guarded by commits
+	behind   behind
 }
 
 // OpenStore opens the folder dir, creating it if need be. With a lease it also
@@ -41,7 +45,8 @@ func OpenStore(dir string, id Identity, o Options) (*Store, error) {
 	if o.MaxCheckpoints < 0 {
 		return nil, fmt.Errorf("open checkpoints %s: max_checkpoints is %d", dir, o.MaxCheckpoints)
 	}
-	s := &Store{dir: dir, id: id, max: o.MaxCheckpoints, lease: o.Lease, log: cmp.Or(o.Logger, slog.Default())}
+	s := &Store{dir: dir, id: id, max: o.MaxCheckpoints, lease: o.Lease, log: cmp.Or(o.Logger, slog.Default()),
+		version: cmp.Or(o.Version, version.Current())}
 	s.behind.idle.L = &s.behind.mu
 	err := disk.MakeDir(dir)
 	if err == nil && s.lease != nil {
@@ -109,7 +114,7 @@ func (p Position) compare(other Position) int {
 
 func (s *Store) folder(p Position) string { return filepath.Join(s.dir, p.Folder()) }
 
-// Latest reads the furthest checkpoint that holds. Damaged ones are passed
+// Latest reads the furthest checkpoint that holds, whose versions later saves carry on. Damaged ones are passed
 // over, logged and listed in Info.Rejected. Errors: ErrNone if there is none
 // to take (the message lists what was rejected), *IdentityError if it comes
 // upon one that belongs to another run.
@@ -131,6 +136,9 @@ func (s *Store) latest(ctx context.Context, load func(ctx context.Context, dir s
 		var damage *DamageError
 		switch {
 		case err == nil:
+			s.commits.Lock()
+			s.versions = info.Versions
+			s.commits.Unlock()
 			return state, info, nil
 		case !errors.As(err, &damage):
 			return nil, info, fmt.Errorf("latest checkpoint: %w", err)

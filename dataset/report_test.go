@@ -1,0 +1,140 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestBadLines(t *testing.T) {
+	with := func(key string, value any) string {
+		r := record(9999)
+		if r[key] = value; value == nil {
+			delete(r, key)
+		}
+		return jsonLine(t, r)
+	}
+	null := strings.Replace(with("input", nil), "{", `{"input":null,`, 1)
+	quad := func(safety string) string {
+		return "<think-task>t</think-task><think-safety>" + safety + "</think-safety><think-policy>p</think-policy><final>f</final>"
+	}
+	for _, c := range []struct {
+		name, line string
+		reason     Reason
+		detail     string
+	}{
+		{"blank", "", BlankLine, ""},
+		{"spaces", " \t", BlankLine, ""},
+		{"utf-8", "{\"instruction\":\"\xff\"}", InvalidUTF8, ""},
+		{"surrogate", `{"instruction":"\ud800"}`, InvalidJSON, "byte"},
+		{"no json", "instruction: x", InvalidJSON, "byte 0"},
+		{"cut", with("x", "y")[:40], InvalidJSON, "byte"},
+		{"two values", with("input", "") + " {}", InvalidJSON, "byte"},
+		{"byte order mark inside", "\uFEFF" + with("input", ""), InvalidJSON, "byte 0"},
+		{"array", `[1]`, WrongType, "the line is a JSON array"},
+		{"twice", strings.Replace(with("input", ""), "{", `{"output":"a",`, 1), DuplicateKey, `"output"`},
+		{"unknown", with("labels", "x"), UnknownField, `"labels"`},
+		{"case", strings.Replace(with("input", ""), `"output"`, `"Output"`, 1), UnknownField, `"Output"`},
+		{"number", with("instruction", 7), WrongType, `"instruction" is a JSON number`},
+		{"nsfw", with("nsfw", "yes"), WrongType, `"nsfw" is a JSON string`},
+		{"missing", with("output", nil), MissingField, "output"},
+		{"null", null, MissingField, "input"},
+		{"empty", with("instruction", " \n"), EmptyField, "instruction"},
+		{"label", with("four_class_label", "allow"), UnknownLabel, `"allow"`},
+		{"control token", with("input", "a<|end|>b"), ControlToken, "input contains <|end|>"},
+		{"control token in a label", with("domain_label", "<|user|>"), ControlToken, "domain_label"},
+		{"half a form", with("output", "<final>x</final>"), MalformedQuadruple, ""},
+		{"other decision", with("output", quad("decision: ALLOW")), DecisionMismatch, "ALLOW, four_class_label is REFUSE"},
+		{"no such decision", with("output", quad("decision: MAYBE")), MalformedQuadruple, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lines := records(t, 0, 120)
+			lines = slices.Insert(lines, 60, c.line)
+			o := options(t, lines)
+			m := mustSplit(t, o)
+			r := readReport(t, o)
+			if m.Bad != 1 || r.Bad != 1 || r.BadByReason[c.reason] != 1 || len(r.BadLines) != 1 || r.BadLines[0].Line != 61 ||
+				!strings.Contains(r.BadLines[0].Detail, c.detail) {
+				t.Errorf("bad lines %+v, want %s %q", r.BadLines, c.reason, c.detail)
+			}
+			if _, there := partOf(t, o)[61]; there || len(partOf(t, o)) != 120 {
+				t.Errorf("%d samples, line 61 among them: %t", len(partOf(t, o)), there)
+			}
+		})
+	}
+}
+
+func TestTooManyBadLines(t *testing.T) {
+	lines := records(t, 0, 95)
+	lines = slices.Insert(lines, 10, "no json", `{"instruction":1}`, jsonLine(t, map[string]any{"instruction": "x"}), "", "{}")
+	o := options(t, lines)
+	_, err := Split(context.Background(), o)
+	var input *InputError
+	if !errors.As(err, &input) {
+		t.Fatalf("error %v", err)
+	}
+	for _, want := range []string{"in.jsonl", "5 of 100 lines (5.00 %) are bad", "allows 1.00 %", "missing_field 2", "line 11 invalid_json",
+		`line 12 wrong_type ("instruction" is a JSON number)`, "line 14 blank_line"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+	if got := fileNames(t, o.OutputDir); !slices.Equal(got, []string{"splits/policy_report.json"}) {
+		t.Errorf("left behind: %v", got)
+	}
+	if r := readReport(t, o); r.Bad != 5 || r.BadFraction != 0.05 || len(r.BadLines) != 5 {
+		t.Errorf("report %+v", r)
+	}
+	o.MaxBadFraction = 0.05
+	if m := mustSplit(t, o); m.Bad != 5 {
+		t.Errorf("at the bound: %+v", m)
+	}
+	// An input that goes bad leaves the finished split of the last one alone.
+	before := fileNames(t, o.OutputDir)
+	writeLines(t, o.InputPath, []string{"x"})
+	if _, err := Split(context.Background(), o); err == nil {
+		t.Error("a file of one bad line was split")
+	}
+	if got := fileNames(t, o.OutputDir); !slices.Equal(got, before) {
+		t.Errorf("after a failure: %v", got)
+	}
+}
+
+func TestReportListsFewButCountsAll(t *testing.T) {
+	r := newReport("x", Options{})
+	for i := range int64(maxListed + 7) {
+		r.bad(i, InvalidJSON, "")
+	}
+	if r.Bad != maxListed+7 || r.BadByReason[InvalidJSON] != maxListed+7 || len(r.BadLines) != maxListed || !r.Truncated {
+		t.Errorf("%d bad, %d listed, truncated %t", r.Bad, len(r.BadLines), r.Truncated)
+	}
+}
+
+func TestByteOrderMarkAndCRLF(t *testing.T) {
+	plain := records(t, 0, 100)
+	dos := slices.Clone(plain)
+	for i := range dos {
+		dos[i] += "\r"
+	}
+	dos[0] = "\uFEFF" + dos[0]
+	a, b := mustSplit(t, options(t, plain)), mustSplit(t, options(t, dos))
+	if a.Train.SHA256 != b.Train.SHA256 || a.Test.SHA256 != b.Test.SHA256 || b.Bad != 0 {
+		t.Errorf("CR LF and a byte order mark changed the samples: %+v", b)
+	}
+}
+
+func TestTooLongIsDroppedAndCounted(t *testing.T) {
+	lines := records(t, 0, 100)
+	r := record(5)
+	r["output"] = strings.Repeat("できません。", 600)
+	lines[5] = jsonLine(t, r)
+	o := options(t, lines)
+	m := mustSplit(t, o)
+	report := readReport(t, o)
+	if m.TooLong != 1 || m.Bad != 0 || len(report.TooLongLines) != 1 || report.TooLongLines[0].Line != 6 || report.TooLongLines[0].Tokens <= 512 ||
+		len(partOf(t, o)) != 99 {
+		t.Errorf("manifest %+v, report %+v", m, report.TooLongLines)
+	}
+}
