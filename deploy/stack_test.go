@@ -246,7 +246,7 @@ func (s *stack) start(service string) {
 		command = exec.Command(absolute(s.t, filepath.Join(root, "bin", "temporal-server")), "--root", filepath.Join(s.dir, "server"), "--env", "docker", "start")
 		command.Env = s.serverEnvironment("temporal")
 	case "worker":
-		command = exec.Command(s.worker, "serve")
+		command = exec.Command(s.worker, "run")
 		state := filepath.Join(s.dir, "state")
 		if err := os.MkdirAll(state, 0o755); err != nil {
 			s.t.Fatal(err)

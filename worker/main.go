@@ -1,6 +1,5 @@
-// Command worker is the program: without arguments it serves Temporal, with start it
-// submits a run and shows it, with follow it shows one that was left, with schedule it has
-// one started every night.
+// Command worker is the program: run (the default) works on the tasks of a Temporal server, start
+// submits a run and shows it, follow shows a run again, and schedule starts one every night.
 package main
 
 import (
@@ -23,7 +22,7 @@ import (
 )
 
 var cli struct {
-	Serve    serveCommand     `cmd:"" default:"1" help:"Serve Temporal: take runs and work on them (the default)."`
+	Run      runCommand       `cmd:"" default:"1" help:"Work on the runs of a Temporal server (the default)."`
 	Start    start.Command    `cmd:"" help:"Submit a run and show it. Ctrl-C leaves it running."`
 	Follow   start.Follow     `cmd:"" help:"Show a run that is under way or has ended."`
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`

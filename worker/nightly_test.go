@@ -24,10 +24,10 @@ import (
 const nightsID = "nightly-demo"
 
 // schedule calls the command as a person does, with a small version of the demo.
-func (h *house) schedule(out string, flags ...string) string {
-	h.t.Helper()
+func (c *cluster) schedule(out string, flags ...string) string {
+	c.t.Helper()
 	args := []string{"schedule", "--config", "configs/demo.yaml", "--time-zone", "Asia/Tokyo", "--output", out}
-	in := h.settings(out, map[string]any{"training.num_train_epochs": 1, "promotion.alpha": 0.999999, "promotion.min_well_formed_rate": 0.001,
+	in := c.settings(out, map[string]any{"training.num_train_epochs": 1, "promotion.alpha": 0.999999, "promotion.min_well_formed_rate": 0.001,
 		"promotion.max_over_refusal_rate": 1, "promotion.max_false_allow_increase": 1, "nightly.keep": 1})
 	for key, value := range in.Set {
 		given := func(flag string) bool { return strings.HasPrefix(flag, "--set="+key+"=") }
@@ -36,20 +36,20 @@ func (h *house) schedule(out string, flags ...string) string {
 		}
 		args = append(args, fmt.Sprintf("--set=%s=%v", key, value))
 	}
-	command := exec.Command(h.binary, append(args, flags...)...)
-	command.Dir, command.Env = root, append(os.Environ(), "TEMPORAL_ADDRESS="+h.server.FrontendHostPort(), "TEMPORAL_NAMESPACE=default")
+	command := exec.Command(c.binary, append(args, flags...)...)
+	command.Dir, command.Env = root, append(os.Environ(), "TEMPORAL_ADDRESS="+c.server.FrontendHostPort(), "TEMPORAL_NAMESPACE=default")
 	text, err := command.CombinedOutput()
 	if err != nil {
-		h.t.Fatalf("%v: %v: %s", flags, err, text)
+		c.t.Fatalf("%v: %v: %s", flags, err, text)
 	}
 	return string(text)
 }
 
-func (h *house) described() *client.ScheduleDescription {
-	h.t.Helper()
-	d, err := h.client.ScheduleClient().GetHandle(h.t.Context(), nightsID).Describe(h.t.Context())
+func (c *cluster) described() *client.ScheduleDescription {
+	c.t.Helper()
+	d, err := c.client.ScheduleClient().GetHandle(c.t.Context(), nightsID).Describe(c.t.Context())
 	if err != nil {
-		h.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	return d
 }
@@ -57,13 +57,13 @@ func (h *house) described() *client.ScheduleDescription {
 var startedNow = regexp.MustCompile(`started now: (\S+);`)
 
 // tonight is the run that a command started.
-func (h *house) tonight(said string) client.WorkflowRun {
-	h.t.Helper()
+func (c *cluster) tonight(said string) client.WorkflowRun {
+	c.t.Helper()
 	id := startedNow.FindStringSubmatch(said)
 	if id == nil {
-		h.t.Fatalf("no run was started: %s", said)
+		c.t.Fatalf("no run was started: %s", said)
 	}
-	return h.client.GetWorkflow(h.t.Context(), id[1], "")
+	return c.client.GetWorkflow(c.t.Context(), id[1], "")
 }
 
 func readLink(t *testing.T, path string) string {
@@ -77,14 +77,14 @@ func readLink(t *testing.T, path string) string {
 
 // A schedule of nights, on a real server, with real runs.
 func TestNights(t *testing.T) {
-	h := newHouse(t)
+	c := newCluster(t)
 	out := filepath.Join(t.TempDir(), "nights")
 	current := filepath.Join(out, "final_model", "current")
 
-	if said := h.schedule(out, "--at=02:00"); !strings.HasPrefix(said, "schedule nightly-demo made\n") || strings.Count(said, "02:00 JST") != 3 {
+	if said := c.schedule(out, "--at=02:00"); !strings.HasPrefix(said, "schedule nightly-demo made\n") || strings.Count(said, "02:00 JST") != 3 {
 		t.Error(said)
 	}
-	d := h.described()
+	d := c.described()
 	spec, policy := d.Schedule.Spec, d.Schedule.Policy
 	if len(spec.Calendars) != 1 || spec.Calendars[0].Hour[0].Start != 2 || spec.Calendars[0].Minute[0].Start != 0 || spec.TimeZoneName != "Asia/Tokyo" {
 		t.Errorf("%+v", spec)
@@ -102,19 +102,19 @@ func TestNights(t *testing.T) {
 		t.Errorf("%+v: %+v", action, in)
 	}
 
-	said := h.schedule(out, "--at=03:30", "--trigger-now")
+	said := c.schedule(out, "--at=03:30", "--trigger-now")
 	if !strings.HasPrefix(said, "schedule nightly-demo changed\n  starts     every day at 03:30 Asia/Tokyo  (was: every day at 02:00 Asia/Tokyo)\n") {
 		t.Error(said)
 	}
-	first := h.tonight(said)
+	first := c.tonight(said)
 	// No worker serves yet: the first is running for sure.
-	if said := h.schedule(out, "--at=03:30", "--trigger-now"); !strings.HasPrefix(said, "schedule nightly-demo is as it was\n") || !strings.Contains(said, "not started now: a night is still running") {
+	if said := c.schedule(out, "--at=03:30", "--trigger-now"); !strings.HasPrefix(said, "schedule nightly-demo is as it was\n") || !strings.Contains(said, "not started now: a night is still running") {
 		t.Error(said)
 	}
-	if d := h.described(); d.Schedule.Spec.Calendars[0].Hour[0].Start != 3 || d.Info.NumActions != 1 || d.Info.NumActionsSkippedOverlap != 1 {
+	if d := c.described(); d.Schedule.Spec.Calendars[0].Hour[0].Start != 3 || d.Info.NumActions != 1 || d.Info.NumActionsSkippedOverlap != 1 {
 		t.Errorf("%+v", d.Info)
 	}
-	all, err := h.client.ScheduleClient().List(t.Context(), client.ScheduleListOptions{})
+	all, err := c.client.ScheduleClient().List(t.Context(), client.ScheduleListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,11 +124,11 @@ func TestNights(t *testing.T) {
 		}
 	}
 
-	p := h.work()
-	result := h.finish(first, p)
+	p := c.work()
+	result := c.finish(first, p)
 	night := filepath.Base(result.OutputDir)
-	if filepath.Dir(result.OutputDir) != out || night != h.scheduledFor(first) {
-		t.Errorf("trained into %s, scheduled for %s", result.OutputDir, h.scheduledFor(first))
+	if filepath.Dir(result.OutputDir) != out || night != c.scheduledFor(first) {
+		t.Errorf("trained into %s, scheduled for %s", result.OutputDir, c.scheduledFor(first))
 	}
 	if result.Compare.Verdict != "promote" || result.Compare.Promoted != current {
 		t.Fatalf("%+v", result.Compare)
@@ -141,7 +141,7 @@ func TestNights(t *testing.T) {
 	}
 
 	// The second is better too: current moves, and the first, one too many now, goes.
-	second := h.finish(h.tonight(h.schedule(out, "--at=03:30", "--trigger-now")), p)
+	second := c.finish(c.tonight(c.schedule(out, "--at=03:30", "--trigger-now")), p)
 	if to := readLink(t, current); second.OutputDir == result.OutputDir || to != filepath.Join("..", filepath.Base(second.OutputDir), "final_model", "merged") {
 		t.Errorf("current leads to %s, the second trained into %s", to, second.OutputDir)
 	}
@@ -151,7 +151,7 @@ func TestNights(t *testing.T) {
 	stands := readLink(t, current)
 
 	// The third is not good enough: current stays, and so the second does.
-	third := h.finish(h.tonight(h.schedule(out, "--at=03:30", "--trigger-now", "--set=promotion.min_accuracy_gain=1.0")), p)
+	third := c.finish(c.tonight(c.schedule(out, "--at=03:30", "--trigger-now", "--set=promotion.min_accuracy_gain=1.0")), p)
 	if third.Compare.Verdict == "promote" || third.Compare.Promoted != "" || readLink(t, current) != stands {
 		t.Errorf("%+v; current leads to %s", third.Compare, readLink(t, current))
 	}
@@ -160,40 +160,40 @@ func TestNights(t *testing.T) {
 	}
 
 	// The fourth finds no data: current stays, and no night follows until somebody has looked.
-	said = h.schedule(out, "--at=03:30", "--trigger-now", "--dataset", "/no/such/*.jsonl")
-	h.failsWith(h.tonight(said), contract.ErrData, "/no/such/*.jsonl")
-	h.untilPaused()
+	said = c.schedule(out, "--at=03:30", "--trigger-now", "--dataset", "/no/such/*.jsonl")
+	c.failsWith(c.tonight(said), contract.ErrData, "/no/such/*.jsonl")
+	c.untilPaused()
 	if readLink(t, current) != stands {
 		t.Errorf("current leads to %s", readLink(t, current))
 	}
-	if said := h.schedule(out, "--at=03:30"); !strings.Contains(said, "PAUSED") || strings.Contains(said, "JST") || !h.described().Schedule.State.Paused {
+	if said := c.schedule(out, "--at=03:30"); !strings.Contains(said, "PAUSED") || strings.Contains(said, "JST") || !c.described().Schedule.State.Paused {
 		t.Error(said)
 	}
 }
 
 // scheduledFor is the night's name that the server's own note of the time makes.
-func (h *house) scheduledFor(run client.WorkflowRun) string {
-	h.t.Helper()
-	d, err := h.client.DescribeWorkflowExecution(h.t.Context(), run.GetID(), "")
+func (c *cluster) scheduledFor(run client.WorkflowRun) string {
+	c.t.Helper()
+	d, err := c.client.DescribeWorkflowExecution(c.t.Context(), run.GetID(), "")
 	if err != nil {
-		h.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	var at time.Time
 	payload := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()["TemporalScheduledStartTime"]
 	if err := json.Unmarshal(payload.GetData(), &at); err != nil {
-		h.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	return at.In(time.FixedZone("JST", 9*3600)).Format("2006-01-02T1504")
 }
 
-func (h *house) untilPaused() {
-	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Minute)
+func (c *cluster) untilPaused() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
 	defer cancel()
-	for !h.described().Schedule.State.Paused {
+	for !c.described().Schedule.State.Paused {
 		select {
 		case <-ctx.Done():
-			h.t.Fatalf("a night failed, and the schedule goes on: %+v", h.described().Schedule.State)
+			c.t.Fatalf("a night failed, and the schedule goes on: %+v", c.described().Schedule.State)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
