@@ -243,7 +243,8 @@ func (s *stack) start(service string) {
 			"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
 		command.Dir, command.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: s.as}
 	case "temporal":
-		command = exec.Command(absolute(s.t, filepath.Join(root, "bin", "temporal-server")), "--root", filepath.Join(s.dir, "server"), "--env", "docker", "start")
+		server := absolute(s.t, filepath.Join(root, "bin", "temporal-server"))
+		command = exec.Command(server, "--root", filepath.Join(s.dir, "server"), "--env", "docker", "start")
 		command.Env = s.serverEnvironment("temporal")
 	case "worker":
 		command = exec.Command(s.worker, "run")

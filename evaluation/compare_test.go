@@ -29,7 +29,8 @@ func evaluationOf(t testing.TB, model string, n int, wellFormed bool, decide fun
 		d := Decision{
 			SourceLine: int64(3*i + 1), Digest: fmt.Sprintf("%064x", i), Gold: Labels[gold], Decided: Labels[decided], Generated: Labels[decided],
 			Prompt:     fmt.Sprintf(requests[(i/3)%4], noun),
-			Answer:     fmt.Sprintf("<think-task>%sについての依頼。</think-task><think-safety>decision: %s\n%s</think-safety><think-policy>規程に従う。</think-policy><final>%sの件、承知しました。</final>", noun, Labels[decided], judgement[decided], noun),
+			Answer: fmt.Sprintf("<think-task>%sについての依頼。</think-task><think-safety>decision: %s\n%s</think-safety>"+
+				"<think-policy>規程に従う。</think-policy><final>%sの件、承知しました。</final>", noun, Labels[decided], judgement[decided], noun),
 			WellFormed: wellFormed, Finished: true, OwnThinkTask: true, GeneratedTokens: 50, LatencySeconds: 0.2 + float64(i%10)/50,
 		}
 		d.Confidence = 0.3 + 0.65*float64((i*37)%101)/101
@@ -96,7 +97,8 @@ func TestComparePromotes(t *testing.T) {
 	if d := r.Bootstrap.MacroF1; !(d.Low < d.Difference && d.Difference < d.High) {
 		t.Errorf("macro F1 lies outside of its interval: %+v", d)
 	}
-	if again := compared(t, evaluationOf(t, "base", 200, true, byChance), evaluationOf(t, "retrained", 200, true, mostlyRight), CompareOptions{Seed: 1}); !reflect.DeepEqual(r, again) {
+	again := compared(t, evaluationOf(t, "base", 200, true, byChance), evaluationOf(t, "retrained", 200, true, mostlyRight), CompareOptions{Seed: 1})
+	if !reflect.DeepEqual(r, again) {
 		t.Error("the same evaluations compare differently the second time")
 	}
 }
@@ -129,7 +131,8 @@ func TestCompareRejects(t *testing.T) {
 		want            []string
 	}{
 		{name: "equal", base: mostlyRight, retrained: mostlyRight, wellFormed: true, want: []string{"accuracy_gain", "accuracy_significant"}},
-		{name: "worse", base: mostlyRight, retrained: byChance, wellFormed: true, want: []string{"accuracy_gain", "accuracy_significant", "false_allow", "over_refusal"}},
+		{name: "worse", base: mostlyRight, retrained: byChance, wellFormed: true,
+			want: []string{"accuracy_gain", "accuracy_significant", "false_allow", "over_refusal"}},
 		{name: "one sample better", base: mostlyRight, retrained: func(i, gold int) int {
 			if i == 24 {
 				return gold
@@ -179,7 +182,8 @@ func TestCompareRefusesOtherSamples(t *testing.T) {
 	other.Decisions[5].Digest = strings.Repeat("ab", 32)
 	relabelled := evaluationOf(t, "retrained", 8, true, byChance)
 	relabelled.Decisions[2].Gold = Labels[(labelIndex(relabelled.Decisions[2].Gold)+1)%4]
-	for name, e := range map[string]*Evaluation{"another sample": other, "another label": relabelled, "fewer": evaluationOf(t, "retrained", 7, true, byChance), "none": {}} {
+	fewer := evaluationOf(t, "retrained", 7, true, byChance)
+	for name, e := range map[string]*Evaluation{"another sample": other, "another label": relabelled, "fewer": fewer, "none": {}} {
 		if _, err := Compare(base, e, CompareOptions{}); err == nil {
 			t.Errorf("%s: compared", name)
 		}
@@ -189,7 +193,8 @@ func TestCompareRefusesOtherSamples(t *testing.T) {
 	if _, err := Compare(base, longer, CompareOptions{}); err == nil || !strings.Contains(err.Error(), "1024") {
 		t.Errorf("answers of other lengths: %v", err)
 	}
-	if _, err := Compare(base, base, CompareOptions{Promotion: Promotion{MinWellFormedRate: 95}}); err == nil || !strings.Contains(err.Error(), "promotion.min_well_formed_rate") {
+	percent := CompareOptions{Promotion: Promotion{MinWellFormedRate: 95}}
+	if _, err := Compare(base, base, percent); err == nil || !strings.Contains(err.Error(), "promotion.min_well_formed_rate") {
 		t.Errorf("a rate of 95 gave %v", err)
 	}
 	if _, err := Compare(base, base, CompareOptions{Alpha: 1.5}); err == nil {
@@ -209,7 +214,8 @@ func TestResultsJSON(t *testing.T) {
 	}
 	for _, model := range []string{"base", "retrained"} {
 		figures := back[model].(map[string]any)
-		for _, key := range []string{"accuracy", "macro_f1", "false_allow_rate", "over_refusal_rate", "well_formed_rate", "leaked_thinking_rate", "token_loss", "perplexity", "ece", "latency_p50_seconds", "latency_p95_seconds", "tokens_per_second"} {
+		for _, key := range []string{"accuracy", "macro_f1", "false_allow_rate", "over_refusal_rate", "well_formed_rate", "leaked_thinking_rate",
+			"token_loss", "perplexity", "ece", "latency_p50_seconds", "latency_p95_seconds", "tokens_per_second"} {
 			if _, ok := figures[key].(float64); !ok {
 				t.Errorf("%s.%s is %v", model, key, figures[key])
 			}

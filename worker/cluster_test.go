@@ -96,7 +96,7 @@ func (c *cluster) workAs(host string) *process {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command(c.binary, "serve", "--host", host), log: file}
+	p := &process{Cmd: exec.Command(c.binary, "run", "--host", host), log: file}
 	p.Dir = root
 	p.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+c.server.FrontendHostPort(), "TEMPORAL_NAMESPACE=default")
 	p.Stderr = file
@@ -129,8 +129,9 @@ func (c *cluster) start(id string, set map[string]any) (client.WorkflowRun, stri
 
 func (c *cluster) settings(out string, set map[string]any) contract.RunInput {
 	in := contract.RunInput{Config: "configs/demo.yaml", Set: map[string]any{
-		"output_dir": out, "data.input_path": c.dataset, "device": "cpu", // tests run at once, and a GPU is one's
-		"training.num_train_epochs": 2, "checkpoint.heartbeat_timeout_seconds": 8, "training.save_steps": 3, "training.eval_steps": 10, "training.lora_r": 8, "training.optim": "adamw_8bit",
+		"output_dir": out, "data.input_path": c.dataset, "device": "cpu", // tests run at once, and a GPU serves one run
+		"training.num_train_epochs": 2, "checkpoint.heartbeat_timeout_seconds": 8, "training.save_steps": 3, "training.eval_steps": 10,
+		"training.lora_r": 8, "training.optim": "adamw_8bit",
 		"evaluation.max_samples": 8, "evaluation.max_new_tokens": 48, "ab_test.bootstrap_samples": 200,
 	}}
 	for k, v := range set {
@@ -191,7 +192,8 @@ func (c *cluster) update(run client.WorkflowRun, verb string) string {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()
-	handle, err := c.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: run.GetID(), UpdateName: verb, WaitForStage: client.WorkflowUpdateStageCompleted})
+	handle, err := c.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: run.GetID(), UpdateName: verb,
+		WaitForStage: client.WorkflowUpdateStageCompleted})
 	if err != nil {
 		c.t.Fatalf("%s: %v", verb, err)
 	}

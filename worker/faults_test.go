@@ -55,7 +55,7 @@ func TestDiskFaults(t *testing.T) {
 		"writes fail half-way":  {rule(powerfs.Rule{Kinds: powerfs.Write, Path: "state.safetensors", Errno: syscall.EIO, From: 2}), "input/output error"},
 		"read-only":             {rule(powerfs.Rule{Kinds: change, Errno: syscall.EROFS}), "read-only file system"},
 		"not permitted":         {rule(powerfs.Rule{Kinds: powerfs.Create | powerfs.Mkdir, Errno: syscall.EACCES}), "permission denied"},
-		"export has no room":    {rule(powerfs.Rule{Kinds: powerfs.Write, Path: "model*.safetensors", Errno: syscall.ENOSPC}), "no space left on device"},
+		"export has no space":   {rule(powerfs.Rule{Kinds: powerfs.Write, Path: "model*.safetensors", Errno: syscall.ENOSPC}), "no space left on device"},
 		"evaluation cannot end": {rule(powerfs.Rule{Kinds: powerfs.Rename, Path: "retrained.json", Errno: syscall.EIO}), "input/output error"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 	}{
 		"another run":           {map[string]any{}, "workflow id"},
 		"another configuration": {map[string]any{"training.learning_rate": 5e-4}, "config digest"},
-		"another base":          {map[string]any{"model.base_model_path": c.brokenBase(func(dir string) error { return flip("model.safetensors")(dir) })}, "base model digest"},
+		"another base":          {map[string]any{"model.base_model_path": c.brokenBase(flip("model.safetensors"))}, "base model digest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &cluster{t: t, server: c.server, client: c.client, binary: c.binary, dataset: c.dataset}

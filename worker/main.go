@@ -30,7 +30,8 @@ var cli struct {
 
 const about = `Retrains Phi-3 models with QLoRA and SO(8) gates under Temporal.
 
-The server is the one TEMPORAL_ADDRESS names (localhost:7233 without it); namespace, TLS and API key come from the other TEMPORAL_* variables and from Temporal's profile file, as for the temporal command.`
+The server is the one TEMPORAL_ADDRESS names (localhost:7233 without it); namespace, TLS and API key come from the other
+TEMPORAL_* variables and from Temporal's profile file, as for the temporal command.`
 
 func main() {
 	command := kong.Parse(&cli, kong.Name("worker"), kong.Description(about), kong.UsageOnError())
