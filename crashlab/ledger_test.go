@@ -71,7 +71,8 @@ func TestLedgerJudges(t *testing.T) {
 		{"more of an evaluation", 0, evaluatedAgain{"kill", 7001 * ms}, "run-1, kill: 7.001s of an evaluation repeated"},
 		{"an evaluation beyond the slack", time.Second, evaluatedAgain{"kill", 8001 * ms}, "run-1, kill: 8.001s of an evaluation repeated"},
 		{"a checkpoint lost", time.Hour, lost{3, 8}, "run-1: goes on at step 3, though an attempt that began later had reached step 8"},
-		{"a checkpoint rejected", time.Hour, rejected{"msg=\"checkpoint rejected\" dir=c\n"}, `run-1: a checkpoint in place did not verify: msg="checkpoint rejected" dir=c`},
+		{"a checkpoint rejected", time.Hour, rejected{"msg=\"checkpoint rejected\" dir=c\n"},
+			`run-1: a checkpoint in place did not verify: msg="checkpoint rejected" dir=c`},
 		{"slow to go on", 0, wentOn{"kill", time.Hour, 0, true}, ""}, // told in the table, judged by nobody
 	} {
 		l := newLedger(&strings.Builder{}, c.slack)

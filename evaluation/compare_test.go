@@ -28,7 +28,7 @@ func evaluationOf(t testing.TB, model string, n int, wellFormed bool, decide fun
 		noun := nouns[i%len(nouns)]
 		d := Decision{
 			SourceLine: int64(3*i + 1), Digest: fmt.Sprintf("%064x", i), Gold: Labels[gold], Decided: Labels[decided], Generated: Labels[decided],
-			Prompt:     fmt.Sprintf(requests[(i/3)%4], noun),
+			Prompt: fmt.Sprintf(requests[(i/3)%4], noun),
 			Answer: fmt.Sprintf("<think-task>%sについての依頼。</think-task><think-safety>decision: %s\n%s</think-safety>"+
 				"<think-policy>規程に従う。</think-policy><final>%sの件、承知しました。</final>", noun, Labels[decided], judgement[decided], noun),
 			WellFormed: wellFormed, Finished: true, OwnThinkTask: true, GeneratedTokens: 50, LatencySeconds: 0.2 + float64(i%10)/50,
