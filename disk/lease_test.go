@@ -82,7 +82,7 @@ func TestTheDeadAndTheStopped(t *testing.T) {
 	if err := stopped.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond) // for the woken one to do damage
+	time.Sleep(300 * time.Millisecond) // in which the woken holder could do damage
 	if err := errors.Join(next.Check(), next.Release()); err != nil {
 		t.Error(err)
 	}
@@ -125,8 +125,8 @@ func TestOneOfManyGetsTheLease(t *testing.T) {
 	}
 }
 
-// A process stopped in the midst of a commit holds the guard: it is waited for, but not for ever, and what it was
-// about to put in place is gone when it wakes up.
+// A process that was stopped within a commit holds the guard. It is waited for, but not for ever, and
+// when it wakes up, what it was about to put in place is gone.
 func TestStoppedInsideTheGuard(t *testing.T) {
 	dir := t.TempDir()
 	first, err := AcquireLease(t.Context(), dir, Claimant{"borea", 1, time.Second})

@@ -55,7 +55,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// afresh takes away all that is there, durably.
+// afresh removes everything, durably.
 func afresh(t *testing.T, dir string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -135,7 +135,7 @@ func TestReplaceUnderCuts(t *testing.T) {
 	for _, c := range []struct {
 		writer             string
 		syncFile, syncName bool
-		torn, lost         bool // what must be caught
+		torn, lost         bool // what the cuts must show
 	}{
 		{"careful", true, true, false, false},
 		{"without fsync of the file", false, true, true, false},

@@ -19,10 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Some things need a process that does not serve the mount itself, or one that dies.
+// Some tests need a process that does not serve the mount itself, or one that dies.
 func TestMain(m *testing.M) {
 	switch path := os.Getenv("POWERFS_PATH"); os.Getenv("POWERFS_CHILD") {
-	case "mmap": // prints what it sees in the file through memory, then after a line on stdin again
+	case "mmap": // prints what it sees in the file through a mapping
 		file, err := os.Open(path)
 		if err != nil {
 			panic(err)
@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 				fmt.Println("busy")
 			}
 		}
-	case "serve": // and use, until it is killed
+	case "serve": // and uses it, until it is killed
 		if _, err := Mount(path, 1); err != nil {
 			panic(err)
 		}
@@ -116,7 +116,7 @@ func TestUnlinkedOpenFiles(t *testing.T) {
 	awaitUsed(t, f, 0)
 }
 
-// The same operations give the same results and the same tree here and in a folder of the system.
+// The same operations give the same results and the same tree here and on the system's own file system.
 func TestLikeAnyFileSystem(t *testing.T) {
 	f, ours := mount(t, 1)
 	theirs := t.TempDir()
@@ -145,7 +145,7 @@ func TestLikeAnyFileSystem(t *testing.T) {
 				t.Fatalf("after operation %d:\n%v\n%v", i, a, b)
 			}
 		}
-		if i%1000 == 999 { // and with all of it synced, a cut takes nothing away
+		if i%1000 == 999 { // and when all is synced, a cut takes nothing away
 			before := tree(t, ours)
 			must(t, filepath.WalkDir(ours, func(path string, d fs.DirEntry, err error) error {
 				if err != nil || !d.IsDir() && !d.Type().IsRegular() {
@@ -251,7 +251,7 @@ func mounted(t *testing.T, dir string) bool {
 	return strings.Contains(string(table), " "+dir+" ")
 }
 
-// Whoever has files open, lives on or is killed: nothing of the mount stays.
+// Nothing of a mount is left, whether files are open, or their user or the server is killed.
 func TestNothingStays(t *testing.T) {
 	f, dir := mount(t, 1)
 	_ = f
