@@ -23,7 +23,7 @@ import (
 )
 
 var cli struct {
-	Run      runCommand       `cmd:"" default:"1" help:"Work on the runs of a Temporal server (the default)."`
+	Run      runCommand       `cmd:"" default:"withargs" help:"Work on the runs of a Temporal server (the default)."`
 	Start    start.Command    `cmd:"" help:"Submit a run and show it. Ctrl-C leaves it running."`
 	Follow   start.Follow     `cmd:"" help:"Show a run that is under way or has ended."`
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
