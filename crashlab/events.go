@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"syscall"
@@ -14,62 +15,66 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
-
-	"so8t/disk"
 )
 
-// event is a disturbance. It says false where it could not be done just now.
+// event is a disturbance. do reports false where it was not possible just then.
 type event struct {
 	name   string
 	weight int
+	counts bool // by itself, under the name of what came of it
 	do     func(*lane, context.Context) (bool, error)
 }
 
 var events = []event{
-	{"kill -9 worker", 22, (*lane).killWorker},
-	{"kill -9 server", 7, (*lane).killServer},
-	{"kill -9 both", 9, (*lane).killBoth},
-	{"SIGTERM", 9, (*lane).terminate},
-	{"stopped and woken", 5, (*lane).zombie},
-	{"activity pause", 7, (*lane).pauseActivity},
-	{"workflow reset", 7, (*lane).reset},
-	{"at a narrow place", 34, (*lane).narrow},
+	{"kill -9 worker", 22, false, (*lane).killWorker},
+	{"kill -9 server", 7, false, (*lane).killServer},
+	{"kill -9 both", 9, false, (*lane).killBoth},
+	{"SIGTERM", 9, false, (*lane).terminate},
+	{"stopped and woken", 5, false, (*lane).zombie},
+	{"activity pause", 7, false, (*lane).pauseActivity},
+	{"workflow reset", 7, false, (*lane).reset},
+	{"at a crash point", 34, true, (*lane).crashAtPoint},
 }
 
-// narrowNow lists the crash points that the phase at hand may come to.
-func (l *lane) narrowNow() []string {
-	l.mu.Lock()
-	t := &l.seen
-	var prefixes []string
-	switch {
-	case t.steps == nil:
-		prefixes = []string{"split.", "dir.", "lease.", "activity.", "temporal.", "file."}
-	case t.training:
-		prefixes = []string{"checkpoint.", "file.", "lease.", "activity.", "temporal."}
-	default:
-		prefixes = []string{"export.", "evaluate.", "dir.", "file.", "activity.", "temporal."}
+// draw chooses among events by their weights.
+func draw(rng *rand.Rand, events []event) event {
+	whole := 0
+	for _, e := range events {
+		whole += e.weight
 	}
-	if last := t.began + len(t.steps); t.training && last > 240 { // the end of training is near: what comes then
-		prefixes = append(prefixes, "export.", "dir.", "evaluate.")
-	}
-	l.mu.Unlock()
-	var list []string
-	for _, point := range disk.CrashPoints {
-		for _, p := range prefixes {
-			if strings.HasPrefix(point, p) {
-				list = append(list, point)
-			}
+	at := rng.IntN(whole)
+	for _, e := range events {
+		if at -= e.weight; at < 0 {
+			return e
 		}
 	}
-	return list
+	panic("weights do not add up")
 }
 
-// happens notes the event for what the logs tell next. back is set by what starts or wakes processes.
+// drawPoint chooses a crash point, and at which passing of it the worker is to die: a run passes
+// those of files and checkpoints often.
+func drawPoint(rng *rand.Rand, points []string) (point string, times int) {
+	point, times = points[rng.IntN(len(points))], 1
+	if strings.HasPrefix(point, "file.") || strings.HasPrefix(point, "checkpoint.") {
+		times += rng.IntN(4)
+	}
+	return point, times
+}
+
+// drawOutage is how long something stays dead: mostly not at all, at times for longer than the
+// worker repeats an activity's report.
+func drawOutage(rng *rand.Rand) time.Duration {
+	if rng.IntN(12) == 0 {
+		return 12 * time.Second
+	}
+	return time.Duration(rng.IntN(700)) * time.Millisecond
+}
+
+// happens has what the logs show next attributed to the event.
 func (l *lane) happens(name string) {
 	l.mu.Lock()
-	l.seen.unsaved++
-	l.seen.cause, l.seen.event, l.seen.eventAt, l.seen.back, l.seen.anew = name, name, time.Now(), time.Now(), false
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.seen.disturbed(name, time.Now())
 }
 
 func (l *lane) killWorker(ctx context.Context) (bool, error) {
@@ -81,7 +86,7 @@ func (l *lane) killWorker(ctx context.Context) (bool, error) {
 func (l *lane) killServer(ctx context.Context) (bool, error) {
 	l.server.kill()
 	l.happens("kill -9 server")
-	l.away()
+	time.Sleep(drawOutage(l.rng))
 	err := l.startServer(ctx)
 	l.mu.Lock()
 	l.seen.back = time.Now()
@@ -93,20 +98,11 @@ func (l *lane) killBoth(ctx context.Context) (bool, error) {
 	l.server.kill()
 	l.worker.kill()
 	l.happens("kill -9 both")
-	l.away()
+	time.Sleep(drawOutage(l.rng))
 	if err := l.startServer(ctx); err != nil {
 		return true, err
 	}
 	return true, l.startWorker("")
-}
-
-// away is how long something stays dead: mostly not at all, at times longer than an activity's report is repeated.
-func (l *lane) away() {
-	if l.rng.IntN(12) == 0 {
-		time.Sleep(12 * time.Second)
-		return
-	}
-	time.Sleep(time.Duration(l.rng.IntN(700)) * time.Millisecond)
 }
 
 func (l *lane) terminate(ctx context.Context) (bool, error) {
@@ -121,7 +117,7 @@ func (l *lane) terminate(ctx context.Context) (bool, error) {
 	return true, l.startWorker("")
 }
 
-// zombie stops the worker beyond its heartbeat timeout, lets another take over, and wakes the first.
+// zombie stops the worker for longer than its heartbeat timeout, lets another take over, and wakes it.
 func (l *lane) zombie(ctx context.Context) (bool, error) {
 	first := l.worker
 	first.signal(syscall.SIGSTOP)
@@ -136,7 +132,7 @@ func (l *lane) zombie(ctx context.Context) (bool, error) {
 	}
 	first.signal(syscall.SIGCONT)
 	for end := time.Now().Add(time.Minute); !first.gone(100 * time.Millisecond); {
-		if said, _ := os.ReadFile(first.log); bytes.Contains(said, []byte("standing by")) { // stopped before it served
+		if said, _ := os.ReadFile(first.log); bytes.Contains(said, []byte("standing by")) { // stopped before it had the host
 			first.kill()
 		}
 		if time.Now().Before(end) {
@@ -169,13 +165,13 @@ func (l *lane) pauseActivity(ctx context.Context) (bool, error) {
 		var ended *serviceerror.NotFound
 		var passed *serviceerror.InvalidArgument
 		if errors.As(err, &ended) || errors.As(err, &passed) {
-			return true, nil // it had ended before it learned of the pause
+			return true, nil // it ended before it learned of the pause
 		}
 	}
 	return true, err
 }
 
-// reset takes the workflow back to an earlier decision.
+// reset takes the workflow back to an earlier workflow task.
 func (l *lane) reset(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, untilStuck)
 	defer cancel()
@@ -208,14 +204,12 @@ func (l *lane) reset(ctx context.Context) (bool, error) {
 	return true, err
 }
 
-// narrow has the next worker kill itself at a crash point.
-func (l *lane) narrow(ctx context.Context) (bool, error) {
-	list := l.narrowNow()
-	point := list[l.rng.IntN(len(list))]
-	times := 1
-	if strings.HasPrefix(point, "file.") || strings.HasPrefix(point, "checkpoint.") {
-		times += l.rng.IntN(4)
-	}
+// crashAtPoint has the next worker kill itself at a crash point.
+func (l *lane) crashAtPoint(ctx context.Context) (bool, error) {
+	l.mu.Lock()
+	ahead := l.seen.pointsAhead()
+	l.mu.Unlock()
+	point, times := drawPoint(l.rng, ahead)
 	l.worker.kill()
 	l.happens("kill -9 worker")
 	l.ledger.happened("kill -9 worker")
@@ -224,7 +218,7 @@ func (l *lane) narrow(ctx context.Context) (bool, error) {
 	}
 	for end := time.Now().Add(6 * time.Second); l.worker.alive(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			return false, nil // it did not get there; what was to be counted is
+			return false, nil // it did not get there; the kill before it is counted
 		}
 	}
 	if code := l.worker.exitCode(); !l.worker.metItsPoint() {
@@ -236,7 +230,7 @@ func (l *lane) narrow(ctx context.Context) (bool, error) {
 	return true, l.startWorker("")
 }
 
-// untilSaved gives a run that was disturbed twice in one place the time to save.
+// untilSaved waits for a run that was disturbed twice since it last saved to save again.
 func (l *lane) untilSaved(ctx context.Context) error {
 	for end := time.Now().Add(untilStuck); ; time.Sleep(20 * time.Millisecond) {
 		l.mu.Lock()
@@ -263,7 +257,7 @@ func (l *lane) untilSaved(ctx context.Context) error {
 func (l *lane) untilProgress(ctx context.Context) error {
 	for end := time.Now().Add(untilStuck); ; time.Sleep(5 * time.Millisecond) {
 		l.mu.Lock()
-		goes := l.seen.event == "" || l.seen.at.After(l.seen.back)
+		goes := l.seen.goesOn()
 		l.mu.Unlock()
 		if goes {
 			return nil

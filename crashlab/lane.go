@@ -58,7 +58,7 @@ type lane struct {
 	run  string // workflow id
 	runs int
 
-	mu   sync.Mutex // what the log readers see
+	mu   sync.Mutex // guards seen, which the readers of the logs write
 	seen track
 }
 
@@ -136,7 +136,9 @@ func (l *lane) begin(ctx context.Context) error {
 	l.seen = track{run: l.run, at: time.Now(), back: time.Now()}
 	l.mu.Unlock()
 	in := contract.RunInput{Config: filepath.Join(l.root, "configs", "demo.yaml"), Set: map[string]any{
-		"output_dir": l.output(), "data.input_path": filepath.Join(l.root, "demo", "data", "*.jsonl"), "model.base_model_path": filepath.Join(l.root, "demo", "base"), "device": "cpu", "threads": 1, // lanes run at once, and a GPU is one's
+		"output_dir": l.output(), "data.input_path": filepath.Join(l.root, "demo", "data", "*.jsonl"),
+		"model.base_model_path": filepath.Join(l.root, "demo", "base"),
+		"device":                "cpu", "threads": 1, // lanes run at once, and a GPU serves one run
 		"checkpoint.interval_seconds": interval, "checkpoint.heartbeat_timeout_seconds": heartbeatTimeout, "checkpoint.max_checkpoints": 3,
 		"training.logging_steps": 1, "training.save_steps": 0,
 		"evaluation.max_samples": 48, "evaluation.batch_size": 8, "evaluation.max_new_tokens": 64, "ab_test.bootstrap_samples": 200,
@@ -189,6 +191,19 @@ func (l *lane) over(ctx context.Context) (bool, error) {
 	defer cancel()
 	err = l.client.GetWorkflow(short, l.run, "").Get(short, nil)
 	return true, fmt.Errorf("run lost: %s ended as %v: %w", l.run, status, err)
+}
+
+// see takes in a line of a worker's log.
+func (l *lane) see(p *process, line string) {
+	s, ok := readLine(line)
+	if !ok || p.retired.Load() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.attr["workflow"] == l.seen.run {
+		l.ledger.enter(l.seen.run, l.seen.see(p, s)...)
+	}
 }
 
 // finish waits for the end of the run, compares what it made with the undisturbed one, and clears it away.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -13,9 +15,11 @@ import (
 
 // ledger holds what the disturbances cost. Its methods may be called from several lanes.
 type ledger struct {
+	out   io.Writer     // where it says how far the laboratory is
+	slack time.Duration // what a stall of the disk may add to the work repeated
+
 	mu      sync.Mutex
-	rows    map[string]*row
-	order   []string
+	rows    map[string]*row // by disturbance
 	count   int
 	runs    int
 	results map[result]int
@@ -31,25 +35,27 @@ type row struct {
 	firstStep []time.Duration // until the first step, less the loading of the base
 }
 
-func newLedger() *ledger { return &ledger{rows: map[string]*row{}, results: map[result]int{}} }
+func newLedger(out io.Writer, slack time.Duration) *ledger {
+	return &ledger{out: out, slack: slack, rows: map[string]*row{}, results: map[result]int{}}
+}
 
 func (l *ledger) row(event string) *row {
 	r, ok := l.rows[event]
 	if !ok {
 		r = &row{}
 		l.rows[event] = r
-		l.order = append(l.order, event)
 	}
 	return r
 }
 
+// happened counts a disturbance, and prints every hundredth.
 func (l *ledger) happened(event string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.row(event).count++
 	l.count++
 	if l.count%100 == 0 {
-		fmt.Printf("%d disturbances, %d runs\n", l.count, l.runs)
+		fmt.Fprintf(l.out, "%d disturbances, %d runs\n", l.count, l.runs)
 	}
 }
 
@@ -59,32 +65,56 @@ func (l *ledger) total() int {
 	return l.count
 }
 
-// progressed notes how long a run took to go on. Some disturbances never stopped it.
-func (l *ledger) progressed(event string, after, loading time.Duration, step bool) {
+// enter takes in what a run's log told.
+func (l *ledger) enter(run string, found ...finding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.row(event)
-	r.back = append(r.back, after)
-	if step {
-		r.firstStep = append(r.firstStep, after-loading)
+	for _, f := range found {
+		f.enter(l, run)
 	}
 }
 
-// repeated notes training that is done again, and judges it: one checkpoint interval and one step at most.
-func (l *ledger) repeated(event, run string, work time.Duration, steps int, longest time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.longest = max(l.longest, longest)
-	if event == "" {
-		if steps > 0 {
-			l.errs = append(l.errs, fmt.Errorf("%s: %d steps were repeated though nothing had happened", run, steps))
+// finding is one thing that the logs tell about a disturbance; enter runs under the ledger's lock.
+type finding interface {
+	enter(l *ledger, run string)
+}
+
+// wentOn is a run's first progress after a disturbance. Some disturbances never stopped it.
+type wentOn struct {
+	event          string
+	after, loading time.Duration
+	step           bool // it was a training step
+}
+
+func (f wentOn) enter(l *ledger, _ string) {
+	r := l.row(f.event)
+	r.back = append(r.back, f.after)
+	if f.step {
+		r.firstStep = append(r.firstStep, f.after-f.loading)
+	}
+}
+
+// repeated is training done again: at most one checkpoint interval and one step of it are allowed.
+type repeated struct {
+	event   string // empty: nothing had happened
+	work    time.Duration
+	steps   int
+	longest time.Duration // step of the run so far
+}
+
+func (f repeated) enter(l *ledger, run string) {
+	l.longest = max(l.longest, f.longest)
+	if f.event == "" {
+		if f.steps > 0 {
+			l.fail("%s: %d steps were repeated though nothing had happened", run, f.steps)
 		}
 		return
 	}
-	r := l.row(event)
-	r.again = append(r.again, work)
-	if work > interval*time.Second+longest+cli.Slack {
-		l.errs = append(l.errs, fmt.Errorf("%s, %s: %v of work repeated (%d steps); a checkpoint interval is %d s, the longest step took %v", run, event, work, steps, interval, longest))
+	r := l.row(f.event)
+	r.again = append(r.again, f.work)
+	if f.work > interval*time.Second+f.longest+l.slack {
+		l.fail("%s, %s: %v of work repeated (%d steps); a checkpoint interval is %d s, the longest step took %v",
+			run, f.event, f.work, f.steps, interval, f.longest)
 	}
 }
 
@@ -92,28 +122,36 @@ func (l *ledger) repeated(event, run string, work time.Duration, steps int, long
 const quick = 5 * time.Second
 
 // evaluatedAgain is the same for an evaluation, whose step is a batch.
-func (l *ledger) evaluatedAgain(event, run string, work time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r := l.row(event)
-	r.again = append(r.again, work)
-	if work > quick+2*interval*time.Second+cli.Slack {
-		l.errs = append(l.errs, fmt.Errorf("%s, %s: %v of an evaluation repeated", run, event, work))
+type evaluatedAgain struct {
+	event string
+	work  time.Duration
+}
+
+func (f evaluatedAgain) enter(l *ledger, run string) {
+	r := l.row(f.event)
+	r.again = append(r.again, f.work)
+	if f.work > quick+2*interval*time.Second+l.slack {
+		l.fail("%s, %s: %v of an evaluation repeated", run, f.event, f.work)
 	}
 }
 
-func (l *ledger) lost(run string, step, last int) {
-	l.fail(fmt.Errorf("%s: goes on at step %d, though an attempt that began later had reached step %d", run, step, last))
+// lost is training that resumes before the beginning of an attempt: a checkpoint was lost.
+type lost struct{ step, last int }
+
+func (f lost) enter(l *ledger, run string) {
+	l.fail("%s: goes on at step %d, though an attempt that began later had reached step %d", run, f.step, f.last)
 }
 
-func (l *ledger) reject(run, line string) {
-	l.fail(fmt.Errorf("%s: a checkpoint in place did not verify: %s", run, strings.TrimSpace(line)))
+// rejected is a checkpoint in place that did not verify.
+type rejected struct{ line string }
+
+func (f rejected) enter(l *ledger, run string) {
+	l.fail("%s: a checkpoint in place did not verify: %s", run, strings.TrimSpace(f.line))
 }
 
-func (l *ledger) fail(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.errs = append(l.errs, err)
+// fail is called with the lock held.
+func (l *ledger) fail(format string, args ...any) {
+	l.errs = append(l.errs, fmt.Errorf(format, args...))
 }
 
 func (l *ledger) ran(r *result) {
@@ -129,17 +167,21 @@ func (l *ledger) err() error {
 	return errors.Join(l.errs...)
 }
 
-func (l *ledger) print(out io.Writer) {
+// table prints a row for each kind of disturbance, and what the runs ended with.
+func (l *ledger) table() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	w := tabwriter.NewWriter(l.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "event\tcount\tagain, worst\tmedian\tgoes on after, worst\tmedian\tfirst step*, worst\tmedian\t")
-	all := row{}
 	line := func(name string, r *row) {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", name, r.count, worst(r.again), median(r.again), worst(r.back), median(r.back), worst(r.firstStep), median(r.firstStep))
+		fmt.Fprintf(w, "%s\t%d\t", name, r.count)
+		for _, times := range [][]time.Duration{r.again, r.back, r.firstStep} {
+			fmt.Fprintf(w, "%s\t%s\t", worst(times), median(times))
+		}
+		fmt.Fprintln(w)
 	}
-	slices.Sort(l.order)
-	for _, name := range l.order {
+	all := row{}
+	for _, name := range slices.Sorted(maps.Keys(l.rows)) {
 		r := l.rows[name]
 		line(name, r)
 		all.count += r.count
@@ -147,10 +189,13 @@ func (l *ledger) print(out io.Writer) {
 	}
 	line("all", &all)
 	w.Flush()
-	fmt.Fprintf(out, "* since the worker's start, less the time in which it loaded the base\n")
-	fmt.Fprintf(out, "%d runs; a checkpoint interval is %d s, the longest step %s\n", l.runs, interval, l.longest.Round(time.Millisecond))
-	for r, n := range l.results {
-		fmt.Fprintf(out, "%d × adapter %s, models %.12s…, decisions %.12s…, %s, p = %.3g\n", n, r.Adapter, r.Models, r.Decisions, r.Verdict, r.PValue)
+	fmt.Fprintf(l.out, "* since the worker's start, less the time in which it loaded the base\n")
+	fmt.Fprintf(l.out, "%d runs; a checkpoint interval is %d s, the longest step %s\n", l.runs, interval, l.longest.Round(time.Millisecond))
+	for _, r := range slices.SortedFunc(maps.Keys(l.results), func(a, b result) int {
+		return cmp.Or(l.results[b]-l.results[a], strings.Compare(a.Adapter, b.Adapter))
+	}) {
+		fmt.Fprintf(l.out, "%d × adapter %s, models %.12s…, decisions %.12s…, %s, p = %.3g\n",
+			l.results[r], r.Adapter, r.Models, r.Decisions, r.Verdict, r.PValue)
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// sight is a line of a worker's log.
+// sight is a line of a worker's log, taken apart.
 type sight struct {
+	line string
 	at   time.Time
 	msg  string
 	attr map[string]string
@@ -26,9 +27,9 @@ func (s sight) number(key string) int {
 	return n
 }
 
-// readLine takes apart a line of slog's text form: key=value, the value quoted where it needs to be.
+// readLine parses a line of slog's text handler: key=value, the value quoted where it needs to be.
 func readLine(line string) (s sight, ok bool) {
-	s.attr = map[string]string{}
+	s.line, s.attr = line, map[string]string{}
 	for line = strings.TrimSpace(line); line != ""; line = strings.TrimLeft(line, " ") {
 		key, rest, found := strings.Cut(line, "=")
 		if !found {
@@ -48,17 +49,17 @@ func readLine(line string) (s sight, ok bool) {
 	return s, err == nil
 }
 
-// process is a program of the laboratory; its log is kept.
+// process is a program of the laboratory, with its log in a file.
 type process struct {
 	cmd     *exec.Cmd
 	log     string
 	started time.Time
 	armed   bool          // with a crash point
-	exited  chan struct{} // closed when it is gone and its log is read
-	retired atomic.Bool   // what it does from now on counts no more
+	exited  chan struct{} // closed when it is gone and its log read to the end
+	retired atomic.Bool   // another worker has taken over: its log no longer counts
 }
 
-// launch starts a program whose standard error goes to a file, and line by line to see.
+// launch starts a program whose output goes to a file, and line by line to see.
 func launch(log string, env []string, see func(*process, string), program string, args ...string) (*process, error) {
 	file, err := os.Create(log)
 	if err != nil {
@@ -113,13 +114,13 @@ func (p *process) alive() bool {
 
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
-// kill ends it as a crash does, and returns when it is gone.
+// kill ends it with SIGKILL, and returns when it is gone.
 func (p *process) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.exited
 }
 
-// gone waits for it to end by itself.
+// gone waits for it to end by itself, and reports whether it did in time.
 func (p *process) gone(within time.Duration) bool {
 	select {
 	case <-p.exited:

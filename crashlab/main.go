@@ -81,7 +81,7 @@ func work(ctx context.Context) (dir string, err error) {
 }
 
 func reference(ctx context.Context, root, dir string) (*result, error) {
-	l, err := newLane("calm", root, filepath.Join(dir, "calm"), filepath.Join(dir, "calm", "out"), cli.Seed, newLedger())
+	l, err := newLane("calm", root, filepath.Join(dir, "calm"), filepath.Join(dir, "calm", "out"), cli.Seed, newLedger(os.Stdout, cli.Slack))
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func reference(ctx context.Context, root, dir string) (*result, error) {
 
 // disturb spreads the disturbances over the lanes.
 func disturb(ctx context.Context, root, dir string, want *result) error {
-	led := newLedger()
+	led := newLedger(os.Stdout, cli.Slack)
 	began := time.Now()
 	err := inLanes(ctx, led, cli.Kills, func(ctx context.Context, i int, more func() bool) error {
 		name := fmt.Sprintf("lane%d", i)
@@ -106,7 +106,7 @@ func disturb(ctx context.Context, root, dir string, want *result) error {
 		}
 		return nil
 	})
-	led.print(os.Stdout)
+	led.table()
 	fmt.Printf("seed %d, %v\n", cli.Seed, time.Since(began).Round(time.Second))
 	return errors.Join(err, led.err())
 }
@@ -185,29 +185,19 @@ func (l *lane) live(ctx context.Context, more func() bool, events []event) error
 
 // disturb does one event, whichever can be done.
 func (l *lane) disturb(ctx context.Context, events []event) error {
-	whole := 0
-	for _, e := range events {
-		whole += e.weight
-	}
 	for {
-		at := l.rng.IntN(whole)
-		for _, e := range events {
-			if at -= e.weight; at >= 0 {
-				continue
-			}
-			done, err := e.do(l, ctx)
-			if err != nil {
-				return fmt.Errorf("%s: %w", e.name, err)
-			}
-			if done && e.name != "at a narrow place" && e.name != "power" {
+		e := draw(l.rng, events)
+		done, err := e.do(l, ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.name, err)
+		}
+		if done {
+			if !e.counts {
 				l.ledger.happened(e.name)
 			}
-			if done {
-				return nil
-			}
-			break
+			return nil
 		}
-		if done, err := l.over(ctx); done || err != nil {
+		if over, err := l.over(ctx); over || err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,7 @@ func losePower(ctx context.Context, root, dir string, want *result) error {
 	} else if err != nil {
 		return err
 	}
-	led := newLedger()
+	led := newLedger(os.Stdout, cli.Slack)
 	began := time.Now()
 	err := inLanes(ctx, led, cli.Power, func(ctx context.Context, i int, more func() bool) error {
 		name := fmt.Sprintf("power%d", i)
@@ -30,7 +31,7 @@ func losePower(ctx context.Context, root, dir string, want *result) error {
 		}
 		return nil
 	})
-	led.print(os.Stdout)
+	led.table()
 	fmt.Printf("seed %d, %v\n", cli.Seed, time.Since(began).Round(time.Second))
 	return errors.Join(err, led.err())
 }
@@ -70,20 +71,26 @@ func powerLane(ctx context.Context, name, root, dir string, seed uint64, led *le
 			l.worker.signal(syscall.SIGKILL)
 		}
 	})
-	cut := event{"power", 1, func(l *lane, ctx context.Context) (bool, error) { return true, l.losePower(ctx, fs) }}
+	cut := event{"power", 1, true, func(l *lane, ctx context.Context) (bool, error) { return true, l.losePower(ctx, fs) }}
 	return l.live(ctx, more, []event{cut})
+}
+
+// cutKinds are the operations at which power fails; 0 stands for all that change something.
+var cutKinds = []powerfs.Kind{0, powerfs.Fsync, powerfs.FsyncDir, powerfs.Rename, powerfs.Create, powerfs.Unlink, powerfs.Write}
+
+// drawCut chooses the operation at which power fails: the n-th of a kind.
+func drawCut(rng *rand.Rand) (n int64, kind powerfs.Kind) {
+	kind = cutKinds[rng.IntN(len(cutKinds))]
+	if n = 1 + rng.Int64N(12); kind == 0 {
+		n = 1 + rng.Int64N(200)
+	}
+	return n, kind
 }
 
 // losePower ends the power, mostly at one of the operations that make something durable, and brings all back.
 func (l *lane) losePower(ctx context.Context, fs *powerfs.FS) error {
-	kinds := []powerfs.Kind{0, powerfs.Fsync, powerfs.FsyncDir, powerfs.Rename, powerfs.Create, powerfs.Unlink, powerfs.Write}
-	kind := kinds[l.rng.IntN(len(kinds))]
-	down := fs.CutAt(1+l.rng.Int64N(12), kind)
-	if kind == 0 {
-		down = fs.CutAt(1+l.rng.Int64N(200), kind)
-	}
 	select {
-	case <-down:
+	case <-fs.CutAt(drawCut(l.rng)):
 	case <-time.After(2 * time.Second): // idle, or all but done
 		fs.Cut()
 	}

@@ -240,7 +240,7 @@ func pinned(t *testing.T, folder, module string) string {
 // timeToLeave is what the worker gives its activities when it is told to stop.
 func timeToLeave(t *testing.T) time.Duration {
 	t.Helper()
-	m := regexp.MustCompile(`timeToLeave = (\d+) \* time\.Second`).FindStringSubmatch(readText(t, "../worker/serve.go"))
+	m := regexp.MustCompile(`timeToLeave = (\d+) \* time\.Second`).FindStringSubmatch(readText(t, "../worker/run.go"))
 	if m == nil {
 		t.Fatal("worker/serve.go does not say timeToLeave in seconds")
 	}

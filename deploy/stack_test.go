@@ -243,10 +243,11 @@ func (s *stack) start(service string) {
 			"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
 		command.Dir, command.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: s.as}
 	case "temporal":
-		command = exec.Command(absolute(s.t, filepath.Join(root, "bin", "temporal-server")), "--root", filepath.Join(s.dir, "server"), "--env", "docker", "start")
+		server := absolute(s.t, filepath.Join(root, "bin", "temporal-server"))
+		command = exec.Command(server, "--root", filepath.Join(s.dir, "server"), "--env", "docker", "start")
 		command.Env = s.serverEnvironment("temporal")
 	case "worker":
-		command = exec.Command(s.worker, "serve")
+		command = exec.Command(s.worker, "run")
 		state := filepath.Join(s.dir, "state")
 		if err := os.MkdirAll(state, 0o755); err != nil {
 			s.t.Fatal(err)

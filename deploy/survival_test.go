@@ -27,8 +27,9 @@ import (
 // with the adapter that it would have had.
 func TestSurvivesTheLossOfAll(t *testing.T) {
 	s := newStack(t)
-	if out, err := exec.Command(filepath.Join(root, "bin", "temporal-server"), "--version").CombinedOutput(); err != nil || !strings.Contains(string(out), pinned(t, "server", serverModule)) {
-		t.Fatalf("bin/temporal-server is %s, tools/server pins %s (%v): make server", bytes.TrimSpace(out), pinned(t, "server", serverModule), err)
+	version, err := exec.Command(filepath.Join(root, "bin", "temporal-server"), "--version").CombinedOutput()
+	if err != nil || !strings.Contains(string(version), pinned(t, "server", serverModule)) {
+		t.Fatalf("bin/temporal-server is %s, tools/server pins %s (%v): make server", bytes.TrimSpace(version), pinned(t, "server", serverModule), err)
 	}
 	s.makeDatabase()
 	s.start("postgres")
@@ -103,14 +104,16 @@ func (s *stack) checkNamespace() {
 	env := s.compose.environment(s.t, "namespace", s.dotEnv)
 	var kept time.Duration
 	s.until("the namespace is there", func() bool {
-		answer, err := s.client.WorkflowService().DescribeNamespace(s.t.Context(), &workflowservice.DescribeNamespaceRequest{Namespace: env["TEMPORAL_NAMESPACE"]})
+		request := &workflowservice.DescribeNamespaceRequest{Namespace: env["TEMPORAL_NAMESPACE"]}
+		answer, err := s.client.WorkflowService().DescribeNamespace(s.t.Context(), request)
 		kept = answer.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration()
 		return err == nil
 	})
 	if want, err := time.ParseDuration(env["NAMESPACE_RETENTION"]); err != nil || kept != want {
 		s.t.Errorf("the namespace keeps runs for %v, namespace.env says %v %v", kept, want, err)
 	}
-	answer, err := s.client.OperatorService().ListSearchAttributes(s.t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: env["TEMPORAL_NAMESPACE"]})
+	request := &operatorservice.ListSearchAttributesRequest{Namespace: env["TEMPORAL_NAMESPACE"]}
+	answer, err := s.client.OperatorService().ListSearchAttributes(s.t.Context(), request)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -128,7 +131,7 @@ func (s *stack) submit(id, dataset string) (client.WorkflowRun, string) {
 	out := filepath.Join(s.t.TempDir(), id)
 	run, err := s.client.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: contract.TaskQueue}, "Retrain",
 		contract.RunInput{Config: "configs/demo.yaml", Set: map[string]any{
-			"output_dir": out, "data.input_path": dataset, "device": "cpu", "threads": 2, // tests run at once, and a GPU is one's
+			"output_dir": out, "data.input_path": dataset, "device": "cpu", "threads": 2, // tests run at once, and a GPU serves one run
 			"training.num_train_epochs": 2, "checkpoint.heartbeat_timeout_seconds": 8, "training.save_steps": 3, "training.eval_steps": 10,
 			"training.lora_r": 8, "training.optim": "adamw_8bit",
 			"evaluation.max_samples": 8, "evaluation.max_new_tokens": 48, "ab_test.bootstrap_samples": 200,

@@ -9,9 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CrashPoints are the narrow places of the program, by the order in which a run meets them. A
-// process kills itself at one if SO8T_CRASH_AT names it; "name:3" means the third time
-// it gets there.
+// CrashPoints are the places at which a crash is hardest to recover from, in the order in which a run
+// passes them. SO8T_CRASH_AT makes a process kill itself at one of them; "name:3" at its third passing.
 var CrashPoints = []string{
 	"split.half",                                                   // of the input is read
 	"file.written", "file.synced", "file.renamed", "file.replaced", // Replace, before and after each of its steps
@@ -23,8 +22,8 @@ var CrashPoints = []string{
 	"checkpoint.trash_renamed", "checkpoint.half_removed", // only where something is deleted
 	"export.half_merged",
 	"evaluate.batch",
-	"activity.ends",                     // its work is done, Temporal not yet told
-	"temporal.telling", "temporal.told", // the report of an activity's end is on its way; has arrived
+	"activity.ends",                     // its work is done, the server does not know
+	"temporal.telling", "temporal.told", // the server is being told; knows
 	"lease.taken",
 }
 
@@ -39,11 +38,11 @@ func crashPlan(value string) (point string, time int64) {
 	return point, max(time, 1)
 }
 
-// Crash kills the process here if it was asked to. It costs a comparison.
+// Crash kills the process if SO8T_CRASH_AT names this point and passing; otherwise it costs a comparison.
 func Crash(point string) {
 	if crashAt != point || crashSeen.Add(1) != crashTime {
 		return
 	}
 	_ = unix.Kill(unix.Getpid(), unix.SIGKILL)
-	select {} // the signal is on its way
+	select {} // until the signal arrives
 }

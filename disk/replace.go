@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Replace puts a whole file in place, durably and at once. Its folder must be there. Errors name the path.
+// Replace replaces a file atomically and durably. Its folder must exist. Errors name the path.
 func Replace(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -51,7 +51,7 @@ func Replace(path string, write func(io.Writer) error) (err error) {
 	return nil
 }
 
-// ReplaceJSON puts value in place as indented JSON that people can read: no HTML escapes.
+// ReplaceJSON replaces a file with value as indented JSON, without HTML escapes, for people to read.
 func ReplaceJSON(path string, value any) error {
 	return Replace(path, func(w io.Writer) error {
 		e := json.NewEncoder(w)
@@ -73,9 +73,9 @@ func ReadJSON(path string, value any) error {
 	return nil
 }
 
-// ReplaceDir fills a hidden folder beside dir and gives it dir's name once every byte of it
-// is on disk. What stood there before is gone only then. Of several writers at once, those
-// without the lease change nothing; a nil lease asks nobody.
+// ReplaceDir fills a hidden folder beside dir and gives it dir's name once all of it is on disk; only
+// then the former folder goes. Of several writers at once, those without the lease change nothing; a
+// nil lease allows the write.
 func ReplaceDir(lease *Lease, dir string, fill func(temp string) error) (err error) {
 	parent, name := filepath.Dir(dir), filepath.Base(dir)
 	if err := MakeDir(parent); err != nil {
@@ -111,20 +111,20 @@ func ReplaceDir(lease *Lease, dir string, fill func(temp string) error) (err err
 	}); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(former); err != nil { // temp's own name mostly
+	if err := os.RemoveAll(former); err != nil { // mostly under temp's name: the two were exchanged
 		return err
 	}
 	Crash("dir.replaced")
 	return nil
 }
 
-// Hidden names beside a folder that is being replaced: .NAME.partial-… and .NAME.former.
+// Hidden names beside a folder NAME that is being replaced: .NAME.partial-… and .NAME.former.
 const (
 	partial = ".partial-"
 	aside   = ".former"
 )
 
-// swap gives temp the name dir, durably, and says where what stood there before is now.
+// swap renames temp to dir durably, and returns where the former folder is now.
 func swap(temp, dir string) (former string, err error) {
 	err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE)
 	switch {
@@ -145,8 +145,8 @@ func swap(temp, dir string) (former string, err error) {
 	return former, SyncDir(filepath.Dir(dir))
 }
 
-// clear removes what killed writers of parent/name left, and brings a former folder back
-// whose successor did not get into place.
+// clear removes what killed writers of parent/name left, and brings the former folder back if its
+// successor is not in place.
 func clear(parent, name string) error {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
@@ -171,7 +171,7 @@ func clear(parent, name string) error {
 	return nil
 }
 
-// syncTree makes everything under dir durable, and dir's own contents last.
+// syncTree makes everything under dir durable, the names in dir last.
 func syncTree(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -183,7 +183,7 @@ func syncTree(dir string) error {
 		case e.IsDir():
 			err = syncTree(path)
 		case e.Type().IsRegular():
-			err = SyncDir(path) // any file that can be opened can be synced
+			err = SyncDir(path) // opens and syncs a file too
 		}
 		if err != nil {
 			return err

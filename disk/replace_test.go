@@ -37,7 +37,7 @@ func TestReplaceDir(t *testing.T) {
 	}
 }
 
-// What a killed writer left is cleared away, and the former folder comes back if its successor did not come.
+// What a killed writer left is removed, and the former folder comes back if its successor is not in place.
 func TestReplaceDirAfterACrash(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "merged")

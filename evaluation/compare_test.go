@@ -100,8 +100,8 @@ func TestComparePromotes(t *testing.T) {
 	if d := r.Bootstrap.MacroF1; !(d.Low < d.Difference && d.Difference < d.High) {
 		t.Errorf("macro F1 lies outside of its interval: %+v", d)
 	}
-	if again := compared(t, evaluationOf(t, "base", 200, true, byChance), evaluationOf(t, "retrained", 200, true, mostlyRight),
-		CompareOptions{Seed: 1}); !reflect.DeepEqual(r, again) {
+	again := compared(t, evaluationOf(t, "base", 200, true, byChance), evaluationOf(t, "retrained", 200, true, mostlyRight), CompareOptions{Seed: 1})
+	if !reflect.DeepEqual(r, again) {
 		t.Error("the same evaluations compare differently the second time")
 	}
 }
@@ -185,8 +185,8 @@ func TestCompareRefusesOtherSamples(t *testing.T) {
 	other.Decisions[5].Digest = strings.Repeat("ab", 32)
 	relabelled := evaluationOf(t, "retrained", 8, true, byChance)
 	relabelled.Decisions[2].Gold = quadruple.Labels[(quadruple.LabelIndex(relabelled.Decisions[2].Gold)+1)%4]
-	for name, e := range map[string]*Evaluation{"another sample": other, "another label": relabelled,
-		"fewer": evaluationOf(t, "retrained", 7, true, byChance), "none": {}} {
+	fewer := evaluationOf(t, "retrained", 7, true, byChance)
+	for name, e := range map[string]*Evaluation{"another sample": other, "another label": relabelled, "fewer": fewer, "none": {}} {
 		if _, err := Compare(base, e, CompareOptions{}); err == nil {
 			t.Errorf("%s: compared", name)
 		}
@@ -196,8 +196,8 @@ func TestCompareRefusesOtherSamples(t *testing.T) {
 	if _, err := Compare(base, longer, CompareOptions{}); err == nil || !strings.Contains(err.Error(), "1024") {
 		t.Errorf("answers of other lengths: %v", err)
 	}
-	if _, err := Compare(base, base, CompareOptions{Promotion: Promotion{MinWellFormedRate: 95}}); err == nil ||
-		!strings.Contains(err.Error(), "promotion.min_well_formed_rate") {
+	percent := CompareOptions{Promotion: Promotion{MinWellFormedRate: 95}}
+	if _, err := Compare(base, base, percent); err == nil || !strings.Contains(err.Error(), "promotion.min_well_formed_rate") {
 		t.Errorf("a rate of 95 gave %v", err)
 	}
 	if _, err := Compare(base, base, CompareOptions{Alpha: 1.5}); err == nil {

@@ -16,14 +16,43 @@ import (
 	"so8t/contract"
 )
 
+// endToEnd is one cluster with the runs of TestEndToEnd; undisturbed is held against the others.
+type endToEnd struct {
+	*cluster
+	worker *process
+	out    string          // where the undisturbed run wrote
+	result contract.Result // of it
+	want   string          // its adapter
+}
+
 // The whole program: a run writes all it promises; killed, stopped, paused and on another
 // number of threads it gives the same adapter, to the bit.
 func TestEndToEnd(t *testing.T) {
-	h := newHouse(t)
-	p := h.work()
+	e := &endToEnd{cluster: newCluster(t)}
+	e.worker = e.work()
+	e.undisturbed(t)
+	for _, life := range []struct {
+		name string
+		live func(*testing.T)
+	}{
+		{"killed", e.killed},
+		{"stopped and paused", e.stoppedAndPaused},
+		{"again", e.again},
+		{"evaluated and compared again", e.evaluatedAgain},
+		{"stop", e.stop},
+		{"directory in use", e.directoryInUse},
+		{"disk full", e.diskFull},
+		{"bad input in the terminal", e.badInputInTheTerminal},
+		{"bad input", e.badInput},
+	} {
+		t.Run(life.name, life.live)
+	}
+}
 
-	run, out := h.start("undisturbed", map[string]any{"threads": 2})
-	result := h.finish(run, p)
+func (e *endToEnd) undisturbed(t *testing.T) {
+	run, out := e.start("undisturbed", map[string]any{"threads": 2})
+	e.out = out
+	e.result = e.finish(run, e.worker)
 	for _, name := range []string{
 		"splits/train.arrow", "splits/val.arrow", "splits/test.arrow", "splits/manifest.json", "splits/policy_report.json",
 		"final_model/adapter/adapter_config.json", "final_model/adapter/adapter_model.safetensors",
@@ -36,158 +65,160 @@ func TestEndToEnd(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	want := h.adapter(out)
-	if result.Export.AdapterSHA256 != want || result.Compare.Verdict == "" || result.Base.Samples != 8 {
-		t.Errorf("result %+v", result)
+	e.want = e.adapter(out)
+	if e.result.Export.AdapterSHA256 != e.want || e.result.Compare.Verdict == "" || e.result.Base.Samples != 8 {
+		t.Errorf("result %+v", e.result)
 	}
+}
 
-	t.Run("killed", func(t *testing.T) {
-		run, out := h.start("killed", map[string]any{"threads": 1})
-		h.untilStep(out, 6)
-		p.end(os.Kill)
-		p = h.work()
-		began := time.Now()
-		h.finish(run, p)
-		t.Logf("done %v after the kill", time.Since(began).Round(time.Millisecond))
-		if got := h.adapter(out); got != want {
-			t.Errorf("adapter %s, undisturbed %s", got, want)
-		}
-		if said := p.said(); !strings.Contains(said, "told_the_server=true") || !resumedAfter(said, 6) {
-			t.Errorf("the second worker did not take over from the checkpoint:\n%s", said)
-		}
-	})
+func (e *endToEnd) killed(t *testing.T) {
+	run, out := e.start("killed", map[string]any{"threads": 1})
+	e.untilStep(out, 6)
+	e.worker.end(os.Kill)
+	e.worker = e.work()
+	began := time.Now()
+	e.finish(run, e.worker)
+	t.Logf("done %v after the kill", time.Since(began).Round(time.Millisecond))
+	if got := e.adapter(out); got != e.want {
+		t.Errorf("adapter %s, undisturbed %s", got, e.want)
+	}
+	if said := e.worker.said(); !strings.Contains(said, "told_the_server=true") || !resumedAfter(said, 6) {
+		t.Errorf("the second worker did not take over from the checkpoint:\n%s", said)
+	}
+}
 
-	t.Run("stopped and paused", func(t *testing.T) {
-		run, out := h.start("disturbed", map[string]any{"threads": 3, "checkpoint.max_checkpoints": 2})
-		h.untilStep(out, 3)
-		if answer := h.update(run, contract.VerbPause); !strings.HasPrefix(answer, "paused in phase train") {
-			t.Error(answer)
-		}
-		if answer := h.update(run, contract.VerbResume); !strings.HasPrefix(answer, "resumed") {
-			t.Error(answer)
-		}
-		h.untilStep(out, 24) // in the second epoch, wherever in the first the pause took hold
-		p.end(syscall.SIGTERM)
-		if said := p.said(); !strings.Contains(said, "reason=shutdown") {
-			t.Errorf("told to stop, the worker saved nothing:\n%s", said)
-		}
-		p = h.work()
-		h.finish(run, p)
-		if got := h.adapter(out); got != want {
-			t.Errorf("adapter %s, undisturbed %s", got, want)
-		}
-		if kept, _ := filepath.Glob(filepath.Join(out, "checkpoints", "checkpoint_*")); len(kept) > 2 {
-			t.Errorf("%d checkpoints are kept, max_checkpoints is 2", len(kept))
-		}
-	})
+func (e *endToEnd) stoppedAndPaused(t *testing.T) {
+	run, out := e.start("disturbed", map[string]any{"threads": 3, "checkpoint.max_checkpoints": 2})
+	e.untilStep(out, 3)
+	if answer := e.update(run, contract.VerbPause); !strings.HasPrefix(answer, "paused in phase train") {
+		t.Error(answer)
+	}
+	if answer := e.update(run, contract.VerbResume); !strings.HasPrefix(answer, "resumed") {
+		t.Error(answer)
+	}
+	e.untilStep(out, 24) // in the second epoch, wherever in the first the pause took hold
+	e.worker.end(syscall.SIGTERM)
+	if said := e.worker.said(); !strings.Contains(said, "reason=shutdown") {
+		t.Errorf("told to stop, the worker saved nothing:\n%s", said)
+	}
+	e.worker = e.work()
+	e.finish(run, e.worker)
+	if got := e.adapter(out); got != e.want {
+		t.Errorf("adapter %s, undisturbed %s", got, e.want)
+	}
+	if kept, _ := filepath.Glob(filepath.Join(out, "checkpoints", "checkpoint_*")); len(kept) > 2 {
+		t.Errorf("%d checkpoints are kept, max_checkpoints is 2", len(kept))
+	}
+}
 
-	t.Run("again", func(t *testing.T) {
-		run, _ := h.start("undisturbed", map[string]any{"output_dir": out, "threads": 2})
-		began := time.Now()
-		if again := h.finish(run, p); again.Export.AdapterSHA256 != want || again.Compare.Verdict != result.Compare.Verdict {
-			t.Errorf("%+v", again)
-		}
-		if said := p.said(); strings.Count(said, "epoch is done already") != 2 || !strings.Contains(said, "what=evaluate-retrained") {
-			t.Errorf("%v: finished work was done again:\n%s", time.Since(began), said)
-		}
-	})
+func (e *endToEnd) again(t *testing.T) {
+	run, _ := e.start("undisturbed", map[string]any{"output_dir": e.out, "threads": 2})
+	began := time.Now()
+	if again := e.finish(run, e.worker); again.Export.AdapterSHA256 != e.want || again.Compare.Verdict != e.result.Compare.Verdict {
+		t.Errorf("%+v", again)
+	}
+	if said := e.worker.said(); strings.Count(said, "epoch is done already") != 2 || !strings.Contains(said, "what=evaluate-retrained") {
+		t.Errorf("%v: finished work was done again:\n%s", time.Since(began), said)
+	}
+}
 
-	t.Run("evaluated and compared again", func(t *testing.T) {
-		set := h.settings(out, map[string]any{"ab_test.bootstrap_samples": 300})
-		for _, workflow := range []string{"Evaluate", "Compare"} {
-			run := h.submit(workflow+"-again", workflow, set)
-			again := h.finish(run, p)
-			if workflow == "Compare" && again.Compare.Verdict != result.Compare.Verdict {
-				t.Errorf("%+v", again.Compare)
-			}
-			if workflow == "Evaluate" && (again.Retrained.Accuracy != result.Retrained.Accuracy || again.Base.Accuracy != result.Base.Accuracy) {
-				t.Errorf("%+v, at first %+v", again.Retrained, result.Retrained)
-			}
+func (e *endToEnd) evaluatedAgain(t *testing.T) {
+	set := e.settings(e.out, map[string]any{"ab_test.bootstrap_samples": 300})
+	for _, workflow := range []string{"Evaluate", "Compare"} {
+		run := e.submit(workflow+"-again", workflow, set)
+		again := e.finish(run, e.worker)
+		if workflow == "Compare" && again.Compare.Verdict != e.result.Compare.Verdict {
+			t.Errorf("%+v", again.Compare)
 		}
-	})
+		if workflow == "Evaluate" && (again.Retrained.Accuracy != e.result.Retrained.Accuracy || again.Base.Accuracy != e.result.Base.Accuracy) {
+			t.Errorf("%+v, at first %+v", again.Retrained, e.result.Retrained)
+		}
+	}
+}
 
-	t.Run("stop", func(t *testing.T) {
-		run, out := h.start("stop", nil)
-		h.untilStep(out, 3)
-		if answer := h.update(run, contract.VerbCheckpoint); !strings.Contains(answer, "saved checkpoint_epoch_") {
-			t.Error(answer)
-		}
-		if answer := h.update(run, contract.VerbStop); !strings.Contains(answer, "training stopped after step") {
-			t.Error(answer)
-		}
-		result := h.finish(run, p)
-		if !result.Stopped || result.Compare.Verdict == "" || result.Steps < 3 {
-			t.Errorf("%+v", result)
-		}
-	})
+func (e *endToEnd) stop(t *testing.T) {
+	run, out := e.start("stop", nil)
+	e.untilStep(out, 3)
+	if answer := e.update(run, contract.VerbCheckpoint); !strings.Contains(answer, "saved checkpoint_epoch_") {
+		t.Error(answer)
+	}
+	if answer := e.update(run, contract.VerbStop); !strings.Contains(answer, "training stopped after step") {
+		t.Error(answer)
+	}
+	result := e.finish(run, e.worker)
+	if !result.Stopped || result.Compare.Verdict == "" || result.Steps < 3 {
+		t.Errorf("%+v", result)
+	}
+}
 
-	t.Run("directory in use", func(t *testing.T) {
-		first, out := h.start("first", map[string]any{"training.num_train_epochs": 50})
-		h.untilStep(out, 3)
-		second, _ := h.start("second", map[string]any{"output_dir": out, "training.num_train_epochs": 50})
-		h.failsWith(second, contract.ErrOutputInUse, "in use by workflow first")
-		if err := h.client.CancelWorkflow(t.Context(), first.GetID(), ""); err != nil {
-			t.Fatal(err)
-		}
-		var cancelled *temporal.CanceledError
-		if err := first.Get(t.Context(), nil); !errors.As(err, &cancelled) {
-			t.Errorf("cancelled run: %v", err)
-		}
-		third, _ := h.start("third", map[string]any{"output_dir": out, "training.learning_rate": 5e-4})
-		h.failsWith(third, contract.ErrOutputOther, "training.learning_rate is 0.001 there, 0.0005 here")
-	})
+func (e *endToEnd) directoryInUse(t *testing.T) {
+	first, out := e.start("first", map[string]any{"training.num_train_epochs": 50})
+	e.untilStep(out, 3)
+	second, _ := e.start("second", map[string]any{"output_dir": out, "training.num_train_epochs": 50})
+	e.failsWith(second, contract.ErrOutputInUse, "in use by workflow first")
+	if err := e.client.CancelWorkflow(t.Context(), first.GetID(), ""); err != nil {
+		t.Fatal(err)
+	}
+	var cancelled *temporal.CanceledError
+	if err := first.Get(t.Context(), nil); !errors.As(err, &cancelled) {
+		t.Errorf("cancelled run: %v", err)
+	}
+	third, _ := e.start("third", map[string]any{"output_dir": out, "training.learning_rate": 5e-4})
+	e.failsWith(third, contract.ErrOutputOther, "training.learning_rate is 0.001 there, 0.0005 here")
+}
 
-	t.Run("disk full", func(t *testing.T) {
-		disk := filepath.Join(t.TempDir(), "small")
-		if err := os.Mkdir(disk, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk).CombinedOutput(); err != nil {
-			t.Skipf("a small disk needs the right to mount one: %s", out)
-		}
-		t.Cleanup(func() { _ = exec.Command("umount", disk).Run() })
-		run, _ := h.start("full", map[string]any{"output_dir": filepath.Join(disk, "out"), "training.num_train_epochs": 1})
-		h.waitsForAPerson(run, "no space left on device")
-		if out, err := exec.Command("mount", "-o", "remount,size=200m", disk).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		h.update(run, contract.VerbResume)
-		h.finish(run, p)
-	})
+func (e *endToEnd) diskFull(t *testing.T) {
+	disk := filepath.Join(t.TempDir(), "small")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk).CombinedOutput(); err != nil {
+		t.Skipf("a small disk needs the right to mount one: %s", out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", disk).Run() })
+	run, _ := e.start("full", map[string]any{"output_dir": filepath.Join(disk, "out"), "training.num_train_epochs": 1})
+	e.waitsForAPerson(run, "no space left on device")
+	if out, err := exec.Command("mount", "-o", "remount,size=200m", disk).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	e.update(run, contract.VerbResume)
+	e.finish(run, e.worker)
+}
 
-	t.Run("bad input in the terminal", func(t *testing.T) {
-		command := exec.Command(h.binary, "start", "--config", "configs/demo.yaml", "--base-model", "/no/such/base", "--output", t.TempDir())
-		command.Dir, command.Env = root, p.Env
-		var errors bytes.Buffer
-		command.Stderr = &errors
-		err := command.Run()
-		if line := errors.String(); err == nil || strings.Count(line, "\n") != 1 || !strings.Contains(line, "ModelError: model.base_model_path: stat /no/such/base: no such file or directory") {
-			t.Errorf("%v: %q", err, line)
-		}
-	})
+func (e *endToEnd) badInputInTheTerminal(t *testing.T) {
+	command := exec.Command(e.binary, "start", "--config", "configs/demo.yaml", "--base-model", "/no/such/base", "--output", t.TempDir())
+	command.Dir, command.Env = root, e.worker.Env
+	var errors bytes.Buffer
+	command.Stderr = &errors
+	err := command.Run()
+	const want = "ModelError: model.base_model_path: stat /no/such/base: no such file or directory"
+	if line := errors.String(); err == nil || strings.Count(line, "\n") != 1 || !strings.Contains(line, want) {
+		t.Errorf("%v: %q", err, line)
+	}
+}
 
-	t.Run("bad input", func(t *testing.T) {
-		for name, tc := range map[string]struct {
-			set        map[string]any
-			kind, text string
-		}{
-			"missing base":    {map[string]any{"model.base_model_path": "/no/such/base"}, contract.ErrModel, "/no/such/base"},
-			"missing dataset": {map[string]any{"data.input_path": "/no/such/*.jsonl"}, contract.ErrData, "/no/such/*.jsonl"},
-			"bad lines":       {map[string]any{"data.input_path": h.withBadLines(20)}, contract.ErrData, "max_bad_fraction"},
-			"truncated weights": {map[string]any{"model.base_model_path": h.brokenBase(func(dir string) error {
-				return os.Truncate(filepath.Join(dir, "model.safetensors"), 1<<20)
-			})}, contract.ErrModel, "model.safetensors"},
-			"missing tensors": {map[string]any{"model.base_model_path": h.brokenBase(func(dir string) error {
-				return changeJSON(filepath.Join(dir, "config.json"), "num_hidden_layers", 9)
-			})}, contract.ErrModel, "model.layers."},
-			"another tokenizer": {map[string]any{"model.base_model_path": h.brokenBase(func(dir string) error {
-				return changeJSON(filepath.Join(dir, "config.json"), "vocab_size", 64)
-			})}, contract.ErrModel, "the tokenizer belongs to another model"},
-			"divergence":  {map[string]any{"training.learning_rate": 1e6, "training.max_grad_norm": 1e9, "training.warmup_ratio": 0.0}, contract.ErrDiverged, "lower training.learning_rate"},
-			"unknown key": {map[string]any{"training.lora_rank": 3}, contract.ErrConfig, "training.lora_rank: unknown key; did you mean lora_r?"},
-		} {
-			run, _ := h.start("bad-"+strings.ReplaceAll(name, " ", "-"), tc.set)
-			h.failsWith(run, tc.kind, tc.text)
-		}
-	})
+func (e *endToEnd) badInput(t *testing.T) {
+	for name, tc := range map[string]struct {
+		set        map[string]any
+		kind, text string
+	}{
+		"missing base":    {map[string]any{"model.base_model_path": "/no/such/base"}, contract.ErrModel, "/no/such/base"},
+		"missing dataset": {map[string]any{"data.input_path": "/no/such/*.jsonl"}, contract.ErrData, "/no/such/*.jsonl"},
+		"bad lines":       {map[string]any{"data.input_path": e.withBadLines(20)}, contract.ErrData, "max_bad_fraction"},
+		"truncated weights": {map[string]any{"model.base_model_path": e.brokenBase(func(dir string) error {
+			return os.Truncate(filepath.Join(dir, "model.safetensors"), 1<<20)
+		})}, contract.ErrModel, "model.safetensors"},
+		"missing tensors": {map[string]any{"model.base_model_path": e.brokenBase(func(dir string) error {
+			return changeJSON(filepath.Join(dir, "config.json"), "num_hidden_layers", 9)
+		})}, contract.ErrModel, "model.layers."},
+		"another tokenizer": {map[string]any{"model.base_model_path": e.brokenBase(func(dir string) error {
+			return changeJSON(filepath.Join(dir, "config.json"), "vocab_size", 64)
+		})}, contract.ErrModel, "the tokenizer belongs to another model"},
+		"divergence": {map[string]any{"training.learning_rate": 1e6, "training.max_grad_norm": 1e9, "training.warmup_ratio": 0.0},
+			contract.ErrDiverged, "lower training.learning_rate"},
+		"unknown key": {map[string]any{"training.lora_rank": 3}, contract.ErrConfig, "training.lora_rank: unknown key; did you mean lora_r?"},
+	} {
+		run, _ := e.start("bad-"+strings.ReplaceAll(name, " ", "-"), tc.set)
+		e.failsWith(run, tc.kind, tc.text)
+	}
 }

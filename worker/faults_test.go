@@ -37,14 +37,14 @@ func failingDisk(t *testing.T) *powerfs.FS {
 // A disk that fills up, fails or turns read-only in mid-epoch pauses the run with the reason
 // on its page; once it is mended resume goes on, to the adapter that it would have had.
 func TestDiskFaults(t *testing.T) {
-	h := newHouse(t)
-	p := h.work()
-	run, out := h.start("calm", nil)
-	h.finish(run, p)
-	want := h.adapter(out)
+	c := newCluster(t)
+	p := c.work()
+	run, out := c.start("calm", nil)
+	c.finish(run, p)
+	want := c.adapter(out)
 
 	const change = powerfs.Create | powerfs.Write | powerfs.Mkdir | powerfs.Rename | powerfs.Unlink | powerfs.Rmdir | powerfs.SetAttr | powerfs.Truncate
-	for name, c := range map[string]struct {
+	for name, tc := range map[string]struct {
 		fail func(t *testing.T, d *powerfs.FS)
 		why  string
 	}{
@@ -55,22 +55,22 @@ func TestDiskFaults(t *testing.T) {
 		"writes fail half-way":  {rule(powerfs.Rule{Kinds: powerfs.Write, Path: "state.safetensors", Errno: syscall.EIO, From: 2}), "input/output error"},
 		"read-only":             {rule(powerfs.Rule{Kinds: change, Errno: syscall.EROFS}), "read-only file system"},
 		"not permitted":         {rule(powerfs.Rule{Kinds: powerfs.Create | powerfs.Mkdir, Errno: syscall.EACCES}), "permission denied"},
-		"export has no room":    {rule(powerfs.Rule{Kinds: powerfs.Write, Path: "model*.safetensors", Errno: syscall.ENOSPC}), "no space left on device"},
+		"export has no space":   {rule(powerfs.Rule{Kinds: powerfs.Write, Path: "model*.safetensors", Errno: syscall.ENOSPC}), "no space left on device"},
 		"evaluation cannot end": {rule(powerfs.Rule{Kinds: powerfs.Rename, Path: "retrained.json", Errno: syscall.EIO}), "input/output error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := failingDisk(t)
-			h := &house{t: t, server: h.server, client: h.client, binary: h.binary, dataset: h.dataset}
-			run, _ := h.start("fault-"+strings.ReplaceAll(name, " ", "-"), map[string]any{"output_dir": filepath.Join(disk.Dir(), "out")})
+			c := &cluster{t: t, server: c.server, client: c.client, binary: c.binary, dataset: c.dataset}
+			run, _ := c.start("fault-"+strings.ReplaceAll(name, " ", "-"), map[string]any{"output_dir": filepath.Join(disk.Dir(), "out")})
 			out := filepath.Join(disk.Dir(), "out")
-			h.untilStep(out, 3)
-			c.fail(t, disk)
-			h.waitsForAPerson(run, c.why)
+			c.untilStep(out, 3)
+			tc.fail(t, disk)
+			c.waitsForAPerson(run, tc.why)
 			disk.Quota(0, 0)
 			clearRules()
-			h.update(run, contract.VerbResume)
-			h.finish(run, p)
-			if got := h.adapter(out); got != want {
+			c.update(run, contract.VerbResume)
+			c.finish(run, p)
+			if got := c.adapter(out); got != want {
 				t.Errorf("adapter %s, on a good disk %s", got, want)
 			}
 		})
@@ -99,11 +99,11 @@ func clearRules() {
 // A checkpoint with any file damaged is passed over for the one before; one of another run is
 // refused by name. Nothing of this is silent, and the adapter is what it would have been.
 func TestDamagedCheckpoints(t *testing.T) {
-	h := newHouse(t)
-	p := h.work()
-	run, out := h.start("calm", nil)
-	h.finish(run, p)
-	want := h.adapter(out)
+	c := newCluster(t)
+	p := c.work()
+	run, out := c.start("calm", nil)
+	c.finish(run, p)
+	want := c.adapter(out)
 
 	flip := func(file string) func(dir string) error {
 		return func(dir string) error {
@@ -126,10 +126,10 @@ func TestDamagedCheckpoints(t *testing.T) {
 		"all gone":           os.RemoveAll,
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &house{t: t, server: h.server, client: h.client, binary: h.binary, dataset: h.dataset}
-			run, out := h.start("damage-"+strings.ReplaceAll(name, " ", "-"), nil)
-			h.untilStep(out, 6)
-			if answer := h.update(run, contract.VerbPause); !strings.HasPrefix(answer, "paused") {
+			c := &cluster{t: t, server: c.server, client: c.client, binary: c.binary, dataset: c.dataset}
+			run, out := c.start("damage-"+strings.ReplaceAll(name, " ", "-"), nil)
+			c.untilStep(out, 6)
+			if answer := c.update(run, contract.VerbPause); !strings.HasPrefix(answer, "paused") {
 				t.Fatal(answer)
 			}
 			dirs := checkpoints(t, out)
@@ -139,9 +139,9 @@ func TestDamagedCheckpoints(t *testing.T) {
 			if err := damage(dirs[len(dirs)-1]); err != nil {
 				t.Fatal(err)
 			}
-			h.update(run, contract.VerbResume)
-			h.finish(run, p)
-			if got := h.adapter(out); got != want {
+			c.update(run, contract.VerbResume)
+			c.finish(run, p)
+			if got := c.adapter(out); got != want {
 				t.Errorf("adapter %s, undamaged %s", got, want)
 			}
 			if said := p.said(); name != "all gone" && !strings.Contains(said, "checkpoint rejected") {
@@ -150,28 +150,28 @@ func TestDamagedCheckpoints(t *testing.T) {
 		})
 	}
 
-	for name, c := range map[string]struct {
+	for name, tc := range map[string]struct {
 		set  map[string]any
 		says string
 	}{
 		"another run":           {map[string]any{}, "workflow id"},
 		"another configuration": {map[string]any{"training.learning_rate": 5e-4}, "config digest"},
-		"another base":          {map[string]any{"model.base_model_path": h.brokenBase(func(dir string) error { return flip("model.safetensors")(dir) })}, "base model digest"},
+		"another base":          {map[string]any{"model.base_model_path": c.brokenBase(flip("model.safetensors"))}, "base model digest"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := &house{t: t, server: h.server, client: h.client, binary: h.binary, dataset: h.dataset}
-			foreign, theirs := h.start("foreign-"+strings.ReplaceAll(name, " ", "-"), c.set)
-			h.finish(foreign, p)
-			run, out := h.start("host-of-"+strings.ReplaceAll(name, " ", "-"), nil)
-			h.untilStep(out, 3)
-			h.update(run, contract.VerbPause)
+			c := &cluster{t: t, server: c.server, client: c.client, binary: c.binary, dataset: c.dataset}
+			foreign, theirs := c.start("foreign-"+strings.ReplaceAll(name, " ", "-"), tc.set)
+			c.finish(foreign, p)
+			run, out := c.start("host-of-"+strings.ReplaceAll(name, " ", "-"), nil)
+			c.untilStep(out, 3)
+			c.update(run, contract.VerbPause)
 			all := checkpoints(t, theirs)
 			newest := all[len(all)-1]
 			if err := os.CopyFS(filepath.Join(out, "checkpoints", filepath.Base(newest)), os.DirFS(newest)); err != nil {
 				t.Fatal(err)
 			}
-			h.update(run, contract.VerbResume)
-			h.failsWith(run, contract.ErrOutputOther, c.says)
+			c.update(run, contract.VerbResume)
+			c.failsWith(run, contract.ErrOutputOther, tc.says)
 		})
 	}
 }
@@ -200,8 +200,8 @@ func checkpoints(t *testing.T, out string) []string {
 // what tells is the lease. The second is refused by name while the first lives, and gets in
 // once the first has not answered for its heartbeat timeout.
 func TestTwoHostsOneOutput(t *testing.T) {
-	one := newHouse(t)
-	two := newHouse(t)
+	one := newCluster(t)
+	two := newCluster(t)
 	two.dataset = one.dataset
 	p := one.work()
 	q := two.workAs("second-host")
@@ -241,13 +241,13 @@ func TestOneGPU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHouse(t)
-	h.work()
-	run, _ := h.start("gpu", map[string]any{"device": "cuda"})
-	h.waitsForAPerson(run, `device cuda-no-such-gpu is in use by "tonight" (process`)
+	c := newCluster(t)
+	c.work()
+	run, _ := c.start("gpu", map[string]any{"device": "cuda"})
+	c.waitsForAPerson(run, `device cuda-no-such-gpu is in use by "tonight" (process`)
 	if err := lease.Release(); err != nil {
 		t.Fatal(err)
 	}
-	h.update(run, contract.VerbResume)
-	h.failsWith(run, contract.ErrModel, "cuda")
+	c.update(run, contract.VerbResume)
+	c.failsWith(run, contract.ErrModel, "cuda")
 }

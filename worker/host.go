@@ -20,12 +20,12 @@ import (
 	"so8t/disk"
 )
 
-// host is this process's hold on the queues of one host. A second worker of the same name
-// stands by until the first is gone, or has not answered for a while: two would train on
-// one device at once, and a request to the training process could reach the other one.
+// host is this process's lease on the task queues of one host. A second worker of the same name
+// stands by until the first is gone, or has not renewed its lease for a while: two would train on
+// one device at once, and a request to the process that trains could reach the other one.
 //
-// Beside the lease lie a note of what the process is working on. Whoever takes it over
-// finds there what a killed predecessor was at.
+// Beside the lease lies the note of the tasks that the process works on. Whoever takes the host
+// over finds there what a killed predecessor left undone.
 type host struct {
 	lease *disk.Lease
 	dir   string
@@ -34,8 +34,8 @@ type host struct {
 
 const tasksPrefix = "tasks-"
 
-// waitForHost returns once this process is the only one that serves the host. Another that
-// shows no sign of life is replaced after patience.
+// waitForHost returns once this process is the only one that works on the host's queues. It
+// replaces a process that has not renewed its lease for the time of patience.
 func waitForHost(ctx context.Context, o client.Options, name string, patience time.Duration, logger *slog.Logger) (*host, error) {
 	key := sha256.Sum256([]byte(o.HostPort + "\x00" + o.Namespace + "\x00" + name))
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("so8t-worker-%d-%s", os.Getuid(), hex.EncodeToString(key[:8])))
@@ -63,9 +63,15 @@ func (h *host) release() {
 	_ = h.lease.Release()
 }
 
-// failLeftovers reports what predecessors were working on that died or did not answer, so
-// that the server retries it now and not after its timeouts.
-func (h *host) failLeftovers(ctx context.Context, c client.Client, namespace string, logger *slog.Logger) {
+// failer is the part of a Temporal client that fails tasks by their tokens.
+type failer interface {
+	CompleteActivity(ctx context.Context, taskToken []byte, result any, err error) error
+	WorkflowService() workflowservice.WorkflowServiceClient
+}
+
+// failLeftovers fails the tasks of predecessors that died or did not answer, so that the server
+// retries them now and not after its timeouts.
+func (h *host) failLeftovers(ctx context.Context, server failer, namespace string, logger *slog.Logger) {
 	files, _ := filepath.Glob(filepath.Join(h.dir, tasksPrefix+"*"))
 	for _, file := range files {
 		var list []task
@@ -74,11 +80,11 @@ func (h *host) failLeftovers(ctx context.Context, c client.Client, namespace str
 		}
 		for _, t := range list {
 			if t.Workflow {
-				_, _ = c.WorkflowService().RespondWorkflowTaskFailed(ctx, &workflowservice.RespondWorkflowTaskFailedRequest{
+				_, _ = server.WorkflowService().RespondWorkflowTaskFailed(ctx, &workflowservice.RespondWorkflowTaskFailedRequest{
 					TaskToken: t.Token, Namespace: namespace, Cause: enums.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE})
 				continue
 			}
-			err := c.CompleteActivity(ctx, t.Token, nil, temporal.NewApplicationErrorWithOptions("the worker died; the next one goes on", "WorkerDied",
+			err := server.CompleteActivity(ctx, t.Token, nil, temporal.NewApplicationErrorWithOptions("the worker died; the next one goes on", "WorkerDied",
 				temporal.ApplicationErrorOptions{NextRetryDelay: 100 * time.Millisecond}))
 			logger.Info("took over from a worker that died", "told_the_server", err == nil)
 		}

@@ -1,6 +1,5 @@
-// Command worker is the program: without arguments it serves Temporal, with start it
-// submits a run and shows it, with follow it shows one that was left, with schedule it has
-// one started every night.
+// Command worker is the program: run (the default) works on the tasks of a Temporal server, start
+// submits a run and shows it, follow shows a run again, and schedule starts one every night.
 package main
 
 import (
@@ -24,7 +23,7 @@ import (
 )
 
 var cli struct {
-	Serve    serveCommand     `cmd:"" default:"1" help:"Serve Temporal: take runs and work on them (the default)."`
+	Run      runCommand       `cmd:"" default:"withargs" help:"Work on the runs of a Temporal server (the default)."`
 	Start    start.Command    `cmd:"" help:"Submit a run and show it. Ctrl-C leaves it running."`
 	Follow   start.Follow     `cmd:"" help:"Show a run that is under way or has ended."`
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
@@ -34,8 +33,8 @@ var cli struct {
 
 const about = `Retrains Phi-3 models with QLoRA and SO(8) gates under Temporal.
 
-The server is the one TEMPORAL_ADDRESS names (localhost:7233 without it); namespace, TLS and API key come from the other` +
-	" TEMPORAL_* variables and from Temporal's profile file, as for the temporal command."
+The server is the one TEMPORAL_ADDRESS names (localhost:7233 without it); namespace, TLS and API key come from the other
+TEMPORAL_* variables and from Temporal's profile file, as for the temporal command.`
 
 func main() {
 	command := kong.Parse(&cli, kong.Name("worker"), kong.Description(about), kong.UsageOnError(),

@@ -24,10 +24,10 @@ import (
 const nightsID = "nightly-demo"
 
 // schedule calls the command as a person does, with a small version of the demo.
-func (h *house) schedule(out string, flags ...string) string {
-	h.t.Helper()
+func (c *cluster) schedule(out string, flags ...string) string {
+	c.t.Helper()
 	args := []string{"schedule", "--config", "configs/demo.yaml", "--time-zone", "Asia/Tokyo", "--output", out}
-	in := h.settings(out, map[string]any{"training.num_train_epochs": 1, "promotion.alpha": 0.999999, "promotion.min_well_formed_rate": 0.001,
+	in := c.settings(out, map[string]any{"training.num_train_epochs": 1, "promotion.alpha": 0.999999, "promotion.min_well_formed_rate": 0.001,
 		"promotion.max_over_refusal_rate": 1, "promotion.max_false_allow_increase": 1, "nightly.keep": 1})
 	for key, value := range in.Set {
 		given := func(flag string) bool { return strings.HasPrefix(flag, "--set="+key+"=") }
@@ -36,20 +36,20 @@ func (h *house) schedule(out string, flags ...string) string {
 		}
 		args = append(args, fmt.Sprintf("--set=%s=%v", key, value))
 	}
-	command := exec.Command(h.binary, append(args, flags...)...)
-	command.Dir, command.Env = root, append(os.Environ(), "TEMPORAL_ADDRESS="+h.server.FrontendHostPort(), "TEMPORAL_NAMESPACE=default")
+	command := exec.Command(c.binary, append(args, flags...)...)
+	command.Dir, command.Env = root, append(os.Environ(), "TEMPORAL_ADDRESS="+c.server.FrontendHostPort(), "TEMPORAL_NAMESPACE=default")
 	text, err := command.CombinedOutput()
 	if err != nil {
-		h.t.Fatalf("%v: %v: %s", flags, err, text)
+		c.t.Fatalf("%v: %v: %s", flags, err, text)
 	}
 	return string(text)
 }
 
-func (h *house) described() *client.ScheduleDescription {
-	h.t.Helper()
-	d, err := h.client.ScheduleClient().GetHandle(h.t.Context(), nightsID).Describe(h.t.Context())
+func (c *cluster) described() *client.ScheduleDescription {
+	c.t.Helper()
+	d, err := c.client.ScheduleClient().GetHandle(c.t.Context(), nightsID).Describe(c.t.Context())
 	if err != nil {
-		h.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	return d
 }
@@ -57,13 +57,13 @@ func (h *house) described() *client.ScheduleDescription {
 var startedNow = regexp.MustCompile(`started now: (\S+);`)
 
 // tonight is the run that a command started.
-func (h *house) tonight(said string) client.WorkflowRun {
-	h.t.Helper()
+func (c *cluster) tonight(said string) client.WorkflowRun {
+	c.t.Helper()
 	id := startedNow.FindStringSubmatch(said)
 	if id == nil {
-		h.t.Fatalf("no run was started: %s", said)
+		c.t.Fatalf("no run was started: %s", said)
 	}
-	return h.client.GetWorkflow(h.t.Context(), id[1], "")
+	return c.client.GetWorkflow(c.t.Context(), id[1], "")
 }
 
 func readLink(t *testing.T, path string) string {
@@ -75,16 +75,32 @@ func readLink(t *testing.T, path string) string {
 	return text
 }
 
+// nights is a schedule on a cluster, and where its nights go.
+type nights struct {
+	*cluster
+	worker       *process
+	out, current string
+}
+
 // A schedule of nights, on a real server, with real runs.
 func TestNights(t *testing.T) {
-	h := newHouse(t)
 	out := filepath.Join(t.TempDir(), "nights")
-	current := filepath.Join(out, "final_model", "current")
+	n := &nights{cluster: newCluster(t), out: out, current: filepath.Join(out, "final_model", "current")}
+	n.made(t)
+	first := n.changedAndTriggered(t)
+	n.worker = n.work()
+	night := n.firstIsPromoted(t, first)
+	n.secondIsPromoted(t, night)
+	stands := readLink(t, n.current)
+	n.thirdIsNotGoodEnough(t, stands)
+	n.fourthFindsNoData(t, stands)
+}
 
-	if said := h.schedule(out, "--at=02:00"); !strings.HasPrefix(said, "schedule nightly-demo made\n") || strings.Count(said, "02:00 JST") != 3 {
+func (n *nights) made(t *testing.T) {
+	if said := n.schedule(n.out, "--at=02:00"); !strings.HasPrefix(said, "schedule nightly-demo made\n") || strings.Count(said, "02:00 JST") != 3 {
 		t.Error(said)
 	}
-	d := h.described()
+	d := n.described()
 	spec, policy := d.Schedule.Spec, d.Schedule.Policy
 	if len(spec.Calendars) != 1 || spec.Calendars[0].Hour[0].Start != 2 || spec.Calendars[0].Minute[0].Start != 0 || spec.TimeZoneName != "Asia/Tokyo" {
 		t.Errorf("%+v", spec)
@@ -97,24 +113,28 @@ func TestNights(t *testing.T) {
 	if err := converter.GetDefaultDataConverter().FromPayload(action.Args[0].(*common.Payload), &in); err != nil {
 		t.Fatal(err)
 	}
-	if action.Workflow != "Retrain" || action.TaskQueue != contract.TaskQueue || in.Config != "configs/demo.yaml" || in.Set["output_dir"] != out ||
+	if action.Workflow != "Retrain" || action.TaskQueue != contract.TaskQueue || in.Config != "configs/demo.yaml" || in.Set["output_dir"] != n.out ||
 		in.Nightly == nil || in.Nightly.TimeZone != "Asia/Tokyo" {
 		t.Errorf("%+v: %+v", action, in)
 	}
+}
 
-	said := h.schedule(out, "--at=03:30", "--trigger-now")
+// changedAndTriggered moves the schedule to another hour and starts the first night at once: no
+// worker runs yet, so it is still running when the next one is asked for.
+func (n *nights) changedAndTriggered(t *testing.T) (first client.WorkflowRun) {
+	said := n.schedule(n.out, "--at=03:30", "--trigger-now")
 	if !strings.HasPrefix(said, "schedule nightly-demo changed\n  starts     every day at 03:30 Asia/Tokyo  (was: every day at 02:00 Asia/Tokyo)\n") {
 		t.Error(said)
 	}
-	first := h.tonight(said)
-	// No worker serves yet: the first is running for sure.
-	if said := h.schedule(out, "--at=03:30", "--trigger-now"); !strings.HasPrefix(said, "schedule nightly-demo is as it was\n") || !strings.Contains(said, "not started now: a night is still running") {
+	first = n.tonight(said)
+	said = n.schedule(n.out, "--at=03:30", "--trigger-now")
+	if !strings.HasPrefix(said, "schedule nightly-demo is as it was\n") || !strings.Contains(said, "not started now: a night is still running") {
 		t.Error(said)
 	}
-	if d := h.described(); d.Schedule.Spec.Calendars[0].Hour[0].Start != 3 || d.Info.NumActions != 1 || d.Info.NumActionsSkippedOverlap != 1 {
+	if d := n.described(); d.Schedule.Spec.Calendars[0].Hour[0].Start != 3 || d.Info.NumActions != 1 || d.Info.NumActionsSkippedOverlap != 1 {
 		t.Errorf("%+v", d.Info)
 	}
-	all, err := h.client.ScheduleClient().List(t.Context(), client.ScheduleListOptions{})
+	all, err := n.client.ScheduleClient().List(t.Context(), client.ScheduleListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,77 +143,87 @@ func TestNights(t *testing.T) {
 			t.Errorf("another schedule: %+v, %v", one, err)
 		}
 	}
+	return first
+}
 
-	p := h.work()
-	result := h.finish(first, p)
-	night := filepath.Base(result.OutputDir)
-	if filepath.Dir(result.OutputDir) != out || night != h.scheduledFor(first) {
-		t.Errorf("trained into %s, scheduled for %s", result.OutputDir, h.scheduledFor(first))
+func (n *nights) firstIsPromoted(t *testing.T, run client.WorkflowRun) (night string) {
+	result := n.finish(run, n.worker)
+	night = filepath.Base(result.OutputDir)
+	if filepath.Dir(result.OutputDir) != n.out || night != n.scheduledFor(run) {
+		t.Errorf("trained into %s, scheduled for %s", result.OutputDir, n.scheduledFor(run))
 	}
-	if result.Compare.Verdict != "promote" || result.Compare.Promoted != current {
+	if result.Compare.Verdict != "promote" || result.Compare.Promoted != n.current {
 		t.Fatalf("%+v", result.Compare)
 	}
-	if to := readLink(t, current); to != filepath.Join("..", night, "final_model", "merged") {
+	if to := readLink(t, n.current); to != filepath.Join("..", night, "final_model", "merged") {
 		t.Errorf("current leads to %s", to)
 	}
-	if _, err := os.Stat(filepath.Join(current, "config.json")); err != nil {
+	if _, err := os.Stat(filepath.Join(n.current, "config.json")); err != nil {
 		t.Error(err)
 	}
+	return night
+}
 
-	// The second is better too: current moves, and the first, one too many now, goes.
-	second := h.finish(h.tonight(h.schedule(out, "--at=03:30", "--trigger-now")), p)
-	if to := readLink(t, current); second.OutputDir == result.OutputDir || to != filepath.Join("..", filepath.Base(second.OutputDir), "final_model", "merged") {
+// The second is better too: current moves, and the first, one too many now, goes.
+func (n *nights) secondIsPromoted(t *testing.T, first string) {
+	second := n.finish(n.tonight(n.schedule(n.out, "--at=03:30", "--trigger-now")), n.worker)
+	night := filepath.Base(second.OutputDir)
+	if to := readLink(t, n.current); night == first || to != filepath.Join("..", night, "final_model", "merged") {
 		t.Errorf("current leads to %s, the second trained into %s", to, second.OutputDir)
 	}
-	if _, err := os.Stat(result.OutputDir); !os.IsNotExist(err) || !slices.Equal(second.Compare.Removed, []string{night}) {
+	if _, err := os.Stat(filepath.Join(n.out, first)); !os.IsNotExist(err) || !slices.Equal(second.Compare.Removed, []string{first}) {
 		t.Errorf("keep 1: %v, removed %v", err, second.Compare.Removed)
 	}
-	stands := readLink(t, current)
+}
 
-	// The third is not good enough: current stays, and so the second does.
-	third := h.finish(h.tonight(h.schedule(out, "--at=03:30", "--trigger-now", "--set=promotion.min_accuracy_gain=1.0")), p)
-	if third.Compare.Verdict == "promote" || third.Compare.Promoted != "" || readLink(t, current) != stands {
-		t.Errorf("%+v; current leads to %s", third.Compare, readLink(t, current))
+// The third is not good enough: current stays, and so the second does.
+func (n *nights) thirdIsNotGoodEnough(t *testing.T, stands string) {
+	said := n.schedule(n.out, "--at=03:30", "--trigger-now", "--set=promotion.min_accuracy_gain=1.0")
+	third := n.finish(n.tonight(said), n.worker)
+	if third.Compare.Verdict == "promote" || third.Compare.Promoted != "" || readLink(t, n.current) != stands {
+		t.Errorf("%+v; current leads to %s", third.Compare, readLink(t, n.current))
 	}
-	if _, err := os.Stat(filepath.Join(current, "config.json")); err != nil || len(third.Compare.Removed) > 0 {
+	if _, err := os.Stat(filepath.Join(n.current, "config.json")); err != nil || len(third.Compare.Removed) > 0 {
 		t.Errorf("%v, removed %v", err, third.Compare.Removed)
 	}
+}
 
-	// The fourth finds no data: current stays, and no night follows until somebody has looked.
-	said = h.schedule(out, "--at=03:30", "--trigger-now", "--dataset", "/no/such/*.jsonl")
-	h.failsWith(h.tonight(said), contract.ErrData, "/no/such/*.jsonl")
-	h.untilPaused()
-	if readLink(t, current) != stands {
-		t.Errorf("current leads to %s", readLink(t, current))
+// The fourth finds no data: current stays, and no night follows until somebody has looked.
+func (n *nights) fourthFindsNoData(t *testing.T, stands string) {
+	said := n.schedule(n.out, "--at=03:30", "--trigger-now", "--dataset", "/no/such/*.jsonl")
+	n.failsWith(n.tonight(said), contract.ErrData, "/no/such/*.jsonl")
+	n.untilPaused()
+	if readLink(t, n.current) != stands {
+		t.Errorf("current leads to %s", readLink(t, n.current))
 	}
-	if said := h.schedule(out, "--at=03:30"); !strings.Contains(said, "PAUSED") || strings.Contains(said, "JST") || !h.described().Schedule.State.Paused {
+	if said := n.schedule(n.out, "--at=03:30"); !strings.Contains(said, "PAUSED") || strings.Contains(said, "JST") || !n.described().Schedule.State.Paused {
 		t.Error(said)
 	}
 }
 
 // scheduledFor is the night's name that the server's own note of the time makes.
-func (h *house) scheduledFor(run client.WorkflowRun) string {
-	h.t.Helper()
-	d, err := h.client.DescribeWorkflowExecution(h.t.Context(), run.GetID(), "")
+func (c *cluster) scheduledFor(run client.WorkflowRun) string {
+	c.t.Helper()
+	d, err := c.client.DescribeWorkflowExecution(c.t.Context(), run.GetID(), "")
 	if err != nil {
-		h.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	var at time.Time
 	payload := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()["TemporalScheduledStartTime"]
 	if err := json.Unmarshal(payload.GetData(), &at); err != nil {
-		h.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	return at.In(time.FixedZone("JST", 9*3600)).Format("2006-01-02T1504")
 }
 
-func (h *house) untilPaused() {
-	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Minute)
+func (c *cluster) untilPaused() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
 	defer cancel()
-	for !h.described().Schedule.State.Paused {
+	for !c.described().Schedule.State.Paused {
 		select {
 		case <-ctx.Done():
-			h.t.Fatalf("a night failed, and the schedule goes on: %+v", h.described().Schedule.State)
+			c.t.Fatalf("a night failed, and the schedule goes on: %+v", c.described().Schedule.State)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -52,18 +52,18 @@ func TestSoak(t *testing.T) {
 		}
 		limit, rows, stepOf = soakHistory, 10, 4 // samples: steps enough for curve and report to be full
 	}
-	h := newHouse(t, "--dynamic-config-value", fmt.Sprintf("limit.historyCount.suggestContinueAsNew=%d", limit))
-	h.dataset = h.firstRecords(48)
-	p := h.work()
-	run, out := h.start("soak", map[string]any{
+	c := newCluster(t, "--dynamic-config-value", fmt.Sprintf("limit.historyCount.suggestContinueAsNew=%d", limit))
+	c.dataset = c.firstRecords(48)
+	p := c.work()
+	run, out := c.start("soak", map[string]any{
 		"threads": 1, "training.num_train_epochs": epochs, "training.logging_steps": 1, "training.save_steps": 0, "training.eval_steps": 0,
 		"training.per_device_train_batch_size": 1, "training.gradient_accumulation_steps": stepOf, "training.save_total_limit": 2,
 		"evaluation.max_samples": 4, "evaluation.max_new_tokens": 8,
 	})
 	followed, said := p.follow(t.Context(), run.GetID())
 
-	samples, executions := h.watch(t, run, p, out, epochs)
-	result := h.finish(run, p)
+	samples, executions := c.watch(t, run, p, out, epochs)
+	result := c.finish(run, p)
 	goroutines(t, out, samples, result.Steps/epochs)
 	t.Logf("%d epochs, %d steps, %d samples\n%s", epochs, result.Steps, len(samples), table(samples, epochs, rows))
 
@@ -76,7 +76,7 @@ func TestSoak(t *testing.T) {
 	if most := largest(samples, func(s sample) float64 { return s.history }); most > float64(limit+eventsOfAnEpoch) {
 		t.Errorf("a history of %.0f events, the server suggests %d", most, limit)
 	}
-	for what, c := range map[string]struct {
+	for what, tc := range map[string]struct {
 		of           func(sample) float64
 		factor, plus float64
 	}{
@@ -89,8 +89,8 @@ func TestSoak(t *testing.T) {
 		"metrics bytes": {func(s sample) float64 { return s.metrics }, 2, 32 << 10},
 		"output bytes":  {func(s sample) float64 { return s.disk }, 1.1, 1 << 20},
 	} {
-		before, after := mean(samples, epochs/4, epochs/2, c.of), mean(samples, 3*epochs/4, epochs, c.of)
-		if after > before*c.factor+c.plus && (long || what != "resident bytes") {
+		before, after := mean(samples, epochs/4, epochs/2, tc.of), mean(samples, 3*epochs/4, epochs, tc.of)
+		if after > before*tc.factor+tc.plus && (long || what != "resident bytes") {
 			t.Errorf("%s grow: %.0f in the second quarter, %.0f in the last", what, before, after)
 		}
 	}
@@ -105,7 +105,7 @@ func TestSoak(t *testing.T) {
 
 // watch samples a run until its training is over. In its second execution it is paused and
 // resumed once.
-func (h *house) watch(t *testing.T, run client.WorkflowRun, p *process, out string, epochs int) (samples []sample, executions int) {
+func (c *cluster) watch(t *testing.T, run client.WorkflowRun, p *process, out string, epochs int) (samples []sample, executions int) {
 	t.Helper()
 	seen := map[string]bool{}
 	for began := time.Now(); ; time.Sleep(lookEvery) {
@@ -116,22 +116,22 @@ func (h *house) watch(t *testing.T, run client.WorkflowRun, p *process, out stri
 		if s.epoch > epochs {
 			return samples, len(seen)
 		}
-		d, err := h.client.DescribeWorkflowExecution(t.Context(), run.GetID(), "")
+		d, err := c.client.DescribeWorkflowExecution(t.Context(), run.GetID(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		info := d.GetWorkflowExecutionInfo()
 		if info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_FAILED {
-			h.finish(run, p) // says why
+			c.finish(run, p) // says why
 		}
 		fresh := !seen[info.GetExecution().GetRunId()]
 		seen[info.GetExecution().GetRunId()] = true
 		s.history, s.execution = float64(info.GetHistoryLength()), len(seen)
 		if len(seen) == 2 && fresh {
-			if said := h.update(run, contract.VerbPause); !strings.HasPrefix(said, "paused in phase train") {
+			if said := c.update(run, contract.VerbPause); !strings.HasPrefix(said, "paused in phase train") {
 				t.Error(said)
 			}
-			if said := h.update(run, contract.VerbResume); !strings.HasPrefix(said, "resumed") {
+			if said := c.update(run, contract.VerbResume); !strings.HasPrefix(said, "resumed") {
 				t.Error(said)
 			}
 		}

@@ -17,19 +17,19 @@ import (
 	"so8t/disk"
 )
 
-// tasks keeps note, in a file, of what the server has given to this process and has had no
-// answer to yet. It listens on the connection, as the note must be there before the work
-// begins and until its end has been told.
+// tasks notes, in a file, the tasks that the server has given to this process and that it has not
+// answered yet. It listens on the connection: a task must be noted before its work begins, and
+// until the server has its result.
 type tasks struct {
 	mu   sync.Mutex
-	path string // empty: not yet known, and nothing to note
+	path string // of the file; empty: no other process may need it yet
 	open map[string]task
 }
 
 // task is one of them, by the token under which the server knows it.
 type task struct {
 	Token    []byte
-	Workflow bool // a decision; else an activity
+	Workflow bool // a workflow task; else an activity task
 }
 
 func newTasks() *tasks { return &tasks{open: map[string]task{}} }
@@ -51,15 +51,15 @@ func (t *tasks) end(token []byte) {
 	t.save()
 }
 
-// keepAt says where the note is to be.
-func (t *tasks) keepAt(path string) {
+// noteIn writes the tasks at hand to a file, and all later changes.
+func (t *tasks) noteIn(path string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.path = path
 	t.save()
 }
 
-// save needs no durability: after a loss of power the server's own timeouts do its work.
+// save replaces the file without syncing it: after a loss of power the server's timeouts do its work.
 func (t *tasks) save() {
 	if t.path == "" {
 		return
@@ -76,23 +76,16 @@ func (t *tasks) save() {
 
 // listen is a gRPC interceptor of the worker's client.
 func (t *tasks) listen(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	tell := func() error { return invoke(ctx, method, req, reply, cc, opts...) }
+	call := func() error { return invoke(ctx, method, req, reply, cc, opts...) }
 	if strings.HasSuffix(method, "/RespondActivityTaskCompleted") {
-		tell = func() error {
-			told := make(chan error, 1)
-			go func() { told <- invoke(ctx, method, req, reply, cc, opts...) }()
-			disk.Crash("temporal.telling")
-			err := <-told
-			disk.Crash("temporal.told")
-			return err
-		}
+		call = crashingAround(call)
 	}
-	err := tell()
+	err := call()
 	switch answer := reply.(type) {
 	case *workflowservice.PollActivityTaskQueueResponse:
 		t.begin(answer.GetTaskToken(), false)
 	case *workflowservice.PollWorkflowTaskQueueResponse:
-		if answer.GetQuery() == nil { // who asks a query asks again
+		if answer.GetQuery() == nil { // a query is asked again by its caller
 			t.begin(answer.GetTaskToken(), true)
 		}
 	case *workflowservice.RespondWorkflowTaskCompletedResponse:
@@ -108,7 +101,19 @@ func (t *tasks) listen(ctx context.Context, method string, req, reply any, cc *g
 	return err
 }
 
-// answered ends a task that the server has taken the answer to, or knows no more.
+// crashingAround puts crash points into a call: while it is under way, and after it has returned.
+func crashingAround(call func() error) func() error {
+	return func() error {
+		returned := make(chan error, 1)
+		go func() { returned <- call() }()
+		disk.Crash("temporal.telling")
+		err := <-returned
+		disk.Crash("temporal.told")
+		return err
+	}
+}
+
+// answered ends a task whose answer the server has accepted, or that it no longer knows.
 func (t *tasks) answered(req any, err error) {
 	var gone *serviceerror.NotFound
 	if err == nil || errors.As(err, &gone) || status.Code(err) == codes.NotFound {

@@ -46,13 +46,15 @@ const (
 
 func (s *stage) claim(ctx context.Context, in contract.ClaimInput) (contract.Claimed, error) {
 	if in.Config == "missing.yaml" {
-		return contract.Claimed{}, temporal.NewNonRetryableApplicationError("read config: open missing.yaml: no such file or directory", contract.ErrConfig, nil)
+		return contract.Claimed{}, temporal.NewNonRetryableApplicationError(
+			"read config: open missing.yaml: no such file or directory", contract.ErrConfig, nil)
 	}
 	c := configs.Default()
 	c.Training.NumTrainEpochs = 2
 	c.Checkpoint.HeartbeatTimeoutSeconds = 5
 	id := activity.GetInfo(ctx).WorkflowExecution.ID
-	return contract.Claimed{Run: contract.Run{WorkflowID: id, CheckpointID: id, Host: "stage", OutputDir: "/runs/" + id, BaseName: "base", InputPath: "/data/records.jsonl", Config: c}, SearchAttribute: true}, nil
+	run := contract.Run{WorkflowID: id, CheckpointID: id, Host: "stage", OutputDir: "/runs/" + id, BaseName: "base", InputPath: "/data/records.jsonl", Config: c}
+	return contract.Claimed{Run: run, SearchAttribute: true}, nil
 }
 
 func (s *stage) train(ctx context.Context, in contract.TrainInput) (contract.TrainResult, error) {
@@ -101,8 +103,8 @@ func (s *stage) register(w worker.Worker) {
 	}, name(contract.SaveNow))
 }
 
-// serve plays all queues; its end is registered with t.
-func (s *stage) serve(t *testing.T) {
+// start plays the activities of all queues until the test ends.
+func (s *stage) start(t *testing.T) {
 	t.Helper()
 	for _, queue := range []string{contract.HostQueue("stage"), contract.DeviceQueue("stage", device.Device{})} {
 		w := worker.New(s.server, queue, worker.Options{DisableWorkflowWorker: true})
@@ -150,106 +152,11 @@ func devServer(t *testing.T) *testsuite.DevServer {
 	return server
 }
 
-// scenarios are lives of a run: what a person does while epoch 1 trains.
-var scenarios = map[string]func(s *stage, run client.WorkflowRun) error{
-	"undisturbed": func(*stage, client.WorkflowRun) error { return nil },
-	"paused_and_resumed": func(s *stage, run client.WorkflowRun) error {
-		if _, err := s.update(run, contract.VerbPause); err != nil {
-			return err
-		}
-		_, err := s.update(run, contract.VerbResume)
-		return err
-	},
-	"checkpointed_and_stopped": func(s *stage, run client.WorkflowRun) error {
-		if _, err := s.update(run, contract.VerbCheckpoint); err != nil {
-			return err
-		}
-		_, err := s.update(run, contract.VerbStop)
-		return err
-	},
-	"paused_and_resumed_by_signal": func(s *stage, run client.WorkflowRun) error {
-		if err := s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.VerbPause, nil); err != nil {
-			return err
-		}
-		if err := s.await(run, func(p contract.Progress) bool { return p.Paused }); err != nil {
-			return err
-		}
-		return s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.VerbResume, nil)
-	},
-	"disk_full": func(s *stage, run client.WorkflowRun) error {
-		s.failing.Store(true)
-		if err := s.await(run, func(p contract.Progress) bool { return p.Why != "" }); err != nil {
-			return err
-		}
-		_, err := s.update(run, contract.VerbResume)
-		return err
-	},
-	"long": func(s *stage, run client.WorkflowRun) error {
-		s.hold.Store(true)
-		defer s.hold.Store(false)
-		return s.lengthen(run)
-	},
-	"long_and_paused_in_the_last_instant": inTheLastInstant(
-		func(s *stage, run client.WorkflowRun) error {
-			return s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.VerbPause, nil)
-		},
-		func(s *stage, run client.WorkflowRun) error {
-			if err := s.await(run, func(p contract.Progress) bool { return p.Paused }); err != nil {
-				return err
-			}
-			_, err := s.update(run, contract.VerbResume)
-			return err
-		}),
-	"long_and_stopped_in_the_last_instant": inTheLastInstant(
-		func(s *stage, run client.WorkflowRun) error {
-			return s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.VerbStop, nil)
-		},
-		func(*stage, client.WorkflowRun) error { return nil }),
-	"cancelled": func(s *stage, run client.WorkflowRun) error {
-		return s.server.CancelWorkflow(context.Background(), run.GetID(), "")
-	},
-}
-
-// lengthen makes a run's history long.
-func (s *stage) lengthen(run client.WorkflowRun) error {
-	for i := range longHistory {
-		p := contract.Progress{Phase: contract.PhaseTrain, Detail: fmt.Sprint("signal ", i), Epoch: 1, Epochs: 2, Step: 1, Steps: 2 * stepsPlayed}
-		if err := s.server.SignalWorkflow(context.Background(), run.GetID(), "", contract.SignalProgress, p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// inTheLastInstant asks something of a long run between the end of its epoch and the
-// workflow's next look: one workflow task brings both.
-func inTheLastInstant(ask, then func(*stage, client.WorkflowRun) error) func(*stage, client.WorkflowRun) error {
-	return func(s *stage, run client.WorkflowRun) error {
-		s.hold.Store(true)
-		defer s.hold.Store(false)
-		s.decider.Stop()
-		if err := errors.Join(s.lengthen(run), ask(s, run)); err != nil {
-			return err
-		}
-		s.hold.Store(false)
-		for training := true; training; time.Sleep(20 * time.Millisecond) {
-			d, err := s.server.DescribeWorkflowExecution(context.Background(), run.GetID(), "")
-			if err != nil {
-				return err
-			}
-			training = len(d.GetPendingActivities()) > 0
-		}
-		if err := s.decide(); err != nil {
-			return err
-		}
-		return then(s, run)
-	}
-}
-
 func (s *stage) update(run client.WorkflowRun, verb string) (answer string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	handle, err := s.server.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: run.GetID(), UpdateName: verb, WaitForStage: client.WorkflowUpdateStageCompleted})
+	handle, err := s.server.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: run.GetID(), UpdateName: verb,
+		WaitForStage: client.WorkflowUpdateStageCompleted})
 	if err != nil {
 		return "", err
 	}
@@ -308,7 +215,8 @@ func (s *stage) play(name string, t *testing.T) (executions []*history.History) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for attribute, want := range map[string]string{contract.AttrBaseModel: "base", contract.AttrDataset: "d", contract.AttrPhase: contract.PhaseDone, contract.AttrVerdict: "promote"} {
+	for attribute, want := range map[string]string{contract.AttrBaseModel: "base", contract.AttrDataset: "d",
+		contract.AttrPhase: contract.PhaseDone, contract.AttrVerdict: "promote"} {
 		if got, _ := d.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(attribute)); got != want {
 			t.Errorf("search attribute %s is %q at the end, want %q", attribute, got, want)
 		}
@@ -336,10 +244,10 @@ func (s *stage) history(t *testing.T, id, run string) *history.History {
 }
 
 // Every scenario on a real server. With SO8T_CAPTURE=1 (make histories) their histories are
-// kept for TestReplay.
+// written for TestReplay.
 func TestScenariosOnAServer(t *testing.T) {
 	s := &stage{server: devServer(t).Client()}
-	s.serve(t)
+	s.start(t)
 	for name := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			executions := s.play(name, t)
@@ -357,7 +265,7 @@ func TestScenariosOnAServer(t *testing.T) {
 					if len(executions) > 1 {
 						file += fmt.Sprintf("_%d", i+1)
 					}
-					if err := keep(h, filepath.Join("testdata", file+".json.gz")); err != nil {
+					if err := writeHistory(h, filepath.Join("testdata", file+".json.gz")); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -366,7 +274,7 @@ func TestScenariosOnAServer(t *testing.T) {
 	}
 }
 
-func keep(h *history.History, path string) error {
+func writeHistory(h *history.History, path string) error {
 	text, err := protojson.Marshal(h)
 	if err != nil {
 		return err

@@ -30,7 +30,8 @@ func TestClaimOfANight(t *testing.T) {
 			b := newBench(t)
 			b.SetStartTime(began)
 			if tc.scheduled {
-				if err := b.SetTypedSearchAttributesOnStart(temporal.NewSearchAttributes(scheduledAt.ValueSet(nominal), scheduledBy.ValueSet("nightly-c"))); err != nil {
+				attributes := temporal.NewSearchAttributes(scheduledAt.ValueSet(nominal), scheduledBy.ValueSet("nightly-c"))
+				if err := b.SetTypedSearchAttributesOnStart(attributes); err != nil {
 					t.Fatal(err)
 				}
 			}

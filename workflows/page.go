@@ -89,7 +89,8 @@ func (r *run) headline() string {
 	case r.stopping && p.Phase == contract.PhaseTrain:
 		return "**Stopping** after the present step; export and evaluation follow"
 	case p.Phase == contract.PhaseTrain && p.Step > 0:
-		return fmt.Sprintf("**Training:** epoch %d of %d, step %d of %d, loss %.4f, %.0f tokens/s, %s left", p.Epoch, p.Epochs, p.Step, p.Steps, p.Loss, p.TokensPerSec, roughly(p.SecondsLeft))
+		return fmt.Sprintf("**Training:** epoch %d of %d, step %d of %d, loss %.4f, %.0f tokens/s, %s left",
+			p.Epoch, p.Epochs, p.Step, p.Steps, p.Loss, p.TokensPerSec, roughly(p.SecondsLeft))
 	case p.Total > 0:
 		return fmt.Sprintf("**%s:** %s, %d of %d", title(p.Phase), p.Detail, p.Done, p.Total)
 	default:

@@ -81,8 +81,8 @@ func TestALongHistoryGoesOnInANewExecution(t *testing.T) {
 			if got := strings.Join(first.called, " "); got != "Claim Split Train" {
 				t.Errorf("before: %s", got)
 			}
-			if carried.Epoch != 2 || carried.Progress.Step != 5 || carried.Result.Steps != 5 || carried.Result.Host != "h" || carried.Dataset.DatasetDigest != "d1" ||
-				carried.Claimed.Run.OutputDir != "/out" || !carried.Claimed.SearchAttribute || len(carried.Notes) != 3 || carried.Paused {
+			if carried.Epoch != 2 || carried.Progress.Step != 5 || carried.Result.Steps != 5 || carried.Result.Host != "h" ||
+				carried.Dataset.DatasetDigest != "d1" || carried.Claimed.Run.OutputDir != "/out" || !carried.Claimed.SearchAttribute || len(carried.Notes) != 3 || carried.Paused {
 				t.Errorf("carried over %+v", carried)
 			}
 			second := newBench(t).healthy()
@@ -174,7 +174,8 @@ func TestAFailureThatWaitsForAPersonCrosses(t *testing.T) {
 func TestVerbsAfterANewExecution(t *testing.T) {
 	carried := newBench(t).healthy().long().untilRenewed()
 	b := newBench(t).healthy()
-	b.OnActivity(contract.SaveNow, mock.Anything, contract.SaveNowInput{WorkflowID: "w"}).Return(contract.SaveNowResult{Checkpoint: "c", Epoch: 2, Step: 7}, nil)
+	b.OnActivity(contract.SaveNow, mock.Anything, contract.SaveNowInput{WorkflowID: "w"}).
+		Return(contract.SaveNowResult{Checkpoint: "c", Epoch: 2, Step: 7}, nil)
 	var saved, paused, resumed, stopped *answer
 	b.RegisterDelayedCallback(func() { saved = b.update(contract.VerbCheckpoint) }, time.Minute)
 	b.RegisterDelayedCallback(func() { paused = b.update(contract.VerbPause) }, 2*time.Minute)
@@ -224,7 +225,8 @@ func TestASecondArgumentOfAUser(t *testing.T) {
 		b := newBench(t).healthy()
 		_, err := b.run(input, second)
 		var failed *temporal.ApplicationError
-		if !errors.As(err, &failed) || failed.Type() != contract.ErrConfig || !strings.HasPrefix(failed.Message(), "input: more than one argument: want") || len(b.called) > 0 {
+		if !errors.As(err, &failed) || failed.Type() != contract.ErrConfig || len(b.called) > 0 ||
+			!strings.HasPrefix(failed.Message(), "input: more than one argument: want") {
 			t.Errorf("%v: %v after %v", second, err, b.called)
 		}
 	}

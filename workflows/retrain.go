@@ -114,7 +114,8 @@ func (r *run) train(ctx workflow.Context) error {
 			r.heard(trained.Progress)
 		}
 		if trained.EpochDone {
-			r.note(fmt.Sprintf("epoch %d: loss %.4f, validation loss %.4f, checkpoint `%s`", r.epoch, trained.Progress.Loss, trained.Progress.ValLoss, trained.Checkpoint))
+			r.note(fmt.Sprintf("epoch %d: loss %.4f, validation loss %.4f, checkpoint `%s`",
+				r.epoch, trained.Progress.Loss, trained.Progress.ValLoss, trained.Checkpoint))
 		}
 	}
 	r.result.Stopped = r.stopping

@@ -45,12 +45,14 @@ func newBench(t *testing.T) *bench {
 func (b *bench) healthy() *bench {
 	run := contract.Run{WorkflowID: "w", Host: "h", OutputDir: "/out", BaseName: "base", InputPath: "/d.jsonl", Config: configs.Default()}
 	run.Config.Training.NumTrainEpochs = 2
-	b.OnActivity(contract.Claim, mock.Anything, mock.Anything).Return(contract.Claimed{Run: run, Notes: []string{"fp16 computes in bfloat16"}, SearchAttribute: true}, nil)
+	claimed := contract.Claimed{Run: run, Notes: []string{"fp16 computes in bfloat16"}, SearchAttribute: true}
+	b.OnActivity(contract.Claim, mock.Anything, mock.Anything).Return(claimed, nil)
 	b.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil)
 	b.OnActivity(contract.Split, mock.Anything, mock.Anything).Return(contract.SplitResult{DatasetDigest: "d1", Train: 80, Val: 10, Test: 10}, nil)
-	b.OnActivity(contract.Train, mock.Anything, mock.Anything).After(epochLasts).Return(func(_ context.Context, in contract.TrainInput) (contract.TrainResult, error) {
+	train := func(_ context.Context, in contract.TrainInput) (contract.TrainResult, error) {
 		return epochResult(in, true), nil
-	})
+	}
+	b.OnActivity(contract.Train, mock.Anything, mock.Anything).After(epochLasts).Return(train)
 	b.OnActivity(contract.Export, mock.Anything, mock.Anything).Return(contract.ExportResult{Dir: "/out/final_model", AdapterSHA256: "a"}, nil)
 	b.OnActivity(contract.Evaluate, mock.Anything, mock.Anything).Return(func(_ context.Context, in contract.EvaluateInput) (contract.EvaluateResult, error) {
 		return contract.EvaluateResult{Model: in.Model, Accuracy: 0.9}, nil
@@ -164,7 +166,8 @@ func TestBadInputFailsAtOnce(t *testing.T) {
 func TestInputErrorEndsTheRunInOneLine(t *testing.T) {
 	b := newBench(t)
 	const text = "c.yaml:7: training.lora_r: must be at least 1, is 0"
-	b.OnActivity(contract.Claim, mock.Anything, mock.Anything).Return(contract.Claimed{}, temporal.NewNonRetryableApplicationError(text, contract.ErrConfig, nil))
+	b.OnActivity(contract.Claim, mock.Anything, mock.Anything).
+		Return(contract.Claimed{}, temporal.NewNonRetryableApplicationError(text, contract.ErrConfig, nil))
 	_, err := b.run(input)
 	var failed *temporal.ApplicationError
 	if !errors.As(err, &failed) || failed.Message() != text || failed.Type() != contract.ErrConfig {
@@ -240,7 +243,8 @@ func TestStopExportsWhatThereIs(t *testing.T) {
 		t.Errorf("answer %q, %v", stop.text, stop.failed)
 	}
 	b = newBench(t)
-	b.OnActivity(contract.Claim, mock.Anything, mock.Anything).After(time.Hour).Return(contract.Claimed{}, temporal.NewNonRetryableApplicationError("x", contract.ErrData, nil))
+	b.OnActivity(contract.Claim, mock.Anything, mock.Anything).After(time.Hour).
+		Return(contract.Claimed{}, temporal.NewNonRetryableApplicationError("x", contract.ErrData, nil))
 	b.RegisterDelayedCallback(func() { early = b.update(contract.VerbStop) }, time.Minute)
 	_, _ = b.run(input)
 	if early.rejected == nil || !strings.Contains(early.rejected.Error(), "not training") {
@@ -268,7 +272,8 @@ func TestDiskFullWaitsForAPerson(t *testing.T) {
 
 func TestCheckpointNow(t *testing.T) {
 	b := newBench(t).healthy()
-	b.OnActivity(contract.SaveNow, mock.Anything, contract.SaveNowInput{WorkflowID: "w"}).Return(contract.SaveNowResult{Checkpoint: "checkpoint_epoch_1_step_4", Epoch: 1, Step: 4}, nil)
+	b.OnActivity(contract.SaveNow, mock.Anything, contract.SaveNowInput{WorkflowID: "w"}).
+		Return(contract.SaveNowResult{Checkpoint: "checkpoint_epoch_1_step_4", Epoch: 1, Step: 4}, nil)
 	var saved *answer
 	b.RegisterDelayedCallback(func() { saved = b.update(contract.VerbCheckpoint) }, time.Minute)
 	b.RegisterDelayedCallback(func() {
@@ -309,19 +314,23 @@ func TestCancel(t *testing.T) {
 }
 
 func TestPageSaysWhatMattersFirst(t *testing.T) {
-	r := &run{progress: contract.Progress{Phase: contract.PhaseTrain, Epoch: 2, Epochs: 3, Step: 134, Steps: 300, Loss: 0.51234, TokensPerSec: 1510.2, SecondsLeft: 600,
+	r := &run{progress: contract.Progress{Phase: contract.PhaseTrain, Epoch: 2, Epochs: 3, Step: 134, Steps: 300,
+		Loss: 0.51234, TokensPerSec: 1510.2, SecondsLeft: 600,
 		Checkpoint: "checkpoint_epoch_2_step_130", CheckpointAt: time.Unix(0, 0), At: time.Unix(0, 0)}}
 	first := func() string { return strings.SplitN(r.markdown(), "\n", 2)[0] }
 	if got := first(); got != "**Training:** epoch 2 of 3, step 134 of 300, loss 0.5123, 1510 tokens/s, 10 min left" {
 		t.Error(got)
 	}
-	if page := r.markdown(); !strings.Contains(page, "| Last checkpoint | `checkpoint_epoch_2_step_130`, 00:00:00 UTC |") || !strings.Contains(page, "ends about 1970-01-01 00:10 UTC") {
-		t.Error(page)
+	for _, want := range []string{"| Last checkpoint | `checkpoint_epoch_2_step_130`, 00:00:00 UTC |", "ends about 1970-01-01 00:10 UTC"} {
+		if page := r.markdown(); !strings.Contains(page, want) {
+			t.Errorf("no %s in\n%s", want, page)
+		}
 	}
 	busy, watts := 97, 512
 	for want, g := range map[string]*contract.GPU{
-		"| GPU | 41.0 of 79.6 GiB, 97 % busy, 512 W |": {MemoryUsedBytes: 41 << 30, MemoryTotalBytes: 85520809984, UtilizationPercent: &busy, PowerWatts: &watts},
-		"| GPU | 41.0 of 79.6 GiB |":                   {MemoryUsedBytes: 41 << 30, MemoryTotalBytes: 85520809984},
+		"| GPU | 41.0 of 79.6 GiB |": {MemoryUsedBytes: 41 << 30, MemoryTotalBytes: 85520809984},
+		"| GPU | 41.0 of 79.6 GiB, 97 % busy, 512 W |": {
+			MemoryUsedBytes: 41 << 30, MemoryTotalBytes: 85520809984, UtilizationPercent: &busy, PowerWatts: &watts},
 	} {
 		if r.progress.GPU = g; !strings.Contains(r.markdown(), want) {
 			t.Errorf("no %s in\n%s", want, r.markdown())

@@ -10,9 +10,9 @@ import (
 
 // conn answers the kernel's requests of one mount. The file system's lock guards it.
 type conn struct {
-	fuse.RawFileSystem // what is not here answers ENOSYS
+	fuse.RawFileSystem // answers ENOSYS to what is not implemented here
 	fs                 *FS
-	nodes              map[uint64]*inode // what the kernel knows
+	nodes              map[uint64]*inode // that the kernel knows
 	listings           map[uint64][]fuse.DirEntry
 	nextHandle         uint64
 	dead               bool // power has failed
@@ -28,7 +28,7 @@ func (c *conn) isDead() bool {
 	return c.dead
 }
 
-// look runs something that changes nothing and is no kind.
+// look runs a request that changes nothing and belongs to no Kind.
 func (c *conn) look(see func() fuse.Status) fuse.Status {
 	c.fs.mu.Lock()
 	defer c.fs.mu.Unlock()
@@ -38,7 +38,7 @@ func (c *conn) look(see func() fuse.Status) fuse.Status {
 	return see()
 }
 
-// of names the file for rules; c.nodes is read when they are asked, under the lock.
+// of returns the file's path for rules; it is called, and reads c.nodes, under the lock.
 func (c *conn) of(id uint64) func() []string {
 	return func() []string { return []string{c.nodes[id].path()} }
 }
@@ -47,8 +47,8 @@ func (c *conn) in(dir uint64, name string) func() []string {
 	return func() []string { return []string{path.Join(c.nodes[dir].path(), name)} }
 }
 
-// entry answers with n, which the kernel knows from now on. Nothing of it may be cached:
-// after a cut everything must fail.
+// entry answers with n, which the kernel knows from now on. The kernel must cache none of it: after a cut
+// everything must fail.
 func (c *conn) entry(n *inode, out *fuse.EntryOut) fuse.Status {
 	n.lookups++
 	c.nodes[n.id] = n

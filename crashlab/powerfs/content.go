@@ -12,8 +12,8 @@ const (
 	blockSize  = 4 << 10 // what the quota counts in
 )
 
-// content is a file's bytes. Two contents may share chunks; who writes copies first.
-// What lies behind the size in the last chunk is zero.
+// content is a file's bytes. Two contents may share chunks; a writer copies a shared one first. The
+// last chunk is zero behind the size.
 type content struct {
 	size   int64
 	chunks []*[chunkSize]byte // nil or missing: zeros
@@ -28,7 +28,7 @@ func (c *content) chunk(i int) *[chunkSize]byte {
 	return nil
 }
 
-// own gives chunk i for writing, which other does not see.
+// own returns chunk i for writing: a copy, if other shares it.
 func (c *content) own(i int, other *content) *[chunkSize]byte {
 	for len(c.chunks) <= i {
 		c.chunks = append(c.chunks, nil)
@@ -90,8 +90,8 @@ func (c *content) same(o *content) bool {
 	return true
 }
 
-// torn is what a disk may hold of a file that had durable synced, shrank to lowest since
-// then, and is live now.
+// torn returns what a disk may hold of a file: durable was synced last, the smallest size since then was
+// lowest, and live is its content now.
 func torn(rng *rand.Rand, durable, live *content, lowest int64, report *Report) content {
 	switch rng.IntN(4) {
 	case 0:

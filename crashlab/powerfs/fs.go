@@ -57,8 +57,8 @@ type Stats struct {
 	Cuts    int64
 }
 
-// Mount mounts an empty file system at dir, an existing folder. One seed and one sequence of
-// operations give one result. The error wraps ErrUnavailable where this machine does not let it.
+// Mount mounts an empty file system at dir, an existing folder. The same seed and operations give the
+// same result. The error wraps ErrUnavailable where this machine does not allow the mount.
 func Mount(dir string, seed uint64) (*FS, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -80,13 +80,13 @@ func Mount(dir string, seed uint64) (*FS, error) {
 // Dir is the mount point.
 func (f *FS) Dir() string { return f.dir }
 
-// Unmount ends the file system and forgets what was in it. Who still has a file open gets errors.
+// Unmount ends the file system and discards its contents. Files that are still open return errors.
 func (f *FS) Unmount() error {
 	f.watchdog.end()
 	return f.conn.detach(f.dir)
 }
 
-// Remount shows after a cut what survived it, as a new mount at the same place.
+// Remount mounts what survived a cut, at the same place.
 func (f *FS) Remount() error {
 	f.mu.Lock()
 	old := f.conn
@@ -107,7 +107,7 @@ func (f *FS) Remount() error {
 	return nil
 }
 
-// Cut lets power fail now. If it has failed already nothing more happens.
+// Cut lets power fail now. It does nothing if power has failed already.
 func (f *FS) Cut() Report {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -117,9 +117,9 @@ func (f *FS) Cut() Report {
 	return f.last
 }
 
-// CutAt lets power fail at the n-th operation of these kinds from now on; 0 stands for all
-// that change something. Whether that operation still happens is left to chance. The channel is closed when power has
-// failed. A later CutAt takes the place of an earlier one.
+// CutAt lets power fail at the n-th operation of these kinds from now on; 0 stands for Mutating. Whether
+// that operation still happens is left to chance. The channel is closed when power has failed. A later
+// CutAt replaces an earlier one.
 func (f *FS) CutAt(n int64, which Kind) <-chan struct{} {
 	if which == 0 {
 		which = Mutating
@@ -130,36 +130,36 @@ func (f *FS) CutAt(n int64, which Kind) <-chan struct{} {
 	return f.conn.down
 }
 
-// AtCut has f called at each cut, before any operation answers that power is out: to kill
-// who must not live to see it. It must not use the file system.
+// AtCut has do called at each cut, before any operation returns an error: to kill processes that power
+// takes down too. It must not use the file system.
 func (f *FS) AtCut(do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.atCut = do
 }
 
-// Disarm takes CutAt back.
+// Disarm cancels CutAt.
 func (f *FS) Disarm() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.armed = nil
 }
 
-// Down gives a channel that is closed when this mount has lost power. After Remount it is another.
+// Down returns a channel that is closed when this mount loses power. Each Remount has a channel of its own.
 func (f *FS) Down() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.conn.down
 }
 
-// LastCut reports the last cut.
+// LastCut returns the report of the last cut.
 func (f *FS) LastCut() Report {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.last
 }
 
-// Fail makes operations fail until clear is called. The error is that of a bad pattern.
+// Fail makes operations fail until clear is called. It returns an error for a bad pattern.
 func (f *FS) Fail(r Rule) (clear func(), err error) {
 	if _, err := path.Match(r.Path, ""); err != nil {
 		return nil, fmt.Errorf("pattern %q: %w", r.Path, err)
@@ -175,8 +175,8 @@ func (f *FS) Fail(r Rule) (clear func(), err error) {
 	}, nil
 }
 
-// Quota bounds the bytes of all files, in blocks of 4 KiB; beyond, errno. 0 bytes take the bound
-// back. What a deleted file held is free once it is closed.
+// Quota bounds the bytes of all files, counted in blocks of 4 KiB; operations beyond it return errno. 0
+// bytes remove the bound. The blocks of a deleted file are free once it is closed.
 func (f *FS) Quota(bytes int64, errno syscall.Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -199,7 +199,7 @@ func (f *FS) Stats() Stats {
 
 // cut is called with the lock held.
 func (f *FS) cut(report Report) {
-	keepSome(f.rng, f.pending, &report)
+	applySome(f.rng, f.pending, &report)
 	f.root = survivor(f.rng, f.root, nil, "", &report)
 	f.pending, f.armed, f.used = nil, nil, usedBy(f.root)
 	f.last = report
@@ -223,7 +223,7 @@ func blocks(size int64) int64 { return (size + blockSize - 1) / blockSize * bloc
 
 func (f *FS) newInode(mode uint32, owner fuse.Owner, now time.Time) *inode {
 	n := &inode{id: f.nextID, attr: attr{mode: mode, uid: owner.Uid, gid: owner.Gid, atime: now, mtime: now, ctime: now}}
-	n.disk = n.attr // they come to the disk with its name
+	n.disk = n.attr // durable with the name
 	if n.isDir() {
 		n.names, n.diskNames = map[string]*inode{}, map[string]*inode{}
 	}
@@ -231,7 +231,7 @@ func (f *FS) newInode(mode uint32, owner fuse.Owner, now time.Time) *inode {
 	return n
 }
 
-// setNames changes names in one step, for programs at once.
+// setNames changes names atomically; programs see them at once.
 func (f *FS) setNames(slots []slot, to []*inode) {
 	now := time.Now()
 	c := &change{slots: slots, to: to}
@@ -256,8 +256,8 @@ func (f *FS) setNames(slots []slot, to []*inode) {
 	f.pending = append(f.pending, c)
 }
 
-// release gives back the space of a file that nobody can reach any more. Its content stays: a
-// cut may bring its name back.
+// release frees the space of a file without a name that no program has open. Its content stays: a cut
+// may bring its name back.
 func (f *FS) release(n *inode) {
 	if !n.linked && n.opens == 0 && !n.freed {
 		f.used -= blocks(n.live.size)
@@ -265,7 +265,7 @@ func (f *FS) release(n *inode) {
 	}
 }
 
-// resize keeps the account of used space.
+// resize changes a file's size within the quota.
 func (f *FS) resize(n *inode, size int64) fuse.Status {
 	more := blocks(size) - blocks(n.live.size)
 	if more > 0 && f.used+more > f.quota {
@@ -278,11 +278,11 @@ func (f *FS) resize(n *inode, size int64) fuse.Status {
 }
 
 func (f *FS) write(n *inode, data []byte, off int64) (int, fuse.Status) {
-	room := max(0, f.quota-f.used) / blockSize * blockSize
-	if fits := blocks(n.live.size) + room - off; fits <= 0 && len(data) > 0 {
+	free := max(0, f.quota-f.used) / blockSize * blockSize
+	if fits := blocks(n.live.size) + free - off; fits <= 0 && len(data) > 0 {
 		return 0, fuse.Status(f.quotaErr)
 	} else if int64(len(data)) > fits {
-		data = data[:fits] // the next write answers that the disk is full
+		data = data[:fits] // a short write; the next one returns the error
 	}
 	before := blocks(n.live.size)
 	n.live.writeAt(data, off, &n.durable)
@@ -312,7 +312,7 @@ func (f *FS) list(dir *inode) []fuse.DirEntry {
 	return entries
 }
 
-// do runs an operation, unless power is out, it is the one to cut at, or it is to fail.
+// do runs an operation, unless power is out or fails at it, or a rule fails it.
 func (c *conn) do(kind Kind, paths func() []string, apply func() fuse.Status) fuse.Status {
 	f := c.fs
 	f.mu.Lock()

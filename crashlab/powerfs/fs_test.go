@@ -19,10 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Some things need a process that does not serve the mount itself, or one that dies.
+// Some tests need a process that does not serve the mount itself, or one that dies.
 func TestMain(m *testing.M) {
 	switch path := os.Getenv("POWERFS_PATH"); os.Getenv("POWERFS_CHILD") {
-	case "mmap": // prints what it sees in the file through memory, then after a line on stdin again
+	case "mmap": // prints what it sees in the file through a mapping
 		file, err := os.Open(path)
 		if err != nil {
 			panic(err)
@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 				fmt.Println("busy")
 			}
 		}
-	case "serve": // and use, until it is killed
+	case "serve": // and uses it, until it is killed
 		if _, err := Mount(path, 1); err != nil {
 			panic(err)
 		}
@@ -116,102 +116,7 @@ func TestUnlinkedOpenFiles(t *testing.T) {
 	awaitUsed(t, f, 0)
 }
 
-// awaitUsed waits, as the kernel tells of a file's last close some time after it.
-func awaitUsed(t *testing.T, f *FS, bytes int64) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); f.Stats().Used != bytes; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d bytes used, not %d", f.Stats().Used, bytes)
-		}
-	}
-}
-
-func TestQuota(t *testing.T) {
-	f, dir := mount(t, 1)
-	must(t, os.WriteFile(filepath.Join(dir, "there"), make([]byte, 10_000), 0o644)) // 3 blocks
-	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
-		f.Quota(5*blockSize, errno)
-		path := filepath.Join(dir, "f")
-		if err := os.WriteFile(path, make([]byte, 20_000), 0o644); !errors.Is(err, errno) {
-			t.Errorf("%v: %v", errno, err)
-		}
-		if info, err := os.Stat(path); err != nil || info.Size() != 2*blockSize {
-			t.Errorf("what fits: %v, %v", info, err)
-		}
-		if err := os.Truncate(path, 3*blockSize); !errors.Is(err, errno) {
-			t.Errorf("truncate: %v", err)
-		}
-		must(t, os.Truncate(path, blockSize))
-		must(t, os.WriteFile(filepath.Join(dir, "g"), make([]byte, blockSize), 0o644))
-		must(t, errors.Join(os.Remove(filepath.Join(dir, "g")), os.Remove(path)))
-		awaitUsed(t, f, 3*blockSize)
-		var s unix.Statfs_t
-		must(t, unix.Statfs(dir, &s))
-		if s.Blocks != 5 {
-			t.Errorf("statfs: %d blocks", s.Blocks)
-		}
-		f.Quota(0, 0)
-		must(t, os.WriteFile(path, make([]byte, 20_000), 0o644))
-		must(t, os.Remove(path))
-		awaitUsed(t, f, 3*blockSize)
-	}
-}
-
-func TestFaults(t *testing.T) {
-	f, dir := mount(t, 1)
-	must(t, os.MkdirAll(filepath.Join(dir, "checkpoints", "one"), 0o755))
-	fail := func(r Rule) func() {
-		clear, err := f.Fail(r)
-		must(t, err)
-		return clear
-	}
-	state, other := filepath.Join(dir, "checkpoints", "one", "state"), filepath.Join(dir, "other")
-
-	clear := fail(Rule{Kinds: Fsync, Path: "checkpoints/*/state", Errno: syscall.EIO, From: 2, Once: true})
-	for i, want := range []error{nil, syscall.EIO, nil} {
-		if err := put(state, []byte("x"), true); !errors.Is(err, want) {
-			t.Errorf("fsync %d: %v", i+1, err)
-		}
-		must(t, put(other, nil, true))
-	}
-	clear()
-
-	clear = fail(Rule{Kinds: Rename, Path: "renamed", Errno: syscall.EDQUOT, From: 2})
-	for i, want := range []error{nil, syscall.EDQUOT, syscall.EDQUOT} {
-		if err := os.Rename(other, filepath.Join(dir, "renamed")); !errors.Is(err, want) {
-			t.Errorf("rename %d: %v", i+1, err)
-		}
-		must(t, put(other, nil, true))
-	}
-	clear()
-	must(t, os.Rename(other, filepath.Join(dir, "renamed")))
-
-	clear = fail(Rule{Kinds: Mutating, Errno: syscall.EROFS})
-	file, err := os.Open(state)
-	must(t, err)
-	for what, err := range map[string]error{"create": put(filepath.Join(dir, "new"), nil, false), "mkdir": os.Mkdir(filepath.Join(dir, "d"), 0o755),
-		"chmod": file.Chmod(0o600), "remove": os.Remove(state), "truncate": os.Truncate(state, 0), "symlink": os.Symlink("x", filepath.Join(dir, "s"))} {
-		if !errors.Is(err, syscall.EROFS) {
-			t.Errorf("read-only: %s: %v", what, err)
-		}
-	}
-	clear()
-	must(t, errors.Join(file.Chmod(0o600), file.Close()))
-
-	clear = fail(Rule{Kinds: Read, Path: "state", Errno: syscall.EIO})
-	if _, err := os.ReadFile(state); !errors.Is(err, syscall.EIO) {
-		t.Errorf("read: %v", err)
-	}
-	clear()
-	if text, err := os.ReadFile(state); err != nil || string(text) != "x" {
-		t.Errorf("%q, %v", text, err)
-	}
-	if _, err := f.Fail(Rule{Path: "["}); err == nil {
-		t.Error("a bad pattern is taken")
-	}
-}
-
-// The same operations give the same results and the same tree here and in a folder of the system.
+// The same operations give the same results and the same tree here and on the system's own file system.
 func TestLikeAnyFileSystem(t *testing.T) {
 	f, ours := mount(t, 1)
 	theirs := t.TempDir()
@@ -240,7 +145,7 @@ func TestLikeAnyFileSystem(t *testing.T) {
 				t.Fatalf("after operation %d:\n%v\n%v", i, a, b)
 			}
 		}
-		if i%1000 == 999 { // and with all of it synced, a cut takes nothing away
+		if i%1000 == 999 { // and when all is synced, a cut takes nothing away
 			before := tree(t, ours)
 			must(t, filepath.WalkDir(ours, func(path string, d fs.DirEntry, err error) error {
 				if err != nil || !d.IsDir() && !d.Type().IsRegular() {
@@ -339,21 +244,6 @@ func sum(data []byte) (s uint64) {
 	return s
 }
 
-func TestSymlinks(t *testing.T) {
-	f, dir := mount(t, 1)
-	must(t, put(filepath.Join(dir, "f"), []byte("text"), true))
-	must(t, errors.Join(os.Symlink("f", filepath.Join(dir, "l")), syncDir(dir)))
-	cut(t, f)
-	target, err := os.Readlink(filepath.Join(dir, "l"))
-	text, readErr := os.ReadFile(filepath.Join(dir, "l"))
-	if err != nil || readErr != nil || target != "f" || string(text) != "text" {
-		t.Errorf("%q, %v; %q, %v", target, err, text, readErr)
-	}
-	if err := os.Link(filepath.Join(dir, "f"), filepath.Join(dir, "hard")); !errors.Is(err, syscall.EPERM) {
-		t.Errorf("hard link: %v", err)
-	}
-}
-
 func mounted(t *testing.T, dir string) bool {
 	t.Helper()
 	table, err := os.ReadFile("/proc/self/mountinfo")
@@ -361,7 +251,7 @@ func mounted(t *testing.T, dir string) bool {
 	return strings.Contains(string(table), " "+dir+" ")
 }
 
-// Whoever has files open, lives on or is killed: nothing of the mount stays.
+// Nothing of a mount is left, whether files are open, or their user or the server is killed.
 func TestNothingStays(t *testing.T) {
 	f, dir := mount(t, 1)
 	_ = f

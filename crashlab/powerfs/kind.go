@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// Kind says what an operation does; kinds can be joined by |.
+// Kind is what an operation does; kinds are joined by |.
 type Kind uint32
 
 const (
 	Create Kind = 1 << iota
 	Write
-	Truncate // any change of the size but by writing
+	Truncate // any change of the size other than by writing
 	Fsync    // of a file
 	FsyncDir
 	Rename
@@ -22,7 +22,7 @@ const (
 	Rmdir
 	Symlink
 	SetAttr // mode, owner, times
-	Open    // of files and folders; the rest changes nothing
+	Open    // of files and folders; from here on nothing is changed
 	Read    // of files and folders, past the kernel's cache
 
 	Mutating = Open - 1
@@ -43,7 +43,7 @@ func (k Kind) String() string {
 	return strings.Join(names, "|")
 }
 
-// Report says what a cut did.
+// Report tells what a cut of power did.
 type Report struct {
 	Op      Kind   // the operation at which power failed; 0: between two
 	Path    string // of that operation, relative to the mount point
@@ -69,7 +69,7 @@ func (r Report) String() string {
 // Rule makes operations fail.
 type Rule struct {
 	Kinds Kind
-	Path  string        // a pattern of path.Match: with a slash for the path below the mount point, without for the last name; "" for all
+	Path  string        // pattern of path.Match, on the path below the mount point if it has a slash, else on the last name; "" matches all
 	Errno syscall.Errno // what they answer
 	From  int64         // the first operation to fail, counted from 1; 0 is 1
 	Once  bool          // only that one fails
@@ -80,7 +80,7 @@ type fault struct {
 	seen int64
 }
 
-// fails counts an operation that the rule speaks of and says whether it is to fail.
+// fails counts an operation that the rule applies to, and reports whether it is to fail.
 func (f *fault) fails(kind Kind, paths []string) bool {
 	if f.Kinds&kind == 0 || !f.matches(paths) {
 		return false

@@ -16,19 +16,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnavailable says that this machine does not let the process mount FUSE file systems; the
-// text says why.
+// ErrUnavailable means that this process may not mount FUSE file systems here; the error's text tells why.
 var ErrUnavailable = errors.New("FUSE is not available here")
 
 const maxRequest = 1 << 20 // bytes: the most that a kernel sends at once
 
-// attach mounts what is on the disk.
+// attach mounts the file system as it is on the disk.
 func (f *FS) attach() (*conn, error) {
 	c := &conn{RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: f, nodes: map[uint64]*inode{f.root.id: f.root},
 		listings: map[uint64][]fuse.DirEntry{}, down: make(chan struct{}), served: make(chan struct{})}
 	var info unix.Stat_t
 	err := unix.Stat(f.dir, &info)
-	if err == unix.ENOTCONN { // somebody mounted here and died
+	if err == unix.ENOTCONN { // left by a process that died
 		if err = unix.Unmount(f.dir, unix.MNT_DETACH); err == nil {
 			err = unix.Stat(f.dir, &info)
 		}
@@ -36,7 +35,7 @@ func (f *FS) attach() (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not through go-fuse's own mount: it would let started programs inherit the descriptor.
+	// Not through go-fuse's own mount: programs that are started would inherit its descriptor.
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: open /dev/fuse: %w", ErrUnavailable, err)
@@ -49,7 +48,7 @@ func (f *FS) attach() (*conn, error) {
 	}
 	server, err := fuse.NewServer(c, fmt.Sprintf("/dev/fd/%d", fd), &fuse.MountOptions{
 		MaxWrite: maxRequest, DisableXAttrs: true, DisableReadDirPlus: true,
-		Logger: log.New(io.Discard, "", 0), // it reports each answer to a process that is gone
+		Logger: log.New(io.Discard, "", 0), // it would log each answer to a process that is gone
 		PanicHandler: func(problem any) fuse.Status {
 			fmt.Fprintf(os.Stderr, "powerfs: %v\n%s", problem, debug.Stack())
 			return fuse.EIO
@@ -68,8 +67,8 @@ func (f *FS) attach() (*conn, error) {
 	return c, nil
 }
 
-// refusePoll lets the kernel learn that there is nothing to poll, as go-fuse does for mounts of
-// its own: else a process that uses its own mount may wait for itself.
+// refusePoll teaches the kernel that this file system has no poll, as go-fuse does for its own mounts:
+// otherwise a process that uses its own mount may wait for itself.
 func refusePoll(dir string) error {
 	fd, err := unix.Open(filepath.Join(dir, ".go-fuse-epoll-hack"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -79,11 +78,11 @@ func refusePoll(dir string) error {
 	return unix.Close(fd)
 }
 
-// detach takes the mount away, whoever still uses it, and waits until nothing serves it.
+// detach unmounts, whoever still uses the mount, and waits until the server has ended.
 func (c *conn) detach(dir string) error {
 	select {
 	case <-c.served:
-		return nil // a second time
+		return nil // detached already
 	default:
 	}
 	err := unix.Unmount(dir, unix.MNT_FORCE|unix.MNT_DETACH)
@@ -94,15 +93,15 @@ func (c *conn) detach(dir string) error {
 	return nil
 }
 
-// source stands in the table of mounts and names who serves this one.
+// source is the mount's name in the table of mounts: it has the process that serves it.
 func source() string { return "powerfs-" + strconv.Itoa(os.Getpid()) }
 
-// watchdog is a shell that takes the mount away when this process dies, however it dies.
+// watchdog is a shell that unmounts when this process dies, however it dies.
 type watchdog struct{ shell *exec.Cmd }
 
-// A dead process can hold its own mount: a thread of it that waits for an answer of the file
-// system cannot end, and what it waits for is gone. So a pipe's end would not tell of the
-// death, but a pending SIGKILL (bit 8) or the state does.
+// A killed process can hold its own mount: a thread that waits for the file system cannot end, as the
+// server that it waits for is gone. So the end of a pipe would never come; a pending SIGKILL (bit 8) or
+// the process's state shows the death.
 const watchScript = `
 while sleep 1; do
 	dying=
@@ -117,7 +116,7 @@ done`
 func watch(dir string) (*watchdog, error) {
 	shell := exec.Command("sh", "-c", watchScript, "powerfs-watchdog", strconv.Itoa(os.Getpid()), dir)
 	shell.Dir = "/"
-	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what kills our group must leave it
+	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a signal to our process group must not reach it
 	if err := shell.Start(); err != nil {
 		return nil, fmt.Errorf("%w: watchdog: %w", ErrUnavailable, err)
 	}

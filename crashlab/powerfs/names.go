@@ -18,7 +18,7 @@ type attr struct {
 	ctime        time.Time
 }
 
-// inode is a file, folder or symbolic link, as programs see it and as it stands on the disk.
+// inode is a file, folder or symbolic link, as programs see it and as it is on the disk.
 type inode struct {
 	id         uint64
 	attr, disk attr
@@ -29,10 +29,10 @@ type inode struct {
 	names, diskNames map[string]*inode // of a folder
 	target           string            // of a symbolic link
 
-	parent  *inode // where it was last
+	parent  *inode // of its newest name
 	name    string
 	linked  bool // has a name
-	freed   bool // counts no longer as used
+	freed   bool // no longer counted as used
 	opens   int
 	lookups uint64 // references that the kernel holds
 }
@@ -53,11 +53,11 @@ type slot struct {
 	name string
 }
 
-// change sets names in one step, nil where one goes away. It is not yet on the disk.
+// change sets names atomically, to nil where one is removed. It is not yet on the disk.
 type change struct {
 	slots []slot
 	to    []*inode
-	all   bool // moves a folder elsewhere: nothing earlier may be missing, lest folders contain each other
+	all   bool // moves a folder to another: it needs every earlier change, or folders could contain each other
 }
 
 func (c *change) apply() {
@@ -70,8 +70,8 @@ func (c *change) apply() {
 	}
 }
 
-// syncNames makes the names in dir durable, and what they rest on: of a file that was moved
-// here, how it came by the name that it had there.
+// syncNames makes the names in dir durable, and with them the earlier changes that they depend on: of a
+// file that was moved here, those of its former name.
 func syncNames(pending []*change, dir *inode) (rest []*change) {
 	needed, all := map[slot]bool{}, false
 	wanted := make([]bool, len(pending))
@@ -94,8 +94,8 @@ func syncNames(pending []*change, dir *inode) (rest []*change) {
 	return rest
 }
 
-// keepSome applies of each folder's changes a random prefix, or none at all.
-func keepSome(rng *rand.Rand, pending []*change, report *Report) {
+// applySome applies a random prefix of each folder's changes, or none at all.
+func applySome(rng *rand.Rand, pending []*change, report *Report) {
 	left, order := map[*inode]int{}, []*inode{}
 	for _, c := range pending {
 		for i, s := range c.slots {
@@ -136,7 +136,7 @@ func keepSome(rng *rand.Rand, pending []*change, report *Report) {
 	}
 }
 
-// survivor is what the disk gives back of n and all below it.
+// survivor returns what is left of n and all below it after a cut.
 func survivor(rng *rand.Rand, n, parent *inode, name string, report *Report) *inode {
 	s := &inode{id: n.id, attr: n.disk, target: n.target, parent: parent, name: name, linked: true}
 	if n.attr != n.disk && rng.IntN(2) == 0 {

@@ -19,19 +19,19 @@ import (
 	"so8t/workflows"
 )
 
-type serveCommand struct {
+type runCommand struct {
 	Host         string        `env:"SO8T_HOST" help:"Name under which this machine's files are found again; the machine's own by default."`
-	ReplaceAfter time.Duration `env:"SO8T_REPLACE_AFTER" default:"15s" help:"A second worker of the same host stands by; it takes over at once from one that is gone, and after this time from one that shows no sign of life."`
+	ReplaceAfter time.Duration `env:"SO8T_REPLACE_AFTER" default:"15s" help:"Silence after which a standby of the host takes over; from a dead worker at once."`
 }
 
-// timeToLeave is what a worker that is told to stop gives its activities: a training step
-// to finish, and a checkpoint to write.
+// timeToLeave is what a worker that is told to stop gives its activities to finish a training
+// step and write a checkpoint.
 const timeToLeave = 30 * time.Second
 
-// Run serves until ctx ends.
-func (s *serveCommand) Run(ctx context.Context) error {
+// Run takes tasks from the server and works on them until ctx ends.
+func (r *runCommand) Run(ctx context.Context) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	host := s.Host
+	host := r.Host
 	if host == "" {
 		name, err := os.Hostname()
 		if err != nil {
@@ -43,8 +43,8 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	noted := newTasks()
-	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(noted.listen))
+	open := newTasks()
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(open.listen))
 	temporal, err := connect(ctx, options, logger)
 	if err != nil {
 		return err
@@ -57,25 +57,25 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	work.SearchAttributes(ctx) // now, so that the first run need not wait for them
 
 	shared := worker.New(temporal, contract.TaskQueue, worker.Options{WorkerStopTimeout: timeToLeave,
-		StickyScheduleToStartTimeout: time.Second}) // how long a decision waits for a worker that is gone; what it saves is small
+		StickyScheduleToStartTimeout: time.Second}) // how long a workflow task waits for a worker that is gone: replaying a history is cheap
 	for _, w := range []any{workflows.Retrain, workflows.Evaluate, workflows.Compare} {
 		shared.RegisterWorkflow(w)
 	}
-	// A claim names the host whose queues do the rest, so it is taken only by the process
-	// that serves them.
-	mine, err := waitForHost(ctx, options, host, s.ReplaceAfter, logger)
+	// A claim names the host whose queues do the rest, so only the process that works on those
+	// queues may take one.
+	mine, err := waitForHost(ctx, options, host, r.ReplaceAfter, logger)
 	if err != nil {
 		return err
 	}
 	defer mine.release()
-	noted.keepAt(mine.path)
+	open.noteIn(mine.path)
 	mine.failLeftovers(ctx, temporal, options.Namespace, logger)
 	work.RegisterShared(shared)
 	beside := worker.New(temporal, contract.HostQueue(host), worker.Options{DisableWorkflowWorker: true, WorkerStopTimeout: timeToLeave})
 	work.RegisterHost(beside)
 	computing := worker.New(temporal, contract.DeviceQueue(host, device.Device{}), worker.Options{
 		DisableWorkflowWorker: true, WorkerStopTimeout: timeToLeave,
-		MaxConcurrentActivityExecutionSize: 1, // the device is one
+		MaxConcurrentActivityExecutionSize: 1, // one run at a time has the device
 	})
 	work.RegisterDevice(computing)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -87,19 +87,19 @@ func (s *serveCommand) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	if err := serve(ctx, logger, shared, beside, computing); err != nil {
+	if err := runWorkers(ctx, logger, shared, beside, computing); err != nil {
 		return err
 	}
 	logger.Info("stopped")
 	if cause := context.Cause(ctx); errors.Is(cause, disk.ErrLeaseLost) {
-		return cause // this process was away for so long that another took its place
+		return cause // another process took the host over: this one did not renew its lease in time
 	}
 	return nil
 }
 
-// serve runs the workers until ctx ends, then stops them together: each has its whole
-// time to leave.
-func serve(ctx context.Context, logger *slog.Logger, workers ...worker.Worker) error {
+// runWorkers runs the workers until ctx ends, then stops them side by side: each has the whole
+// timeToLeave.
+func runWorkers(ctx context.Context, logger *slog.Logger, workers ...worker.Worker) error {
 	for i, w := range workers {
 		for {
 			err := w.Start()
@@ -133,7 +133,7 @@ func serve(ctx context.Context, logger *slog.Logger, workers ...worker.Worker) e
 	return nil
 }
 
-// connect waits for a server that is not up yet.
+// connect dials until the server answers: it may come up after the worker.
 func connect(ctx context.Context, options client.Options, logger *slog.Logger) (client.Client, error) {
 	for tries := 0; ; tries++ {
 		c, err := client.DialContext(ctx, options)
