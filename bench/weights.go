@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,34 +13,12 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"so8t/engine/safetensors"
 )
 
 // shardBytes is where Hugging Face cuts: 5 GB, so that Phi-3.5-mini has two files.
 const shardBytes = 5_000_000_000
-
-// write is `bench write`.
-func write(ctx context.Context, args []string) error {
-	f := flag.NewFlagSet("write", flag.ContinueOnError)
-	name := f.String("shape", "100m", "tiny, 100m or phi35")
-	out := f.String("out", "", "folder to write")
-	tokenizer := f.String("tokenizer", "", "folder whose tokenizer files are copied along")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	s, err := shapeNamed(*name)
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	bytes, err := writeModel(ctx, *out, s, *tokenizer, 1)
-	if err != nil {
-		return err
-	}
-	return printJSON(map[string]any{"folder": *out, "bytes": bytes, "seconds": time.Since(start).Seconds()})
-}
 
 // specs lists a model's tensors, as Hugging Face names them.
 func (s shape) specs() []safetensors.Spec {
@@ -76,7 +53,7 @@ func writeModel(ctx context.Context, dir string, s shape, tokenizer string, seed
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err
 	}
-	if err := roomFor(dir, total); err != nil {
+	if err := needFree(dir, total); err != nil {
 		return 0, err
 	}
 	w, err := safetensors.NewShardedWriter(dir, specs, map[string]string{"format": "pt"}, shardBytes)
@@ -105,8 +82,8 @@ func writeModel(ctx context.Context, dir string, s shape, tokenizer string, seed
 	return total, copyTokenizer(dir, tokenizer)
 }
 
-// roomFor refuses to begin what would end in a full disk.
-func roomFor(dir string, bytes int64) error {
+// needFree is an error where dir lacks free space for that many bytes and a tenth more.
+func needFree(dir string, bytes int64) error {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return fmt.Errorf("free space of %s: %w", dir, err)
