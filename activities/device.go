@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"so8t/contract"
 	"so8t/disk"
 	"so8t/native"
+	"so8t/native/nvml"
+	"so8t/telemetry"
 )
 
 // holdDevice takes the GPU for this activity. Two workers of one machine may go by different
@@ -38,4 +41,42 @@ func (j *job) holdDevice(ctx context.Context) error {
 func visibleGPU() string {
 	first, _, _ := strings.Cut(os.Getenv("CUDA_VISIBLE_DEVICES"), ",")
 	return fileName(cmp.Or(strings.TrimSpace(first), "0"))
+}
+
+// watchGPU samples the GPU that info describes until the job ends; nil on the CPU and where NVML cannot tell.
+func (j *job) watchGPU(info native.Info) *telemetry.GPU {
+	if !strings.HasPrefix(info.ISA, "sm_") {
+		return nil
+	}
+	d, err := nvml.Open(0) // the engine's device
+	if err != nil {
+		j.log.Info("no GPU load and power in the reports", "because", err.Error())
+		return nil
+	}
+	j.ended = append(j.ended, d.Close)
+	if d.Name != info.Name { // no figures rather than another GPU's
+		j.log.Warn("no GPU load and power in the reports: NVML's device is another one", "nvml", d.Name, "cuda", info.Name)
+		return nil
+	}
+	g := telemetry.WatchGPU(d, telemetry.GPUSampleInterval)
+	j.ended = append(j.ended, g.Stop)
+	j.log.Info("GPU", "name", d.Name, "driver", d.Driver, "isa", info.ISA)
+	return g
+}
+
+// gpuProgress shows a sample to the run's reader; nil where the driver does not report memory.
+func gpuProgress(f telemetry.GPUFigures) *contract.GPU {
+	if f.MemoryTotalBytes == nil || f.MemoryUsedBytes == nil {
+		return nil
+	}
+	return &contract.GPU{MemoryUsedBytes: *f.MemoryUsedBytes, MemoryTotalBytes: *f.MemoryTotalBytes,
+		UtilizationPercent: rounded(f.UtilizationPercent), PowerWatts: rounded(f.PowerWatts)}
+}
+
+func rounded(x *float64) *int {
+	if x == nil {
+		return nil
+	}
+	n := int(math.Round(*x))
+	return &n
 }

@@ -142,7 +142,7 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 		Progress: func(done, total int) {
 			j.log.Info(said, "model", which, "sample", done, "of", total)
 			said = "evaluated batch"
-			news.Done, news.Total, news.GPU = done, total, gpu.news()
+			news.Done, news.Total, news.GPU = done, total, gpuProgress(gpu.Newest())
 			if done > before {
 				news.SecondsLeft = time.Since(started).Seconds() / float64(done-before) * float64(total-done)
 			}

@@ -59,3 +59,5 @@ func trainerOptions(c configs.Config) engine.TrainerOptions {
 		Optim: t.Optim, Seed: uint64(t.Seed),
 	}
 }
+
+const reportName = "performance_report.json"

@@ -23,7 +23,6 @@ func (e *epoch) steps(ctx context.Context) error {
 	work, cancel := e.withGrace(ctx)
 	defer cancel()
 	e.lastSave = time.Now()
-	pace := &pace{}
 	for e.trainer.Position().Epoch < e.in.Epoch {
 		if err := e.told(ctx); err != nil {
 			return err
@@ -38,9 +37,9 @@ func (e *epoch) steps(ctx context.Context) error {
 		if err := e.written(); err != nil {
 			return err
 		}
-		pace.add(step)
-		e.tell(step, pace)
-		if err := e.afterStep(ctx, step, pace); err != nil {
+		e.pace.Add(step.Tokens, step.Samples, step.Duration)
+		e.tell(step)
+		if err := e.afterStep(ctx, step); err != nil {
 			return err
 		}
 	}
@@ -61,7 +60,7 @@ func (e *epoch) written() error {
 	if err := e.store.Wait(); err != nil {
 		return err
 	}
-	e.saving = time.Since(e.lastSave)
+	e.pace.Save = time.Since(e.lastSave)
 	e.news.Checkpoint, e.news.CheckpointDigest, e.news.CheckpointAt = e.behind, "", time.Now().UTC()
 	e.behind = ""
 	e.beat.tell(e.news)
@@ -84,20 +83,20 @@ func (e *epoch) told(ctx context.Context) error {
 	}
 }
 
-func (e *epoch) afterStep(ctx context.Context, step engine.StepResult, pace *pace) error {
+func (e *epoch) afterStep(ctx context.Context, step engine.StepResult) error {
 	t, n := e.run.Config.Training, step.Position.Step
 	if n%t.LoggingSteps == 0 || n == 1 {
 		e.log.Info("step", "epoch", e.in.Epoch, "step", n, "of", e.news.Steps, "loss", round(step.Loss), "lr", step.LearningRate,
-			"grad_norm", round(step.GradNorm), "tokens_per_second", math.Round(pace.tokensPerSecond()))
-		if err := e.report.add(e.model, e.gpu, step, pace); err != nil {
+			"grad_norm", round(step.GradNorm), "tokens_per_second", math.Round(e.pace.TokensPerSecond()))
+		if err := e.report.Add(e.model, e.gpu, &e.pace, n); err != nil {
 			return err
 		}
 	}
 	epochEnds := step.Position.Epoch >= e.in.Epoch
 	validates := epochEnds || t.EvalSteps > 0 && n%t.EvalSteps == 0
-	next := time.Duration(pace.secondsPerStep() * float64(time.Second))
+	next := e.pace.NextStep()
 	if validates {
-		next += e.validating
+		next += e.pace.Validation
 	}
 	bySteps := t.SaveSteps > 0 && n%t.SaveSteps == 0 && !epochEnds
 	if (bySteps || e.due(next)) && !e.store.Busy() {
@@ -116,7 +115,7 @@ func (e *epoch) afterStep(ctx context.Context, step engine.StepResult, pace *pac
 // is what a crash may cost, not a time between two beginnings.
 func (e *epoch) due(next time.Duration) bool {
 	interval := time.Duration(e.run.Config.Checkpoint.IntervalSeconds) * time.Second
-	saving := max(2*e.saving, interval/20) // disks have moods
+	saving := max(2*e.pace.Save, interval/20) // disks have moods
 	return time.Since(e.lastSave)+next+saving >= interval && time.Since(e.lastSave) >= interval/4
 }
 
@@ -146,7 +145,7 @@ func (e *epoch) validate(ctx context.Context) error {
 	if targets == 0 {
 		return nil
 	}
-	e.validating = time.Since(began)
+	e.pace.Validation = time.Since(began)
 	mean := sum / float64(targets)
 	if math.IsNaN(mean) || math.IsInf(mean, 0) {
 		return fail(contract.ErrDiverged, fmt.Errorf("validation after step %d: loss %v; lower training.learning_rate", e.news.Step, mean))
@@ -173,7 +172,7 @@ func (e *epoch) save(ctx context.Context, reason string) error {
 	e.saved(info)
 	e.beat.tell(e.news)
 	e.log.Info("checkpoint", "dir", info.Dir, "reason", reason, "bytes", info.Bytes)
-	return e.report.write()
+	return e.lease.During(e.report.Write)
 }
 
 // saveBehind copies the state and lets a writer finish it while training goes on.
@@ -186,7 +185,7 @@ func (e *epoch) saveBehind(ctx context.Context) error {
 		return err
 	}
 	e.lastSave, e.behind = time.Now(), state.Position.Folder()
-	return e.report.write()
+	return e.lease.During(e.report.Write)
 }
 
 // leave saves the exact step before the process or the machine is given up.
@@ -210,11 +209,11 @@ func (e *epoch) saved(info checkpoint.Info) {
 	}
 }
 
-func (e *epoch) tell(step engine.StepResult, pace *pace) {
+func (e *epoch) tell(step engine.StepResult) {
 	e.news.Step, e.news.Loss, e.news.LearningRate, e.news.GradNorm = step.Position.Step, step.Loss, step.LearningRate, step.GradNorm
-	e.news.TokensPerSec = pace.tokensPerSecond()
-	e.news.SecondsLeft = pace.secondsPerStep() * float64(e.news.Steps-e.news.Step)
-	e.news.GPU = e.gpu.news()
+	e.news.TokensPerSec = e.pace.TokensPerSecond()
+	e.news.SecondsLeft = e.pace.SecondsPerStep() * float64(e.news.Steps-e.news.Step)
+	e.news.GPU = gpuProgress(e.gpu.Newest())
 	e.beat.tell(e.news)
 }
 

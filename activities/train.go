@@ -12,6 +12,7 @@ import (
 	"so8t/dataset"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
+	"so8t/telemetry"
 )
 
 // Train does one epoch, from the step that the newest checkpoint holds. Told to stop, it
@@ -39,15 +40,14 @@ type epoch struct {
 	model   *engine.Model
 	trainer *engine.Trainer
 	val     *dataset.Samples
-	report  *report
-	gpu     *gpu
+	report  *telemetry.Report
+	gpu     *telemetry.GPU
+	pace    telemetry.Pace
 
-	news       contract.Progress
-	lastSave   time.Time     // when the newest snapshot was taken
-	saving     time.Duration // what the last save behind took, to within a step
-	validating time.Duration // what the last validation took
-	behind     string        // checkpoint that is being written behind
-	orders     <-chan saveOrder
+	news     contract.Progress
+	lastSave time.Time // when the newest snapshot was taken
+	behind   string    // checkpoint that is being written in the background
+	orders   <-chan saveOrder
 }
 
 func (e *epoch) train(ctx context.Context, training *registry) (result contract.TrainResult, err error) {
@@ -156,7 +156,7 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 	}
 	e.gpu = e.watchGPU(device)
 	e.news.Detail, e.news.Step, e.news.Steps = "training", e.trainer.Position().Step, e.trainer.TotalSteps()
-	e.report = openReport(e.path(reportName), e.trainer.Position().Step, e.run.Config.Training.LoggingSteps)
+	e.report = telemetry.OpenReport(e.path(reportName), e.trainer.Position().Step, e.run.Config.Training.LoggingSteps)
 	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.TrainedParameters(), "keeps", e.model.Keep(),
 		"samples", train.Len(), "loaded_in", time.Since(started).Round(time.Millisecond).String())
 	return closeAll, nil

@@ -11,6 +11,7 @@ import (
 
 	"so8t/disk"
 	"so8t/native/nvml"
+	"so8t/telemetry"
 )
 
 // cudaCommand measures training, decoding and a checkpoint's cost on a GPU, and training in PyTorch + PEFT beside it.
@@ -69,7 +70,7 @@ type cudaBench struct {
 	shape   shape
 	base    string            // folder of the weights
 	gpu     *nvml.Device      // nil: no GPU, or no NVML
-	watch   *watch            // of the GPU, while a child runs
+	watch   *telemetry.GPU    // nil: none; begun anew for each child
 	missing map[string]string // why the peer of a variant cannot run; empty: it can
 	report  cudaReport
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"so8t/telemetry"
 )
 
 // measure runs a child within the time left, and notes in r the GPU's figures meanwhile and what went wrong.
@@ -20,15 +22,18 @@ func (b *cudaBench) measure(r *trainRun, p process, take func(line []byte) error
 	}
 	ctx, cancel := context.WithTimeoutCause(b.ctx, b.Child, fmt.Errorf("it took more than %s (--child)", b.Child))
 	defer cancel()
-	b.watch = watchGPU(b.gpu)
-	defer b.watch.end()
+	if b.gpu != nil {
+		const interval = 100 * time.Millisecond // a child's batch takes seconds
+		b.watch = telemetry.WatchGPU(b.gpu, interval)
+		defer b.watch.Stop()
+	}
 	var failed error
 	lines := 0
 	stderr, err := p.follow(ctx, func(line []byte) {
 		lines++
 		failed = errors.Join(failed, take(line))
 	})
-	r.NVMLPeak, r.PowerWatts = b.watch.since()
+	r.NVMLPeak, r.PowerWatts = b.watch.Peaks()
 	switch {
 	case ctx.Err() != nil: // its last line on the standard error is not why it ended
 		r.Error = err.Error()

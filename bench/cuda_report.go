@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"so8t/native"
+	"so8t/telemetry"
 )
 
 // cudaReport is the file of `bench cuda`, and its last line.
@@ -33,22 +33,22 @@ type cudaReport struct {
 
 // trainRun is one measurement of training.
 type trainRun struct {
-	Engine          string       `json:"engine"`  // so8t or PEFT
-	Variant         string       `json:"variant"` // of the base's weights
-	Work            string       `json:"work"`    // fixed or mix
-	Recompute       bool         `json:"gradient_checkpointing"`
-	Batch           int          `json:"batch"` // samples of full length that a row holds; for PEFT samples
-	Error           string       `json:"error,omitempty"`
-	TokensPerSecond float64      `json:"tokens_per_second,omitempty"`   // padding counts as none
-	BF16Floor       float64      `json:"share_of_bf16_floor,omitempty"` // of the speed that leastSeconds allows
-	Int8Floor       float64      `json:"share_of_int8_floor,omitempty"`
-	DevicePeak      uint64       `json:"peak_device_bytes,omitempty"` // that the engine's allocator held
-	NVMLPeak        *uint64      `json:"peak_gpu_memory_used_bytes,omitempty"`
-	PowerWatts      *float64     `json:"peak_power_watts,omitempty"`
-	StepSeconds     []float64    `json:"step_seconds,omitempty"`
-	LossFirst       float64      `json:"loss_first,omitempty"`
-	LossLast        float64      `json:"loss_last,omitempty"`
-	Memory          []native.Use `json:"device_memory,omitempty"`
+	Engine          string                `json:"engine"`  // so8t or PEFT
+	Variant         string                `json:"variant"` // of the base's weights
+	Work            string                `json:"work"`    // fixed or mix
+	Recompute       bool                  `json:"gradient_checkpointing"`
+	Batch           int                   `json:"batch"` // samples of full length that a row holds; for PEFT samples
+	Error           string                `json:"error,omitempty"`
+	TokensPerSecond float64               `json:"tokens_per_second,omitempty"`   // padding counts as none
+	BF16Floor       float64               `json:"share_of_bf16_floor,omitempty"` // of the speed that leastSeconds allows
+	Int8Floor       float64               `json:"share_of_int8_floor,omitempty"`
+	DevicePeak      uint64                `json:"peak_device_bytes,omitempty"` // that the engine's allocator held
+	NVMLPeak        *uint64               `json:"peak_gpu_memory_used_bytes,omitempty"`
+	PowerWatts      *float64              `json:"peak_power_watts,omitempty"`
+	StepSeconds     []float64             `json:"step_seconds,omitempty"`
+	LossFirst       float64               `json:"loss_first,omitempty"`
+	LossLast        float64               `json:"loss_last,omitempty"`
+	Memory          []telemetry.MemoryUse `json:"device_memory,omitempty"`
 }
 
 // shares holds a run on a GPU against what the arithmetic alone takes. The mix has less attention than samples of full length.

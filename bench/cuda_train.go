@@ -55,7 +55,7 @@ func (b *cudaBench) trainPeer(peer trainRun) {
 	}
 	b.measure(&peer, process{program: b.Python, args: b.peerArgs(peer)}, func(line []byte) error {
 		r := peer
-		r.NVMLPeak, r.PowerWatts = b.watch.since()
+		r.NVMLPeak, r.PowerWatts = b.watch.Peaks()
 		var p peft
 		if err := json.Unmarshal(line, &p); err != nil {
 			return err

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"so8t/engine"
-	"so8t/native"
+	"so8t/telemetry"
 )
 
 // stepCommand takes the LoRA step that peft_train.py takes.
@@ -52,7 +52,7 @@ type stepResult struct {
 	PeakRSSBytes    int64     `json:"peak_rss_bytes"`
 	HeldPeakBytes   uint64    `json:"peak_device_bytes"` // the most that the library allocated
 
-	Memory []native.Use `json:"device_memory"`
+	Memory []telemetry.MemoryUse `json:"device_memory"`
 }
 
 func (c *stepCommand) Validate() error {
@@ -136,15 +136,17 @@ func (r *stepResult) take(ctx context.Context, trainer *engine.Trainer, steps, w
 }
 
 // describe notes the device and the memory in use.
-func (r *stepResult) describe(m *engine.Model) (err error) {
-	if r.Memory, err = m.Memory(); err != nil {
+func (r *stepResult) describe(m *engine.Model) error {
+	uses, err := m.Memory()
+	if err != nil {
 		return err
 	}
+	r.Memory = telemetry.MemoryUses(uses)
 	info, err := m.Info()
 	if err != nil {
 		return err
 	}
 	r.Device, r.ISA, r.Threads, r.HeldPeakBytes = info.Name, info.ISA, info.Threads, info.PeakBytes
-	r.PeakRSSBytes, err = peakRSS()
-	return err
+	_, r.PeakRSSBytes = telemetry.RSS()
+	return nil
 }

@@ -230,9 +230,9 @@ func (d *Device) Layout() string {
 
 // Use is the memory that one purpose has: what Alloc was told it is for.
 type Use struct {
-	Purpose string `json:"purpose"`
-	Held    uint64 `json:"held_bytes"`
-	Peak    uint64 `json:"peak_bytes"` // the most at once
+	Purpose string
+	Held    uint64 // bytes
+	Peak    uint64 // bytes, the most at once
 }
 
 // Memory says who holds the device's memory, the largest peak first.

@@ -17,16 +17,16 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// Sample is one reading. What the GPU does not tell is nil.
+// Sample is one reading. What the driver does not report is nil.
 type Sample struct {
-	MemoryUsedBytes          *uint64  `json:"gpu_memory_used_bytes,omitempty"` // by all processes, and by the driver
-	MemoryTotalBytes         *uint64  `json:"gpu_memory_total_bytes,omitempty"`
-	UtilizationPercent       *float64 `json:"gpu_utilization_percent,omitempty"`        // of the last second or less, the time in which any kernel ran
-	MemoryUtilizationPercent *float64 `json:"gpu_memory_utilization_percent,omitempty"` // the time in which memory was read or written
-	PowerWatts               *float64 `json:"gpu_power_watts,omitempty"`
-	SMClockMHz               *float64 `json:"gpu_sm_clock_mhz,omitempty"`
-	MemoryClockMHz           *float64 `json:"gpu_memory_clock_mhz,omitempty"`
-	TemperatureCelsius       *float64 `json:"gpu_temperature_celsius,omitempty"`
+	MemoryUsedBytes          *uint64 // by all processes and the driver
+	MemoryTotalBytes         *uint64
+	UtilizationPercent       *float64 // share of the last second or less in which any kernel ran
+	MemoryUtilizationPercent *float64 // share in which memory was read or written
+	PowerWatts               *float64
+	SMClockMHz               *float64
+	MemoryClockMHz           *float64
+	TemperatureCelsius       *float64
 }
 
 // Device is a GPU as NVML knows it. Any goroutine may use it.

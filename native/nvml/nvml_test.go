@@ -1,11 +1,13 @@
 package nvml
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -27,54 +29,57 @@ func fake(t *testing.T, defines ...string) string {
 	return path
 }
 
-func sample(t *testing.T, path string) (*Device, string) {
+func opened(t *testing.T, path string) *Device {
 	t.Helper()
 	d, err := open(path, 0, visibility{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	text, err := json.Marshal(d.Sample())
-	if err != nil {
-		t.Fatal(err)
+	return d
+}
+
+// figures are those that the driver reported, by name.
+func figures(s Sample) map[string]string {
+	found := map[string]string{}
+	for field, value := range reflect.ValueOf(s).Fields() {
+		if !value.IsNil() {
+			found[field.Name] = fmt.Sprint(value.Elem())
+		}
 	}
-	return d, string(text)
+	return found
 }
 
 func TestSample(t *testing.T) {
-	d, got := sample(t, fake(t))
-	want := `{"gpu_memory_used_bytes":5000000000,"gpu_memory_total_bytes":85520809984,"gpu_utilization_percent":97,"gpu_memory_utilization_percent":0,` +
-		`"gpu_power_watts":512.345,"gpu_sm_clock_mhz":1980,"gpu_memory_clock_mhz":2619,"gpu_temperature_celsius":64}`
-	if got != want {
-		t.Errorf("sample %s\n  want %s", got, want)
+	d := opened(t, fake(t))
+	want := map[string]string{"MemoryUsedBytes": "5000000000", "MemoryTotalBytes": "85520809984", "UtilizationPercent": "97", "MemoryUtilizationPercent": "0",
+		"PowerWatts": "512.345", "SMClockMHz": "1980", "MemoryClockMHz": "2619", "TemperatureCelsius": "64"}
+	if got := figures(d.Sample()); !maps.Equal(got, want) {
+		t.Errorf("sample %v\n  want %v", got, want)
 	}
 	if d.Name != "NVIDIA H100 80GB HBM3" || d.Driver != "580.159.04" {
 		t.Errorf("name %q, driver %q", d.Name, d.Driver)
 	}
 	d.Close()
 	d.Close()
-	if s, _ := json.Marshal(d.Sample()); string(s) != "{}" {
-		t.Errorf("after Close: %s", s)
+	if s := d.Sample(); s != (Sample{}) {
+		t.Errorf("after Close: %v", figures(s))
 	}
 }
 
 // What a driver refuses or lacks is absent, and nothing else is.
 func TestAbsentFigures(t *testing.T) {
 	for define, missing := range map[string][]string{
-		"VIRTUAL": {"gpu_utilization_percent", "gpu_memory_utilization_percent"},
-		"OLD":     {"gpu_power_watts"},
+		"VIRTUAL": {"UtilizationPercent", "MemoryUtilizationPercent"},
+		"OLD":     {"PowerWatts"},
 	} {
-		_, text := sample(t, fake(t, define))
-		var got map[string]any
-		if err := json.Unmarshal([]byte(text), &got); err != nil {
-			t.Fatal(err)
-		}
+		got := figures(opened(t, fake(t, define)).Sample())
 		if len(got) != 8-len(missing) {
-			t.Errorf("%s: %s", define, text)
+			t.Errorf("%s: %v", define, got)
 		}
 		for _, name := range missing {
 			if _, there := got[name]; there {
-				t.Errorf("%s: %s is %v", define, name, got[name])
+				t.Errorf("%s: %s is %s", define, name, got[name])
 			}
 		}
 	}
@@ -147,15 +152,11 @@ func TestThisMachine(t *testing.T) {
 	}
 	defer d.Close()
 	s := d.Sample()
-	text, err := json.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s, driver %s: %s", d.Name, d.Driver, text)
+	t.Logf("%s, driver %s: %v", d.Name, d.Driver, figures(s))
 	if s.MemoryTotalBytes == nil || s.MemoryUsedBytes == nil || *s.MemoryUsedBytes > *s.MemoryTotalBytes || *s.MemoryTotalBytes < 1<<30 {
-		t.Errorf("memory: %s", text)
+		t.Errorf("memory: %v", figures(s))
 	}
 	if s.PowerWatts != nil && (*s.PowerWatts < 1 || *s.PowerWatts > 2000) || s.UtilizationPercent != nil && *s.UtilizationPercent > 100 {
-		t.Errorf("power or utilisation: %s", text)
+		t.Errorf("power or utilisation: %v", figures(s))
 	}
 }
