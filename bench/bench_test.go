@@ -148,7 +148,7 @@ func TestCoresInUse(t *testing.T) {
 	if cores < 0.5 {
 		t.Errorf("a core was busy, seen: %.2f", cores)
 	}
-	if err := quiet(context.Background(), 0); err != nil {
+	if err := quiet(context.Background(), time.Millisecond); err != nil {
 		t.Error(err)
 	}
 	var x int

@@ -15,19 +15,20 @@ import (
 // compareCommand takes the step by turns with PyTorch + PEFT, as a machine's clock and neighbours change within minutes. Each engine
 // counts with the number type, and PyTorch compiled or not, in which it is fastest on this machine.
 type compareCommand struct {
-	Shape      string        `default:"100m" enum:"${shapes}" help:"${enum}"`
-	Sequence   int           `default:"512" help:"Tokens of a step, one sample."`
-	Rank       int           `default:"64" help:"Of LoRA."`
-	Threads    int           `help:"Of this engine and of PyTorch; 0: two, or one where there is one core."`
-	Steps      int           `default:"8" help:"In each turn, the first two left out."`
-	ProbeSteps int           `default:"5" help:"To find the fastest variants of each, the first two left out."`
-	Rounds     int           `default:"3" help:"Turns of each."`
-	Python     string        `env:"SO8T_PEER_PYTHON" help:"Python that has torch, transformers and peft; bench/run.sh makes one."`
-	Tokenizer  string        `default:"demo/base" help:"Folder of the tokenizer that is measured."`
-	Int8       bool          `name:"int8" default:"true" negatable:"" help:"Hold the base's weights as int8 rows."`
-	Wait       time.Duration `default:"1m" help:"How long to wait, before each measurement, for this machine's other processes to be quiet."`
-	Again      int           `default:"1" help:"How often to repeat a measurement that others disturbed."`
-	History    string        `placeholder:"DIR" help:"Folder for the result, as <CPU>_<shape>_<date>.json; see bench diff."`
+	Shape          string        `default:"100m" enum:"${shapes}" help:"${enum}"`
+	Sequence       int           `default:"512" help:"Tokens of a step, one sample."`
+	Rank           int           `default:"64" help:"Of LoRA."`
+	Threads        int           `help:"Of this engine and of PyTorch; 0: two, or one where there is one core."`
+	Steps          int           `default:"8" help:"In each turn, the first two left out."`
+	ProbeSteps     int           `default:"5" help:"To find the fastest variants of each, the first two left out."`
+	Rounds         int           `default:"3" help:"Turns of each."`
+	ProductSeconds float64       `default:"0.5" help:"For each shape of a matrix product."`
+	Python         string        `env:"SO8T_PEER_PYTHON" help:"Python that has torch, transformers and peft; bench/run.sh makes one."`
+	Tokenizer      string        `default:"demo/base" help:"Folder of the tokenizer that is measured."`
+	Int8           bool          `name:"int8" default:"true" negatable:"" help:"Hold the base's weights as int8 rows."`
+	Wait           time.Duration `default:"1m" help:"How long to wait, before each measurement, for this machine's other processes to be quiet; 0: not at all."`
+	Again          int           `default:"1" help:"How often to repeat a measurement that others disturbed."`
+	History        string        `placeholder:"DIR" help:"Folder for the result, as <CPU>_<shape>_<date>.json; see bench diff."`
 }
 
 func (c *compareCommand) Validate() error {
@@ -44,6 +45,11 @@ func (c *compareCommand) Validate() error {
 func (c *compareCommand) Run(ctx context.Context) (err error) {
 	if c.Python == "" {
 		return errors.New("no Python for the peers: --python or SO8T_PEER_PYTHON; bench/run.sh makes one")
+	}
+	if c.History != "" {
+		if err := os.MkdirAll(c.History, 0o755); err != nil {
+			return err
+		}
 	}
 	work, err := os.MkdirTemp("", "so8t-bench-")
 	if err != nil {
@@ -115,10 +121,12 @@ func (c *compareCommand) bench(base string) (*compareBench, error) {
 			&variant{Engine: "PEFT", Type: numberType, Compiled: true, process: p.with("--compile")})
 	}
 	products := own
-	products.args = []string{"products", "--threads", threads}
+	seconds := fmt.Sprint(c.ProductSeconds)
+	products.args = []string{"products", "--threads", threads, "--seconds", seconds}
 	viaOneDNN := products
 	viaOneDNN.env = []string{"SO8T_CPU_BF16=onednn"} // instead of this project's own kernel, where that is taken
-	b.peaks = []process{{program: c.Python, args: []string{"bench/matmul_peak.py", "--threads", threads}}, products, viaOneDNN}
+	torch := process{program: c.Python, args: []string{"bench/matmul_peak.py", "--threads", threads, "--seconds", seconds}}
+	b.peaks = []process{torch, products, viaOneDNN}
 	return b, nil
 }
 

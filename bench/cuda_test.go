@@ -38,7 +38,8 @@ func parse(t *testing.T, args ...string) (*cudaCommand, error) {
 
 func TestCudaFlags(t *testing.T) {
 	c, err := parse(t, "--python", "p")
-	if err != nil || !slices.Equal(c.Batches, []int{1, 2, 4, 8}) || len(c.Parts) != 5 || c.Limit >= 10*time.Minute || c.perStep != 16 || len(c.lengths) != 128 || !c.Int8Peer {
+	if err != nil || !slices.Equal(c.Batches, []int{1, 2, 4, 8}) || len(c.Parts) != 5 ||
+		c.Limit >= 10*time.Minute || c.perStep != 16 || len(c.lengths) != 128 || !c.Int8Peer {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if c, err = parse(t, "--quick"); err != nil || !slices.Equal(c.Batches, []int{1, 4}) || c.Steps != 5 || c.Seconds != 4*time.Second {
@@ -48,7 +49,8 @@ func TestCudaFlags(t *testing.T) {
 	if err != nil || !slices.Equal(c.Batches, []int{2, 32}) || !slices.Equal(c.Parts, []string{"mix", "stall"}) || c.perStep != 32 || c.Int8Peer {
 		t.Errorf("%+v, %v", c, err)
 	}
-	for _, bad := range [][]string{{"--batches", "1,x"}, {"--batches", "0"}, {"--parts", "fixed,nothing"}, {"--steps", "2"}, {"--shape", "70b"}, {"-shape", "tiny"}} {
+	for _, bad := range [][]string{{"-shape", "tiny"}, {"--batches", "1,x"}, {"--batches", "0"},
+		{"--parts", "fixed,nothing"}, {"--steps", "2"}, {"--shape", "70b"}} {
 		if _, err := parse(t, bad...); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
@@ -146,8 +148,8 @@ esac
 	if err := os.WriteFile(python, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	err := run(t.Context(), []string{"cuda", "--shape", "tiny", "--device", "cpu", "--sequence", "32", "--batches", "1,2", "--steps", "3", "--quick", "--rank", "4",
-		"--threads", "2", "--python", python, "--child", "6s", "--work", dir, "--out", out, "--parts", "fixed,mix,stall"})
+	err := run(t.Context(), []string{"cuda", "--shape", "tiny", "--device", "cpu", "--sequence", "32", "--batches", "1,2", "--steps", "3", "--quick",
+		"--rank", "4", "--threads", "2", "--python", python, "--child", "6s", "--work", dir, "--out", out, "--parts", "fixed,mix,stall"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +192,8 @@ func checkRuns(t *testing.T, runs []trainRun) {
 // Without time left, every measurement's error says so, and the run fails.
 func TestCudaOutOfTime(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "cuda.json")
-	err := run(t.Context(), []string{"cuda", "--shape", "tiny", "--device", "cpu", "--batches", "1", "--python=", "--limit", "300ms", "--work", t.TempDir(), "--out", out})
+	err := run(t.Context(), []string{"cuda", "--shape", "tiny", "--device", "cpu", "--batches", "1", "--python=",
+		"--limit", "300ms", "--work", t.TempDir(), "--out", out})
 	text, _ := os.ReadFile(out)
 	if err == nil || (!strings.Contains(string(text), "no time left") && !strings.Contains(err.Error(), "deadline")) {
 		t.Errorf("%v\n%s", err, text)

@@ -36,15 +36,13 @@ func (c *productsCommand) Run() error {
 	}
 	defer d.Close()
 	var r productsResult
-	for _, kind := range []struct {
-		name, weightName string
-		x, w             native.DType
-	}{{"float32", "float32", native.Float32, native.Float32}, {"bfloat16", "bfloat16", native.BFloat16, native.BFloat16}, {"bfloat16", "int8", native.BFloat16, native.Int8}} {
-		p := product{By: "so8t", Type: kind.name, Weight: kind.weightName}
+	names := map[native.DType]string{native.Float32: "float32", native.BFloat16: "bfloat16", native.Int8: "int8"}
+	for _, kind := range []struct{ x, w native.DType }{{native.Float32, native.Float32}, {native.BFloat16, native.BFloat16}, {native.BFloat16, native.Int8}} {
+		p := product{By: "so8t", Type: names[kind.x], Weight: names[kind.w]}
 		for _, size := range [][3]int64{{512, 2304, 768}, {1024, 4096, 1024}, {2048, 3072, 3072}} {
 			rate, err := c.fastest(d, kind.x, kind.w, size[0], size[1], size[2])
 			if err != nil {
-				return fmt.Errorf("products: %s by %s: %w", kind.name, kind.weightName, err)
+				return fmt.Errorf("products: %s by %s weights: %w", p.Type, p.Weight, err)
 			}
 			p.GFLOPS = max(p.GFLOPS, rate)
 		}

@@ -44,17 +44,18 @@ func (c *saveCommand) Run(ctx context.Context) error {
 	}
 	defer clean()
 	const samples, length = 16, 64 // the demo's step
-	run := training{base: c.Base, device: "cpu", rank: 64, length: length, row: samples * length, samples: samples, optim: "adamw_torch", int8: true, gates: true}
-	store := checkpoint.Options{MaxCheckpoints: 3}
-	r, err := run.measureSaves(ctx, filepath.Join(dir, "demo"), store, c.Steps, c.Every)
+	run := training{base: c.Base, device: "cpu", rank: 64, length: length, row: samples * length, samples: samples, optim: "adamw_torch",
+		int8: true, gates: true}
+	r, err := run.measureSaves(ctx, filepath.Join(dir, "demo"), checkpoint.Options{MaxCheckpoints: 3}, c.Steps, c.Every)
 	if err != nil {
 		return err
 	}
 	if err := r.saveLarge(ctx, filepath.Join(dir, "large"), c.Bytes); err != nil {
 		return err
 	}
-	fmt.Printf("a save of %.1f MB stops training for %.1f ms and slows %.1f steps by %.1f ms: %.2f steps of %.1f ms in all; on disk after %.0f ms, behind it\n",
-		float64(r.StateBytes)/1e6, 1e3*r.CallSeconds, r.SlowedSteps, 1e3*max(0, r.DuringSeconds-r.StepSeconds), r.FeltSteps, 1e3*r.StepSeconds, 1e3*r.DiskSeconds)
+	fmt.Printf("a save of %.1f MB stops training for %.1f ms and slows %.1f steps by %.1f ms: %.2f steps of %.1f ms in all; on disk after %.0f ms\n",
+		float64(r.StateBytes)/1e6, 1e3*r.CallSeconds, r.SlowedSteps, 1e3*max(0, r.DuringSeconds-r.StepSeconds), r.FeltSteps,
+		1e3*r.StepSeconds, 1e3*r.DiskSeconds)
 	fmt.Printf("a state of %.1f GB: copied in %.2f s, on disk %.1f s later, behind the training\n", float64(r.LargeBytes)/1e9, r.LargeCopy, r.LargeCommitted)
 	return printJSON(r)
 }

@@ -27,7 +27,8 @@ func (c *stallCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer clean()
-	run := training{base: c.Base, device: c.Device, threads: c.Threads, rank: c.Rank, length: c.Sequence, row: c.Sequence, samples: 1, optim: "adamw_torch", int8: true}
+	run := training{base: c.Base, device: c.Device, threads: c.Threads, rank: c.Rank, length: c.Sequence, row: c.Sequence, samples: 1,
+		optim: "adamw_torch", int8: true}
 	r, err := run.measureSaves(ctx, filepath.Join(dir, "stall"), checkpoint.Options{MaxCheckpoints: 1}, c.Steps, c.Every)
 	if err != nil {
 		return fmt.Errorf("stall: %w", err)

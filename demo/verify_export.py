@@ -100,11 +100,11 @@ if a.engine:
 
     tokens = torch.tensor([len(q) for _, q in rows])
     theirs = log_probabilities(logits(adapted(True)))
-    ours = engine("-base", a.base, "-adapter", a.final, "-int8")
+    ours = engine("--base", a.base, "--adapter", a.final, "--int8")
     e = float(((ours - theirs) / tokens).abs().mean())
     report("this engine (int8 base + adapters) against PEFT, log-probability of a token", e, ENGINE)
     theirs = log_probabilities(merged)
-    ours = engine("-base", os.path.join(a.final, "merged"))
+    ours = engine("--base", os.path.join(a.final, "merged"))
     f = float(((ours - theirs) / tokens).abs().mean())
     report("this engine (merged) against transformers, log-probability of a token", f, ENGINE)
     result |= dict(engine_adapted=e, engine_merged=f)
