@@ -1,15 +1,25 @@
-# make build   bin/worker, bin/temporal, native/build/libso8t_cpu.so
-# make demo    a whole retrain of a small model under Temporal, on this machine
-# make native-cuda      native/build/libso8t_cuda.so, for NVIDIA GPUs
-# make native-emulated  the same sources for the CPU, for tests
-# make server  bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
-# make test    every test; make test-emulated: those of the GPU library, without a GPU; make vet: go vet, staticcheck, workflowcheck
-# make crash   KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
-# make fuzz    every fuzz target for FUZZTIME=60s
-# make soak    one run of SOAK epochs: what grows with the length of a run
-# make bench   this engine against PyTorch + PEFT; make bench-full: the size of Phi-3.5-mini;
-#              make bench-save: what training feels of a checkpoint
-# make bench-cuda  the same on a GPU; make gpu OUT=dir: all that wants one, and tools/gpu.sh for a machine without Go
+## build            bin/worker, bin/temporal, native/build/libso8t_cpu.so (the default)
+## demo             a whole retrain of a small model under Temporal, on this machine
+## native-cuda      native/build/libso8t_cuda.so, for NVIDIA GPUs; needs neither a GPU nor a toolkit
+## native-emulated  the GPU library's sources for the CPU, for tests
+## setup            what a fresh Debian or Ubuntu lacks, through apt
+## worker           bin/worker alone
+## server           bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
+## test             every test; needs neither network nor GPU
+## test-emulated    the GPU library's tests, without a GPU
+## vet              go vet, staticcheck, workflowcheck, and the repository's own rules
+## notices          THIRD_PARTY_NOTICES, from the modules that the worker links
+## crash            KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
+## fuzz             every fuzz target in turn, each for FUZZTIME=60s
+## soak             one run of SOAK=200 epochs: what grows with the length of a run
+## bench            this engine against PyTorch + PEFT, by turns
+## bench-full       a model of Phi-3.5-mini's size
+## bench-save       what a checkpoint costs the training
+## bench-cuda       the benchmark on a GPU; BENCH_FLAGS=…
+## gpu              OUT=dir: everything that wants a GPU; tools/gpu.sh for a machine without Go
+## histories        the workflow histories that the replay tests read, recorded anew
+## clean            removes what build and demo made
+## help             this list
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -17,11 +27,12 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
-.PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz soak bench bench-full bench-save bench-cuda gpu histories clean
+.PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz soak gpu histories clean help notices
+.PHONY: bench bench-full bench-save bench-cuda
 build: worker bin/temporal $(NATIVE)
 
-# What a fresh Debian or Ubuntu lacks is installed through apt, saying so. The programs and
-# the header are looked for, not the packages: however they came, neither apt nor root is needed.
+# Installs through apt what a fresh Debian or Ubuntu lacks, and prints it. It looks for the programs and the header, not for
+# packages: where they are there, neither apt nor root is needed.
 setup:
 	@command -v go >/dev/null || { echo "Go is missing: install Go $$(sed -n 's/^go //p' go.mod) or newer from https://go.dev/dl" >&2; exit 1; }
 	@missing=""; \
@@ -43,29 +54,26 @@ $(NATIVE): $(SOURCES) | setup
 	cmake --build native/build --parallel $$(nproc) # without a number make starts every job at once
 	@touch $@
 
-# The GPU library, on any machine: nvcc from PATH, else from CUDA_HOME, else wheels from PyPI in .cuda. The kernels'
-# Makefile knows what is new.
+# nvcc comes from PATH, else from CUDA_HOME, else from PyPI's wheels in .cuda. native/cuda/Makefile builds what has changed.
 native-cuda:
 	@if command -v nvcc >/dev/null; then :; \
 	elif [ -x "$${CUDA_HOME:-}/bin/nvcc" ]; then PATH="$$CUDA_HOME/bin:$$PATH"; \
 	else tools/cuda_toolchain.sh .cuda && . .cuda/env.sh; fi; \
 	$(MAKE) -C native/cuda -j$$(nproc)
 
-# The same sources on the CPU, for tests: SO8T_DEVICE=cuda_emulated.
+# For tests with SO8T_DEVICE=cuda_emulated.
 native-emulated: $(NATIVE)
 	cmake --build native/build --target so8t_cuda_emulated --parallel $$(nproc)
 
 worker: | setup
 	CGO_ENABLED=0 go build -o bin/worker ./worker
 
-# The Temporal CLI with its development server and Web UI, from the Go module proxy:
-# about three minutes the first time.
+# The Temporal CLI with its development server and Web UI, from the Go module proxy: about three minutes the first time.
 bin/temporal: tools/go.mod tools/go.sum | setup
 	@echo "building the Temporal CLI (minutes the first time, seconds from the build cache)"
 	cd tools && go build -o ../bin/temporal github.com/temporalio/cli/cmd/temporal
 
-# The Temporal server that containers run, and the tool that makes its tables: what the
-# development server has inside, as programs of their own. Three minutes the first time.
+# The Temporal server that the containers run, and the tool that makes its tables. Three minutes the first time.
 server: bin/temporal-server bin/temporal-sql-tool
 bin/temporal-server bin/temporal-sql-tool: tools/server/go.mod tools/server/go.sum | setup
 	@echo "building $@ (minutes the first time, seconds from the build cache)"
@@ -80,23 +88,30 @@ bin/workflowcheck: tools/lint/go.mod tools/lint/go.sum | setup
 demo: build
 	tools/demo.sh
 
+# The package in the root is the repository's own rules: imports, sizes, documents, licences.
 vet: bin/staticcheck bin/workflowcheck
 	go vet ./...
+	go test -count=1 .
 	bin/staticcheck ./...
 	bin/workflowcheck -config tools/workflowcheck.yaml ./workflows
+
+help:
+	@sed -n 's/^## /  make /p' Makefile
+
+notices:
+	go test -count=1 -run TestNotices . -update
 
 test: build server
 	go test -timeout 30m ./...
 
-# The CUDA library's kernels without a GPU: every native test on the emulator, copies landing late and at once, warps in
-# other orders, faults that must be noticed, and two of the oracle's models.
+# On the emulator: every native test, with copies that land late and at once and warps in other orders; the faults that must
+# be noticed; two of the oracle's models.
 test-emulated: native-emulated
 	SO8T_DEVICE=cuda_emulated go test -count=1 ./native
 	SO8T_DEVICE=cuda_emulated SO8T_EMULATED_COPIES=now SO8T_EMULATED_SEED=2 go test -count=1 -run TestOperations ./native
 	SO8T_DEVICE=cuda_emulated go test -count=1 -timeout 20m -run 'TestOracle.*/^(d96|gqa)$$|TestSameBits' ./engine
 
-# Kills and losses of power, at random instants of a seed; SLACK is what a disk's stall may add to
-# the work that is repeated.
+# At random instants drawn from SEED. SLACK is what a stall of the disk may add to the repeated work.
 POWER ?= 0
 KILLS ?= $(if $(filter 0,$(POWER)),1000,0)
 SEED  ?= 0
@@ -108,8 +123,7 @@ crash: build
 fuzz:
 	tools/fuzz.sh
 
-# Memory, open files, goroutines, history and files of one run of very many epochs: 200 take
-# two minutes on two cores.
+# Watches memory, open files, goroutines, history and files. 200 epochs take two minutes on two cores.
 SOAK ?= 200
 soak: build
 	SO8T_SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run TestSoak ./worker
@@ -130,11 +144,11 @@ bench-save: build
 bench-cuda: build
 	bench/cuda.sh $(BENCH_FLAGS)
 
-# Tests, parity with the CPU, compute-sanitizer and speed on a GPU; logs and results into OUT.
+# Tests, parity with the CPU, compute-sanitizer and speed; logs and results go to OUT.
 gpu: build
 	OUT="$(OUT)" tools/gpu.sh all
 
-# Histories that the replay tests read, from a server and a worker of this code.
+# Records them from a server and a worker of this code.
 histories: build
 	SO8T_CAPTURE=1 go test -count=1 -run TestScenariosOnAServer ./workflows
 

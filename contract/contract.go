@@ -3,12 +3,19 @@
 // beyond reading an input strictly.
 package contract
 
+import "so8t/device"
+
 // TaskQueue takes workflows and the activities that any worker can do.
 const TaskQueue = "retrain"
 
-// DeviceQueue is served by one host, one activity at a time: training, evaluation, export.
-// They run where the files are.
-func DeviceQueue(host string) string { return "retrain-device@" + host }
+// DeviceQueue is served by one host for one of its devices, one activity at a time: training, evaluation, export run
+// where the files are. The CPU and the first GPU share a queue, so that a host without further GPUs has a single one.
+func DeviceQueue(host string, d device.Device) string {
+	if d.Ordinal == 0 {
+		return "retrain-device@" + host
+	}
+	return "retrain-device@" + host + "/" + d.String()
+}
 
 // HostQueue is served by one host, beside its device's queue: what must not wait for the
 // activity that is training there.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"so8t/configs"
+	"so8t/device"
 )
 
 // Run is what every activity after Claim needs to know: a few kilobytes in the history,
@@ -18,6 +19,8 @@ type Run struct {
 	BaseDigest string         `json:"base_digest"`
 	Config     configs.Config `json:"config"`
 	ConfigPath string         `json:"config_path"`
+	// Device is what Config.Device means on Host, never auto. Zero in runs that were claimed before it was told here.
+	Device device.Device `json:"device,omitzero"`
 	// CheckpointID is the workflow id under which the output directory's checkpoints are
 	// kept: another than WorkflowID where this run goes on with what an ended one left.
 	CheckpointID string `json:"checkpoint_id"`

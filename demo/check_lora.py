@@ -1,4 +1,4 @@
-"""Retrains the demo's base in PyTorch + PEFT, to see that the material works and to find the rates for configs/demo.yaml.
+"""Retrains the demo's base in PyTorch + PEFT, to check the material and to find the learning rate of configs/demo.yaml.
 
     pip install torch transformers peft
     python check_lora.py --lr 5e-4 --epochs 3
@@ -25,7 +25,8 @@ a = ap.parse_args()
 torch.set_num_threads(a.threads)
 torch.manual_seed(a.seed)
 LABELS = ["ALLOW", "ESCALATION", "DENY", "REFUSE"]
-FORM = re.compile(r"(?s)\s*<think-task>[^<]*</think-task><think-safety>decision: (ALLOW|ESCALATION|DENY|REFUSE)\n[^<]*</think-safety><think-policy>[^<]*</think-policy><final>[^<]+</final><\|end\|>")
+FORM = re.compile(r"(?s)\s*<think-task>[^<]*</think-task><think-safety>decision: (ALLOW|ESCALATION|DENY|REFUSE)\n[^<]*</think-safety>"
+                  r"<think-policy>[^<]*</think-policy><final>[^<]+</final><\|end\|>")
 
 tok = AutoTokenizer.from_pretrained(a.base)
 model = AutoModelForCausalLM.from_pretrained(a.base, dtype=torch.float32)
@@ -47,13 +48,13 @@ for line in open(a.data, encoding="utf-8"):
 longest = max(len(d["prompt"]) + len(d["answer"]) for d in train + test)
 
 
-def generate(prompts, room):
+def generate(prompts, max_new_tokens):
     """Greedy, one length of prompt at a time, so that nothing is padded."""
     out = {}
     for n in {len(p) for p in prompts}:
         at = [i for i, p in enumerate(prompts) if len(p) == n]
-        got = model.generate(input_ids=torch.tensor([prompts[i] for i in at]), attention_mask=torch.ones(len(at), n, dtype=torch.long), max_new_tokens=room,
-                             do_sample=False, eos_token_id=END, pad_token_id=tok.pad_token_id)
+        got = model.generate(input_ids=torch.tensor([prompts[i] for i in at]), attention_mask=torch.ones(len(at), n, dtype=torch.long),
+                             max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=END, pad_token_id=tok.pad_token_id)
         for row, i in enumerate(at):
             ids = got[row, n:].tolist()
             out[i] = ids[:ids.index(END) + 1] if END in ids else ids
@@ -77,15 +78,18 @@ def evaluate(name):
         got = LABELS[int(logits[label_ids].argmax())]
         right += got == d["four_class_label"]
         confusion[d["four_class_label"], got] = confusion.get((d["four_class_label"], got), 0) + 1
-    print(f"{name}: accuracy {right / len(test):.1%} of {len(test)}, well formed {formed / len(test):.1%}, think-task as in the data {own / len(test):.1%} ({time.time() - start:.0f} s)")
+    print(f"{name}: accuracy {right / len(test):.1%} of {len(test)}, well formed {formed / len(test):.1%}, "
+          f"think-task as in the data {own / len(test):.1%} ({time.time() - start:.0f} s)")
     for label in LABELS:
         print("   ", f"{label:10}", [confusion.get((label, got), 0) for got in LABELS])
     print("   ", answers[0].replace("\n", "\\n"), flush=True)
 
 
-print(f"{len(train)} to train, {len(test)} to test, at most {longest} tokens, mean {sum(len(d['prompt']) + len(d['answer']) for d in train) / len(train):.0f}")
+print(f"{len(train)} to train, {len(test)} to test, at most {longest} tokens, "
+      f"mean {sum(len(d['prompt']) + len(d['answer']) for d in train) / len(train):.0f}")
 evaluate("base")
-model = get_peft_model(model, LoraConfig(r=a.rank, lora_alpha=2 * a.rank, lora_dropout=0.05, target_modules=["qkv_proj", "o_proj", "gate_up_proj", "down_proj"], task_type="CAUSAL_LM"))
+model = get_peft_model(model, LoraConfig(r=a.rank, lora_alpha=2 * a.rank, lora_dropout=0.05, task_type="CAUSAL_LM",
+                                         target_modules=["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]))
 params = [p for p in model.parameters() if p.requires_grad]
 opt = torch.optim.AdamW(params, lr=a.lr, weight_decay=0.01)
 steps = math.ceil(len(train) / a.batch) * a.epochs

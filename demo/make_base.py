@@ -3,8 +3,8 @@
     pip install torch transformers tokenizers safetensors
     python make_base.py                # about 5 minutes on one idle core
 
-It learns to write the quadruple form and what each noun and verb is, from pairs that the demo's records do not have, with decisions that have nothing to do
-with the policy (words.UNRELATED and noise): so it reads a request as well as it ever will and decides at chance. The policy is left for the retrain to teach.
+It learns to write the quadruple form and what each noun and verb is, from pairs that the demo's records do not have. The decisions that it learns have
+nothing to do with the policy (words.UNRELATED and noise), so that it understands a request but decides at chance. The policy is left to the retrain.
 """
 import argparse, json, os, random, re, time
 import torch
@@ -35,7 +35,8 @@ CHAT = ("{% for message in messages %}{% if message['role'] == 'system' and mess
         "{% elif message['role'] == 'user' %}{{'<|user|>\n' + message['content'] + '<|end|>\n'}}"
         "{% elif message['role'] == 'assistant' %}{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}")
-PIECE = re.compile(r"</?[a-z-]+>|\n|▁?[A-Za-z]+|[。、？！「」:.はをのに]|[^\s。、？！「」:.はをのに<A-Za-z]+|.")  # merges stay within these
+# Merges of the tokenizer stay within these pieces.
+PIECE = re.compile(r"</?[a-z-]+>|\n|▁?[A-Za-z]+|[。、？！「」:.はをのに]|[^\s。、？！「」:.はをのに<A-Za-z]+|.")
 
 
 def request(r, noun, verb):
@@ -50,14 +51,16 @@ def fact(r, noun, verb):
     """Plain text: what the noun is, what the verb is, in a sentence or two."""
     kind, act = words.KIND_OF[noun], words.ACT_OF[verb]
     stem, te, plain, _ = verb.split("|")
-    return "", r.choice([f"{noun}は{kind}です。", f"{kind}には、{noun}などがあります。", f"{noun}{stem}{plain}ことは、{act}に当たります。",
+    return "", r.choice([f"{noun}は{kind}です。", f"{kind}には、{noun}などがあります。",
+                         f"{noun}{stem}{plain}ことは、{act}に当たります。",
                          f"{words.sentence(noun, verb, r)}{noun}は{kind}で、求められているのは{act}です。"]) + "<|endoftext|>"
 
 
 def make_tokenizer(texts):
     """BPE with byte fallback, normalizer, decoder and added tokens as in Phi-3.5's tokenizer.json."""
     first = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)]
-    alphabet = [chr(c) for c in range(33, 127)] + [chr(c) for c in range(0x3041, 0x3094)] + [chr(c) for c in range(0x30A1, 0x30FB)] + list("▁ー、。「」？！・")
+    kana = [chr(c) for c in range(0x3041, 0x3094)] + [chr(c) for c in range(0x30A1, 0x30FB)]
+    alphabet = [chr(c) for c in range(33, 127)] + kana + list("▁ー、。「」？！・")
     t = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     trainer = trainers.BpeTrainer(vocab_size=MODEL_VOCAB, special_tokens=first, initial_alphabet=alphabet, max_token_length=16, show_progress=False)
     pieces = []
@@ -80,12 +83,13 @@ def make_tokenizer(texts):
     everyone = [added(i, c) for i, c in enumerate(first[:3])] + [added(MODEL_VOCAB + i, c) for i, c in enumerate(ADDED)]
     data = {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": everyone,
-        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"},
+                                                           {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
         "pre_tokenizer": None,
         "post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}],
                            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": {}},
-        "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
-                                                     {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+        "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"},
+                                                     {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
         "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": True,
                   "byte_fallback": True, "ignore_merges": False, "vocab": vocab, "merges": [m if isinstance(m, str) else " ".join(m) for m in merges]},
     }
@@ -97,7 +101,8 @@ def make_tokenizer(texts):
         "model_max_length": 512, "pad_token": "<|endoftext|>", "padding_side": "left", "sp_model_kwargs": {},
         "tokenizer_class": "LlamaTokenizer", "unk_token": "<unk>", "use_default_system_prompt": False})
     write("special_tokens_map.json", {k: {"content": c, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
-                                      for k, c in [("bos_token", "<s>"), ("eos_token", "<|endoftext|>"), ("pad_token", "<|endoftext|>"), ("unk_token", "<unk>")]})
+                                      for k, c in [("bos_token", "<s>"), ("eos_token", "<|endoftext|>"), ("pad_token", "<|endoftext|>"),
+                                                   ("unk_token", "<unk>")]})
     return PreTrainedTokenizerFast(tokenizer_file=os.path.join(a.out, "tokenizer.json"))
 
 
@@ -118,7 +123,8 @@ def main():
     config = dict(vocab_size=VOCAB, hidden_size=192, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4, intermediate_size=512,
                   max_position_embeddings=512, original_max_position_embeddings=512, rms_norm_eps=1e-5, hidden_act="silu", rope_theta=10000.0,
                   partial_rotary_factor=1.0, tie_word_embeddings=False, attention_dropout=0.0, embd_pdrop=0.0, resid_pdrop=0.0, attention_bias=False,
-                  initializer_range=0.02, bos_token_id=1, eos_token_id=ids["<|endoftext|>"], pad_token_id=ids["<|endoftext|>"], sliding_window=None, use_cache=True)
+                  initializer_range=0.02, bos_token_id=1, eos_token_id=ids["<|endoftext|>"], pad_token_id=ids["<|endoftext|>"],
+                  sliding_window=None, use_cache=True)
     model = Phi3ForCausalLM(Phi3Config(**config)).float().train()
     opt = torch.optim.AdamW(model.parameters(), lr=a.lr, betas=(0.9, 0.98), weight_decay=0.05)
     start = time.time()
@@ -140,9 +146,11 @@ def main():
         opt.zero_grad(set_to_none=True)
         if step % 50 == 0 or step == a.steps - 1:
             print(f"step {step} width {width} loss {float(loss):.3f} {time.time() - start:.0f} s", flush=True)
-    save_file({k: v.detach().to(torch.bfloat16).contiguous() for k, v in model.state_dict().items()}, os.path.join(a.out, "model.safetensors"), metadata={"format": "pt"})
+    save_file({k: v.detach().to(torch.bfloat16).contiguous() for k, v in model.state_dict().items()},
+              os.path.join(a.out, "model.safetensors"), metadata={"format": "pt"})
     write("config.json", {"architectures": ["Phi3ForCausalLM"], "model_type": "phi3", **config, "rope_scaling": None, "torch_dtype": "bfloat16"})
-    write("generation_config.json", {"_from_model_config": True, "bos_token_id": 1, "eos_token_id": [ids["<|end|>"], ids["<|assistant|>"], ids["<|endoftext|>"]],
+    write("generation_config.json", {"_from_model_config": True, "bos_token_id": 1,
+                                     "eos_token_id": [ids["<|end|>"], ids["<|assistant|>"], ids["<|endoftext|>"]],
                                      "pad_token_id": ids["<|endoftext|>"]})
 
 

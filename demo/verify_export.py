@@ -11,7 +11,7 @@ import torch
 from peft import PeftMixedModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-# Weights merged in bfloat16 carry 8 bits of significand, each rounded once: a few parts in a thousand of the logits, measured over all of them together.
+# Weights merged in bfloat16 carry 8 bits of significand, each rounded once: a few parts in a thousand of the logits, over all of them together.
 MERGED = 5e-3
 # This engine computes in bfloat16 all the way, on int8 rows: the mean error of a token's log-probability.
 ENGINE = 1e-3

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the namespace and the search attributes that runs set, or brings them up to date. Runs
-# in temporalio/admin-tools, with client.env and namespace.env, at every start.
+# Creates or updates the namespace and the search attributes that runs set. It runs in temporalio/admin-tools, with client.env
+# and namespace.env, at every start.
 set -eu
 
 tries=0
@@ -16,7 +16,7 @@ else
 	temporal operator namespace create --retention "$NAMESPACE_RETENTION"
 fi
 
-# A namespace is known to all of the server a moment after it was made.
+# All parts of the server know a new namespace only after a moment.
 tries=0
 for name in $(echo "$SEARCH_ATTRIBUTES" | tr , ' '); do
 	until temporal operator search-attribute create --name "$name" --type Keyword; do

@@ -1,7 +1,6 @@
 #!/bin/sh
-# Makes Temporal's two databases, or brings their tables to this version. Runs in
-# temporalio/admin-tools, with server.env and the password in SQL_PASSWORD; again at every
-# start, which after an upgrade of the server migrates, and else changes nothing.
+# Creates Temporal's two databases, or migrates their tables to this version. It runs in temporalio/admin-tools, with server.env
+# and the password in SQL_PASSWORD, at every start; where the version is the same it changes nothing.
 set -eu
 
 tables() { # of database $1, from the folder $2

@@ -1,17 +1,24 @@
 #!/usr/bin/env bash
-# What compiles CUDA without a GPU or an installed toolkit: nvcc and its parts from PyPI's wheels, 317 MB.
+# Installs nvcc and its parts from PyPI's wheels (317 MB), to compile CUDA without a GPU and without a toolkit.
 #   tools/cuda_toolchain.sh DIR; . DIR/env.sh
 set -euo pipefail
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
 home=$dir/site/nvidia/cu13
-# cuobjdump exists from 13.2 on and reads 13.0's binaries.
-packages="nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 nvidia-cuda-cuobjdump==13.2.86"
+# There is a wheel of cuobjdump from 13.2 on; it reads the binaries of 13.0.
+packages=(
+	nvidia-cuda-nvcc==13.0.88
+	nvidia-cuda-crt==13.0.88
+	nvidia-nvvm==13.0.88
+	nvidia-cuda-runtime==13.0.96
+	nvidia-cuda-cccl==13.0.85
+	nvidia-cuda-cuobjdump==13.2.86
+)
 if [ ! -x "$home/bin/nvcc" ]; then
-	# One call: the wheels share folders, and a second --target call would not merge them.
-	# shellcheck disable=SC2086
-	python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps --no-compile --only-binary :all: --upgrade --target "$dir/site" $packages
+	# In one call: the wheels share folders, and a second call with --target would not merge them.
+	python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps --no-compile --only-binary :all: \
+		--upgrade --target "$dir/site" "${packages[@]}"
 fi
-# nvcc.profile looks in lib64 for libcudart_static.a; the wheels have lib.
+# nvcc.profile looks for libcudart_static.a in lib64; the wheels have it in lib.
 ln -sfn lib "$home/lib64"
 chmod +x "$home"/bin/* "$home"/nvvm/bin/*
 cat > "$dir/env.sh" <<X

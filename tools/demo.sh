@@ -1,11 +1,11 @@
 #!/bin/bash
-# make demo: starts a Temporal server and a worker of its own, retrains the small model of
-# demo/ under them, and stops both. Everything it writes is under .demo/.
+# make demo: starts a Temporal server and a worker, retrains the small model of demo/ under them, and stops both.
+# Everything it writes is under .demo/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .demo
 
-free_port() { # the first free port from $1 on
+free_port() { # prints the first free port from $1 on
 	local port=$1
 	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
 	echo "$port"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# make fuzz: every fuzz target of the repository in turn, each for FUZZTIME (60s). What fails is
-# written under the package's testdata/fuzz and fails every `go test` from then on.
-# tools/fuzz.sh PACKAGE... takes those packages only, as ./dataset.
+# make fuzz: runs every fuzz target of the repository in turn, each for FUZZTIME (60s). An input that fails is written under
+# the package's testdata/fuzz and fails every `go test` from then on.
+# tools/fuzz.sh PACKAGE... runs those of some packages, such as ./dataset.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- ./...
@@ -9,9 +9,10 @@ failed=()
 for pkg in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' "$@"); do
 	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$pkg"/*_test.go 2>/dev/null | cut -c6-); do
 		echo "== ${pkg#"$PWD"/} $target"
-		# One worker for each target and few tries to shorten an input: else shortening takes most of the time.
-		out=$(ulimit -v 16000000 && nice -n 15 go test "$pkg" -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-60s}" -parallel 1 -fuzzminimizetime 200x 2>&1 | tee /dev/stderr)
-		# go test calls it a failure, too, if the time is up in the midst of shortening an input.
+		# One worker, and few tries to shorten an input: otherwise shortening takes most of the time.
+		out=$(ulimit -v 16000000 && nice -n 15 go test "$pkg" -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-60s}" \
+			-parallel 1 -fuzzminimizetime 200x 2>&1 | tee /dev/stderr)
+		# go test also reports a failure when the time ends while it shortens an input.
 		grep -q '^ok' <<<"$out" || { grep -q '^ *context deadline exceeded' <<<"$out" && ! grep -q 'Failing input' <<<"$out"; } ||
 			failed+=("${pkg#"$PWD"/} $target")
 	done

@@ -14,6 +14,7 @@ import (
 
 	"so8t/activities"
 	"so8t/contract"
+	"so8t/device"
 	"so8t/disk"
 	"so8t/workflows"
 )
@@ -72,11 +73,11 @@ func (s *serveCommand) Run(ctx context.Context) error {
 	work.RegisterShared(shared)
 	beside := worker.New(temporal, contract.HostQueue(host), worker.Options{DisableWorkflowWorker: true, WorkerStopTimeout: timeToLeave})
 	work.RegisterHost(beside)
-	device := worker.New(temporal, contract.DeviceQueue(host), worker.Options{
+	computing := worker.New(temporal, contract.DeviceQueue(host, device.Device{}), worker.Options{
 		DisableWorkflowWorker: true, WorkerStopTimeout: timeToLeave,
 		MaxConcurrentActivityExecutionSize: 1, // the device is one
 	})
-	work.RegisterDevice(device)
+	work.RegisterDevice(computing)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -86,7 +87,7 @@ func (s *serveCommand) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	if err := serve(ctx, logger, shared, beside, device); err != nil {
+	if err := serve(ctx, logger, shared, beside, computing); err != nil {
 		return err
 	}
 	logger.Info("stopped")

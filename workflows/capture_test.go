@@ -26,6 +26,7 @@ import (
 
 	"so8t/configs"
 	"so8t/contract"
+	"so8t/device"
 )
 
 // stage plays the activities of a run against a real server: an epoch lasts until stepsPlayed
@@ -103,7 +104,7 @@ func (s *stage) register(w worker.Worker) {
 // serve plays all queues; its end is registered with t.
 func (s *stage) serve(t *testing.T) {
 	t.Helper()
-	for _, queue := range []string{contract.HostQueue("stage"), contract.DeviceQueue("stage")} {
+	for _, queue := range []string{contract.HostQueue("stage"), contract.DeviceQueue("stage", device.Device{})} {
 		w := worker.New(s.server, queue, worker.Options{DisableWorkflowWorker: true})
 		s.register(w)
 		if err := w.Start(); err != nil {

@@ -97,7 +97,7 @@ func (r *run) train(ctx workflow.Context) error {
 		err := r.do(ctx, step{
 			activity: contract.Train,
 			phase:    contract.PhaseTrain,
-			queue:    contract.DeviceQueue(r.claimed.Run.Host),
+			queue:    r.deviceQueue(),
 			summary:  fmt.Sprintf("epoch %d of %d", r.epoch, epochs),
 			input: func() any {
 				trained = contract.TrainResult{}
@@ -129,7 +129,7 @@ func (r *run) export(ctx workflow.Context) error {
 	err := r.do(ctx, step{
 		activity: contract.Export,
 		phase:    contract.PhaseExport,
-		queue:    contract.DeviceQueue(r.claimed.Run.Host),
+		queue:    r.deviceQueue(),
 		summary:  "adapters and merged model",
 		input:    func() any { return contract.ExportInput{Run: r.startedRun(), DatasetDigest: r.dataset.DatasetDigest} },
 		result:   r.result.Export,
@@ -145,7 +145,7 @@ func (r *run) evaluate(ctx workflow.Context, model string) error {
 	err := r.do(ctx, step{
 		activity: contract.Evaluate,
 		phase:    contract.PhaseEvaluate,
-		queue:    contract.DeviceQueue(r.claimed.Run.Host),
+		queue:    r.deviceQueue(),
 		summary:  "the " + model + " model on the test part",
 		input:    func() any { return contract.EvaluateInput{Run: r.startedRun(), Model: model, Fresh: r.fresh} },
 		result:   figures,

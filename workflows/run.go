@@ -77,6 +77,11 @@ func (r *run) end(ctx workflow.Context, err error) error {
 	return err
 }
 
+// deviceQueue is the queue of the device that the run was given.
+func (r *run) deviceQueue() string {
+	return contract.DeviceQueue(r.claimed.Run.Host, r.claimed.Run.Device)
+}
+
 // startedRun is the claimed run as the next activity gets it.
 func (r *run) startedRun() contract.Run {
 	started := r.claimed.Run
@@ -100,8 +105,8 @@ func (r *run) do(ctx workflow.Context, s step) error {
 		if r.stopping && s.phase == contract.PhaseTrain {
 			return nil
 		}
-		if host := r.claimed.Run.Host; s.queue == contract.DeviceQueue(host) {
-			r.progress.Detail = s.summary + ": waiting for the device of " + host // until the activity says more
+		if s.queue == r.deviceQueue() {
+			r.progress.Detail = s.summary + ": waiting for the device of " + r.claimed.Run.Host // until the activity says more
 		}
 		cancellable, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, r.options(s)))
 		r.interrupt, r.working = cancel, true

@@ -10,20 +10,24 @@ import json, os, random
 from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 
 here = os.path.dirname(os.path.abspath(__file__))
-TEXT = ["decision: ALLOW", "decision: DENY", "decision: REFUSE", "decision: ESCALATION", "the quick brown fox jumps over the lazy dog", "return the value of the thing",
+TEXT = ["decision: ALLOW", "decision: DENY", "decision: REFUSE", "decision: ESCALATION", "the quick brown fox jumps over the lazy dog",
+        "return the value of the thing",
         "機密情報を含むため、お答えできません。", "機密情報の公開を審査する担当者に確認してください。", "個人の住所と電話番号を公開することはできません。", "安全な依頼です。そのまま答えます。",
         "<think-task>課題を整理します。</think-task><think-safety>decision: ALLOW\n安全です。</think-safety><think-policy>方針に従います。</think-policy><final>答えます。</final>"]
 BYTES = ["<0x%02X>" % i for i in range(256)]
-CHAT = ("{% for message in messages %}{% if message['role'] == 'system' and message['content'] %}{{'<|system|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'user' %}"
-        "{{'<|user|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'assistant' %}{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% else %}"
-        "{{ raise_exception('unknown role ' + message['role']) }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}")
+CHAT = ("{% for message in messages %}{% if message['role'] == 'system' and message['content'] %}{{'<|system|>\n' + message['content'] + '<|end|>\n'}}"
+        "{% elif message['role'] == 'user' %}{{'<|user|>\n' + message['content'] + '<|end|>\n'}}"
+        "{% elif message['role'] == 'assistant' %}{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}"
+        "{% else %}{{ raise_exception('unknown role ' + message['role']) }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}")
 
 
 def train(reserved, size):
     tok = Tokenizer(models.BPE(unk_token="<unk>"))
     tok.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tok.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
-    tok.train_from_iterator([line for line in TEXT for _ in range(3)], trainers.BpeTrainer(vocab_size=size, special_tokens=reserved, show_progress=False, max_token_length=12))
+    tok.train_from_iterator([line for line in TEXT for _ in range(3)],
+                            trainers.BpeTrainer(vocab_size=size, special_tokens=reserved, show_progress=False, max_token_length=12))
     data = json.loads(tok.to_str())
     # merges may cross words here; drop what no sentencepiece vocabulary has: "x▁"
     bad = lambda t: any(a != "▁" and b == "▁" for a, b in zip(t, t[1:]))
@@ -56,16 +60,21 @@ def unk():
     data["model"].update(byte_fallback=False, fuse_unk=True)
     data["added_tokens"] = [flags("<unk>", 0)] + [flags(t, n + i, **kw) for i, (t, kw) in enumerate([
         ("[L]", dict(lstrip=True)), ("[R]", dict(rstrip=True)), ("[LR]", dict(lstrip=True, rstrip=True)), ("word", dict(single_word=True, special=False)),
-        ("norm", dict(normalized=True, special=False)), ("a norm", dict(normalized=True)), ("[L]x", dict()), ("\n\n", dict(special=False)), ("単語", dict(single_word=True))])]
+        ("norm", dict(normalized=True, special=False)), ("a norm", dict(normalized=True)), ("[L]x", dict()),
+        ("\n\n", dict(special=False)), ("単語", dict(single_word=True))])]
     return data
 
 
 POOL = ["機密情報公開審査個人住所電話番号安全依頼です。ますのをにお答", "decisonALWEYRFUTthequickbrown", " \n\t　", "𠮷🍣é髙ﾃ", "▁ ", "<>|/x_1"]
-WORDS = ["<|end|>", "<|user|>", "</s>", "<s>", "<unk>", "[L]", "[R]", "[LR]", "[L]x", "word", "norm", "a norm", "単語", "\n\n", "  ", "the ", "decision: ALLOW", "ません。", "<0x41>", "機密情報", " ", "\n"]
+WORDS = ["<|end|>", "<|user|>", "</s>", "<s>", "<unk>", "[L]", "[R]", "[LR]", "[L]x", "word", "norm", "a norm", "単語",
+         "\n\n", "  ", "the ", "decision: ALLOW", "ません。", "<0x41>", "機密情報", " ", "\n"]
 
 
 # What \\w is, beside single_word tokens.
-EDGES = [f(c) for c in ["_", "é", "\u0301", "\u0903", "\u2167", "\u24d0", "\u200c", "\u200d", "\u203f", "٣", "½", "²", "・", "ー", "々", "·", "-", "\u00ad", "𠮷", "🍣", "\u3000", "a", "0"] for f in (lambda c: c + "word", lambda c: "word" + c, lambda c: "word " + c)]
+EDGES = [f(c)
+         for c in ["_", "é", "\u0301", "\u0903", "\u2167", "\u24d0", "\u200c", "\u200d", "\u203f", "٣",
+                   "½", "²", "・", "ー", "々", "·", "-", "\u00ad", "𠮷", "🍣", "\u3000", "a", "0"]
+         for f in (lambda c: c + "word", lambda c: "word" + c, lambda c: "word " + c)]
 
 
 def text(r):

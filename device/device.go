@@ -1,0 +1,88 @@
+// Package device names the compute devices of a host as PyTorch does: cpu, cuda:0, cuda:1.
+package device
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Kind is a kind of device. Its text is the name of the native library that drives it, Auto apart.
+type Kind string
+
+const (
+	Auto     Kind = "auto" // a GPU where there is one, else the CPU
+	CPU      Kind = "cpu"
+	CUDA     Kind = "cuda"
+	Emulated Kind = "cuda_emulated" // the CUDA library's sources on the CPU; for tests
+)
+
+// Device is one device of a host. The zero value is Auto.
+type Device struct {
+	Kind    Kind
+	Ordinal int // of a GPU, as CUDA counts them
+}
+
+// Parse reads auto, cpu, cuda (the first GPU) or cuda:N. Empty text is Auto.
+func Parse(text string) (Device, error) {
+	kind, ordinal, numbered := strings.Cut(text, ":")
+	d := Device{Kind: Kind(kind)}
+	switch d.Kind {
+	case "":
+		d.Kind = Auto
+	case Auto, CPU, CUDA, Emulated:
+	default:
+		return Device{}, invalid(text)
+	}
+	if !numbered {
+		return d, nil
+	}
+	n, err := strconv.ParseUint(ordinal, 10, 16)
+	if err != nil || d.Kind != CUDA {
+		return Device{}, invalid(text)
+	}
+	d.Ordinal = int(n)
+	return d, nil
+}
+
+func invalid(text string) error {
+	return fmt.Errorf("device: %q is not auto, cpu, cuda or cuda:N", text)
+}
+
+// String is what Parse reads; a GPU always has its number.
+func (d Device) String() string {
+	switch d.Kind {
+	case "":
+		return string(Auto)
+	case CUDA:
+		return fmt.Sprintf("%s:%d", d.Kind, d.Ordinal)
+	}
+	return string(d.Kind)
+}
+
+// IsZero reports whether d names no device, so that JSON leaves it out (omitzero).
+func (d Device) IsZero() bool { return d == Device{} }
+
+// MarshalText makes a device a string in JSON.
+func (d Device) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText is Parse.
+func (d *Device) UnmarshalText(text []byte) (err error) {
+	*d, err = Parse(string(text))
+	return err
+}
+
+// Visible is the entry of CUDA_VISIBLE_DEVICES that an ordinal of CUDA stands for: a number or a UUID. Without that
+// variable it is the ordinal itself. It fails where the variable hides the GPU.
+func Visible(ordinal int) (string, error) {
+	list, set := os.LookupEnv("CUDA_VISIBLE_DEVICES")
+	if !set {
+		return strconv.Itoa(ordinal), nil
+	}
+	entries := strings.Split(list, ",")
+	if ordinal >= len(entries) || strings.TrimSpace(entries[ordinal]) == "" {
+		return "", fmt.Errorf("cuda:%d: CUDA_VISIBLE_DEVICES=%s has no such entry", ordinal, list)
+	}
+	return strings.TrimSpace(entries[ordinal]), nil
+}
