@@ -39,8 +39,13 @@ func TestCompare(t *testing.T) {
 	t.Chdir("..") // for the demo's text
 	dir := t.TempDir()
 	history := filepath.Join(dir, "history")
-	err := run(t.Context(), []string{"compare", "--shape", "tiny", "--sequence", "32", "--rank", "4", "--threads", "1",
-		"--steps", "4", "--probe-steps", "3", "--rounds", "2", "--product-seconds", "0.01", "--wait", "0", "--again", "0", "--python", fakePeer(t, dir), "--history", history})
+	tokenizer, err := filepath.Abs("demo/base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = run(t.Context(), []string{"compare", "--shape", "tiny", "--sequence", "32", "--rank", "4", "--threads", "1",
+		"--steps", "4", "--probe-steps", "3", "--rounds", "2", "--product-seconds", "0.01", "--wait", "0", "--again", "0", "--python", fakePeer(t, dir),
+		"--tokenizer", tokenizer, "--history", history})
 	if err != nil {
 		t.Fatal(err)
 	}

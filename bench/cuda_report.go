@@ -37,12 +37,12 @@ type trainRun struct {
 	Variant         string                `json:"variant"` // of the base's weights
 	Work            string                `json:"work"`    // fixed or mix
 	Recompute       bool                  `json:"gradient_checkpointing"`
-	Batch           int                   `json:"batch"` // samples of full length that a row holds; for PEFT samples
+	Batch           int                   `json:"batch"` // samples of full length in a packed row; PEFT: samples in a batch
 	Error           string                `json:"error,omitempty"`
-	TokensPerSecond float64               `json:"tokens_per_second,omitempty"`   // padding counts as none
+	TokensPerSecond float64               `json:"tokens_per_second,omitempty"`   // padding does not count
 	BF16Floor       float64               `json:"share_of_bf16_floor,omitempty"` // of the speed that leastSeconds allows
 	Int8Floor       float64               `json:"share_of_int8_floor,omitempty"`
-	DevicePeak      uint64                `json:"peak_device_bytes,omitempty"` // that the engine's allocator held
+	DevicePeak      uint64                `json:"peak_device_bytes,omitempty"` // held by the engine's allocator
 	NVMLPeak        *uint64               `json:"peak_gpu_memory_used_bytes,omitempty"`
 	PowerWatts      *float64              `json:"peak_power_watts,omitempty"`
 	StepSeconds     []float64             `json:"step_seconds,omitempty"`
@@ -64,7 +64,7 @@ func (r *trainRun) shares(s shape, c *cudaCommand) {
 	r.BF16Floor, r.Int8Floor = r.TokensPerSecond*bf16, r.TokensPerSecond*int8
 }
 
-// meanContext is the length over which a token's attention runs, taken over the tokens: Σn² ÷ Σn.
+// meanContext is the length of a token's sample, averaged over the tokens: Σn² ÷ Σn. Attention runs over half of it.
 func meanContext(lengths []int) int {
 	sum, squares := 0, 0
 	for _, n := range lengths {
@@ -73,7 +73,7 @@ func meanContext(lengths []int) int {
 	return squares / max(sum, 1)
 }
 
-// mixLengths are samples as a data set of short ones has them: lognormal, median 350, none above the longest.
+// mixLengths are the lengths of n short samples, as instruction data sets have them: lognormal, median 350, cut at longest.
 func mixLengths(n, longest int) []int {
 	const median, sigma = 350, 0.6
 	r := rand.New(rand.NewPCG(1, 2))
@@ -103,7 +103,7 @@ func (r trainRun) line() string {
 		known("%.2f GiB", float64(r.DevicePeak)/gib), known("%.2f GiB", float64(nvmlPeak)/gib), known("%.0f W", watts))
 }
 
-// known formats a figure; zero is one that nobody measured.
+// known formats a figure; zero means not measured.
 func known(format string, x float64) string {
 	if x == 0 {
 		return "–"

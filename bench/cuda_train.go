@@ -92,7 +92,8 @@ func (b *cudaBench) peerArgs(peer trainRun) []string {
 		threads = runtime.NumCPU()
 	}
 	args := []string{"bench/peft_train.py", "--shape", b.Shape, "--device", b.Device, "--dtype", "bfloat16",
-		"--threads", n(threads), "--sequence", n(b.Sequence), "--rank", n(b.Rank), "--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Seconds.Seconds()), "--batches", join(b.Batches)}
+		"--threads", n(threads), "--sequence", n(b.Sequence), "--rank", n(b.Rank), "--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Seconds.Seconds()),
+		"--batches", join(b.Batches)}
 	if peer.Work == "mix" {
 		args = append(args, "--lengths", join(b.lengths), "--samples", n(b.perStep))
 	}

@@ -81,7 +81,8 @@ func TestDiffDistrustsABusyMachine(t *testing.T) {
 }
 
 func TestCPUInfo(t *testing.T) {
-	m, err := parseCPUInfo("processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz\nflags\t\t: fpu avx avx2 avx512f amx_bf16 avx512_bf16\n\nprocessor\t: 1\nflags\t: none\n")
+	m, err := parseCPUInfo("processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz\n" +
+		"flags\t\t: fpu avx avx2 avx512f amx_bf16 avx512_bf16\n\nprocessor\t: 1\nflags\t: none\n")
 	if err != nil || !slices.Equal(m.InstructionSets, []string{"avx2", "avx512f", "avx512_bf16", "amx_bf16"}) {
 		t.Errorf("%+v, %v", m, err)
 	}

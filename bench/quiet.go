@@ -59,7 +59,7 @@ func undisturbed(ctx context.Context, result any, p process) (cores float64, err
 	}
 	after, err := busyTicks()
 	wall := time.Since(start).Seconds()
-	// The child's own time is finer than the ticks: the difference can fall below zero.
+	// The child's own time is finer than a tick, so the difference can be negative.
 	return max(0, float64(after-before)/ticksPerSecond-own.Seconds()) / wall, err
 }
 
@@ -75,7 +75,7 @@ func quiet(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// coresInUse averages over a time in which this process does nothing.
+// coresInUse is an average over that time, in which this process sleeps.
 func coresInUse(ctx context.Context, over time.Duration) (float64, error) {
 	start, err := busyTicks()
 	if err != nil {
@@ -90,7 +90,7 @@ func coresInUse(ctx context.Context, over time.Duration) (float64, error) {
 	return float64(end-start) / ticksPerSecond / over.Seconds(), err
 }
 
-// busyTicks sums what all processors have spent on anything but waiting, since boot; proc(5).
+// busyTicks is the time that all processors have been busy since boot, in ticks; proc(5).
 func busyTicks() (int64, error) {
 	data, err := os.ReadFile("/proc/stat")
 	if err != nil {

@@ -12,7 +12,7 @@ type shape struct {
 	ShortFactor, LongFactor                 []float64 // of longrope; nil: plain rotary embedding
 }
 
-// shapes have the names that peft_train.py gives them.
+// shapes are those of peft_train.py.
 var shapes = map[string]shape{
 	"tiny": {Hidden: 192, Heads: 2, KV: 2, Inter: 512, Layers: 4, Vocab: 2048, MaxPositions: 4096, OriginalMax: 4096},
 	"100m": {Hidden: 768, Heads: 8, KV: 8, Inter: 2048, Layers: 12, Vocab: 32064, MaxPositions: 4096, OriginalMax: 4096},
