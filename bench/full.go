@@ -14,7 +14,7 @@ import (
 type fullCommand struct {
 	Shape     string `default:"phi35" enum:"${shapes}" help:"${enum}"`
 	Work      string `help:"Folder for the weights, 7.6 GB; a temporary one by default."`
-	Keep      bool   `help:"Keep the weights, and use those of an earlier run."`
+	Reuse     bool   `help:"Use the weights that an earlier run left in --work, and leave them for the next."`
 	Tokenizer string `help:"Folder of the model's own tokenizer; then the samples are Japanese text."`
 	Sequence  int    `default:"256" help:"Tokens of a step."`
 	Steps     int    `default:"2"`
@@ -41,7 +41,7 @@ func (c *fullCommand) Run(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	}
 	base := filepath.Join(work, c.Shape)
-	if !c.Keep {
+	if !c.Reuse {
 		defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
 	}
 	r := fullResult{Shape: c.Shape}
@@ -63,9 +63,9 @@ func (c *fullCommand) Run(ctx context.Context) (err error) {
 	return printJSON(r)
 }
 
-// weights writes the model, unless an earlier run kept it.
+// weights writes the model, unless an earlier run left it.
 func (c *fullCommand) weights(ctx context.Context, base string, r *fullResult) (err error) {
-	if _, missing := os.Stat(filepath.Join(base, "config.json")); missing == nil && c.Keep {
+	if _, missing := os.Stat(filepath.Join(base, "config.json")); missing == nil && c.Reuse {
 		return nil
 	}
 	start := time.Now()
