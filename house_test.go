@@ -25,22 +25,28 @@ var mayImport = map[string][]string{
 	"engine/safetensors": {"disk"},
 	"engine/checkpoint":  {"engine/safetensors", "disk"},
 	"engine/phi3":        {"disk", "native", "engine/safetensors", "tokenizer", "dataset"},
-	"engine":             {"disk", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
-	"evaluation":         {"disk", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
+	"engine":             {"disk", "configs", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
+	"export":             {"disk", "configs", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
+	"export/peft":        {"export", "disk", "configs", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
+	"export/merged":      {"export", "disk", "configs", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
+	"evaluation":         {"disk", "configs", "engine", "native", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
 	"telemetry":          {"disk", "native", "native/nvml"},
-	"activities": {"disk", "telemetry", "contract", "configs", "evaluation", "engine", "native", "native/nvml", "engine/phi3", "engine/safetensors",
-		"engine/checkpoint", "tokenizer", "dataset"},
+	"rundir":             {"disk", "contract", "configs"},
+	"activities": {"disk", "rundir", "telemetry", "contract", "configs", "evaluation", "export", "export/peft", "export/merged", "engine",
+		"native", "native/nvml", "engine/phi3", "engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
 	"worker/start":    {"contract", "configs"},
 	"worker/schedule": {"contract", "configs", "worker/start"},
-	"worker": {"disk", "telemetry", "worker/start", "worker/schedule", "workflows", "activities", "contract", "configs", "evaluation", "engine", "native", "native/nvml", "engine/phi3",
+	"worker": {"disk", "rundir", "telemetry", "worker/start", "worker/schedule", "workflows", "activities", "contract", "configs", "evaluation",
+		"export", "export/peft", "export/merged", "engine", "native", "native/nvml", "engine/phi3",
 		"engine/safetensors", "engine/checkpoint", "tokenizer", "dataset"},
 }
 
 // outside lists modules that only some packages may reach.
 var outside = map[string][]string{
 	"go.temporal.io/sdk/":             {"crashlab", "workflows", "activities", "worker", "worker/start", "worker/schedule"},
-	"github.com/ebitengine/purego":    {"native", "native/nvml", "engine", "engine/phi3", "evaluation", "telemetry", "activities", "worker"},
-	"github.com/apache/arrow/go/":     {"dataset", "engine", "engine/phi3", "evaluation", "activities", "worker"},
+	"github.com/ebitengine/purego": {"native", "native/nvml", "engine", "engine/phi3", "export", "export/peft", "export/merged", "evaluation",
+		"telemetry", "activities", "worker"},
+	"github.com/apache/arrow/go/":     {"dataset", "engine", "engine/phi3", "export", "export/peft", "export/merged", "evaluation", "activities", "worker"},
 	"gonum.org/v1/":                   {"evaluation", "activities", "worker"},
 	"github.com/stretchr/testify":     {"crashlab", "worker", "workflows", "activities", "worker/start", "worker/schedule"}, // through Temporal's SDK
 	"github.com/hanwen/go-fuse/":      {"crashlab/powerfs", "crashlab"},                                                     // for tests only

@@ -1,13 +1,12 @@
 package activities
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,54 +14,51 @@ import (
 
 	"so8t/configs"
 	"so8t/contract"
-	"so8t/engine"
-	"so8t/native"
+	"so8t/disk"
+	"so8t/evaluation"
+	"so8t/rundir"
 )
 
-// The configuration accepts exactly the names that the engine knows.
-func TestConfigAndEngineAgree(t *testing.T) {
-	if !maps.Equal(configs.Optimizers, engine.Optims) {
-		t.Errorf("optim: %v in configs, %v in engine", configs.Optimizers, engine.Optims)
-	}
-	a, b := slices.Sorted(slices.Values(configs.Schedules)), slices.Sorted(slices.Values(engine.Schedulers))
-	if !slices.Equal(a, b) {
-		t.Errorf("lr_scheduler_type: %v in configs, %v in engine", a, b)
-	}
+func TestSavedActivationsAreTheConfigurations(t *testing.T) {
 	for _, keep := range configs.Keeps {
 		c := configs.Default()
 		c.Training.GradientCheckpointingKeep = keep
-		if o := trainingOptions(contract.Run{Config: c}); o.Keep != keep || !o.GradientCheckpointing {
-			t.Errorf("gradient_checkpointing_keep: %s is trained with %q", keep, o.Keep)
+		if o := trainingOptions(contract.Run{Config: c}); o.Saved != keep || !o.GradientCheckpointing {
+			t.Errorf("gradient_checkpointing_keep: %s is trained with %q", keep, o.Saved)
 		}
-	}
-	if !slices.Equal(configs.Projections, engine.Projections) {
-		t.Errorf("lora_target_modules: %v in configs, %v in engine", configs.Projections, engine.Projections)
 	}
 }
 
-// Every model of a run shares one file of algorithms, and the metadata says which it was.
-func TestChoicesOfProducts(t *testing.T) {
+// All models of a run share one file of algorithms, whose digest is in the metadata.
+func TestAlgorithmsOfProducts(t *testing.T) {
 	j := testJob(t)
 	j.run.Config = configs.Default()
-	path := j.path(choicesName)
-	if a, b := trainingOptions(j.run), answeringOptions(j.run); a.Choices != path || b.Choices != path {
-		t.Errorf("training takes choices from %q, evaluation from %q", a.Choices, b.Choices)
+	path := j.Algorithms()
+	if a, b := trainingOptions(j.run), answeringOptions(j.run); a.Algorithms != path || b.Algorithms != path {
+		t.Errorf("training takes its algorithms from %q, evaluation from %q", a.Algorithms, b.Algorithms)
 	}
-	info := native.Info{Name: "a GPU", ISA: "sm_90"}
-	if c, err := j.computedOn(t.Context(), info); err != nil || c != (computedOn{Name: "a GPU", ISA: "sm_90"}) {
-		t.Errorf("without a file: %+v, %v", c, err)
+	if sum, err := j.algorithmsDigest(t.Context()); err != nil || sum != "" {
+		t.Errorf("without a file: %q, %v", sum, err)
 	}
 	if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	const x = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
-	if c, err := j.computedOn(t.Context(), info); err != nil || c.Choices != x {
-		t.Errorf("with a file: %+v, %v", c, err)
+	if sum, err := j.algorithmsDigest(t.Context()); err != nil || sum != x {
+		t.Errorf("with a file: %q, %v", sum, err)
 	}
 }
 
+// testJob is at work in a directory of its own.
 func testJob(t *testing.T) *job {
-	return &job{run: contract.Run{OutputDir: t.TempDir()}, log: slog.New(slog.DiscardHandler)}
+	t.Helper()
+	j := &job{run: contract.Run{OutputDir: t.TempDir(), WorkflowID: "w"}, log: slog.New(slog.DiscardHandler)}
+	var err error
+	if j.Dir, err = rundir.Open(t.Context(), rundir.Layout(j.run.OutputDir), disk.Claimant{Owner: "w", Timeout: time.Minute}, j.log); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(j.Close)
+	return j
 }
 
 func TestStartsWithoutProgress(t *testing.T) {
@@ -88,38 +84,26 @@ func TestStartsWithoutProgress(t *testing.T) {
 	}
 }
 
-func TestOnce(t *testing.T) {
-	j := testJob(t)
-	made := filepath.Join(j.run.OutputDir, "made")
-	calls := 0
-	do := func(key string) string {
-		result, err := once(j, "thing", key, []string{made}, func() (string, error) {
-			calls++
-			return fmt.Sprint(key, calls), os.WriteFile(made, nil, 0o644)
-		})
-		if err != nil {
-			t.Fatal(err)
+// An attempt can be stopped before it has the directory.
+func TestStopBeforeTheDirectoryIsTaken(t *testing.T) {
+	stops := make(chan struct{})
+	close(stops)
+	j := &job{stops: stops}
+	if err := j.outcome(t.Context(), context.Canceled); errorType(err) != contract.ErrShutdown {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What the writers call their files is what their readers look for.
+func TestWritersAgreeWithTheLayout(t *testing.T) {
+	l := rundir.Layout("/out")
+	for got, want := range map[string]string{
+		filepath.Join(l.ABTest(), evaluation.ReportName):  l.ABTestReport(),
+		filepath.Join(l.ABTest(), evaluation.ResultsName): l.ABTestResults(),
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
 		}
-		return result
-	}
-	first, second := do("a"), do("a")
-	if first != "a1" || second != "a1" || calls != 1 {
-		t.Errorf("%s, %s: done %d times", first, second, calls)
-	}
-	if do("b") != "b2" {
-		t.Error("another key must be worked on")
-	}
-	if err := os.Remove(made); err != nil {
-		t.Fatal(err)
-	}
-	if do("b") != "b3" {
-		t.Error("a missing file must be made again")
-	}
-	if _, err := once(j, "failing", "k", nil, func() (int, error) { return 0, errors.New("no") }); err == nil {
-		t.Error("error swallowed")
-	}
-	if got, err := once(j, "failing", "k", nil, func() (int, error) { return 3, nil }); got != 3 || err != nil {
-		t.Error("a failure must not be marked done")
 	}
 }
 
@@ -133,27 +117,6 @@ func TestOutsideCausesNeedAPerson(t *testing.T) {
 	}
 	if got := errorType(fail(contract.ErrModel, errors.New("bad header"))); got != contract.ErrModel {
 		t.Errorf("got %s", got)
-	}
-}
-
-func TestNewest(t *testing.T) {
-	dir := t.TempDir()
-	at := time.Now()
-	for i, name := range []string{"b.jsonl", "a.jsonl", "c.jsonl"} {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(path, at, at.Add(time.Duration(i/2)*-time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := newest(filepath.Join(dir, "*.jsonl"))
-	if err != nil || filepath.Base(got) != "b.jsonl" { // a and b are equally new: the last by name
-		t.Errorf("%s, %v", got, err)
-	}
-	if _, err := newest(filepath.Join(dir, "*.csv")); err == nil || !strings.Contains(err.Error(), "no file matches") {
-		t.Error(err)
 	}
 }
 

@@ -12,29 +12,29 @@ import (
 	"so8t/contract"
 )
 
-// beat keeps an activity alive and its reader informed, from a goroutine of its own.
+// beat sends an activity's heartbeats and progress from a goroutine of its own.
 //
-// activity.RecordHeartbeat is unfit for hours of training: when the server is away for
-// longer than about ten seconds the SDK cancels the activity, whatever its heartbeat
-// timeout, and meanwhile the call blocks the training loop. Here an absent server is
-// ignored until the timeout itself has passed, and nothing waits.
+// activity.RecordHeartbeat does not suit hours of training: if the server is unreachable for
+// about ten seconds, the SDK cancels the activity whatever its heartbeat timeout, and until
+// then the call blocks the training loop. Here an unreachable server is ignored, so that only
+// the heartbeat timeout counts, and the training loop never waits.
 type beat struct {
-	mu      sync.Mutex
-	news    contract.Progress
-	fresh   bool // not yet told to the workflow
-	stop    func()
-	stopped sync.WaitGroup
+	mu       sync.Mutex
+	progress contract.Progress
+	fresh    bool // not yet sent to the workflow
+	stop     func()
+	stopped  sync.WaitGroup
 }
 
 const (
 	longestBeat = 5 * time.Second
-	// A run signals its workflow about this many times, each for four events of its history.
-	signalsOfARun   = 200
-	shortestSilence = 5 * time.Second
-	longestSilence  = 5 * time.Minute
+	// A run signals its workflow about this often; each signal adds four events to its history.
+	signalsPerRun     = 200
+	minSignalInterval = 5 * time.Second
+	maxSignalInterval = 5 * time.Minute
 )
 
-// newBeat starts beating for the activity of ctx. end must be called.
+// newBeat starts the heartbeats of the activity of ctx. end must be called.
 func newBeat(ctx context.Context, server Temporal) *beat {
 	every := longestBeat
 	if timeout := activity.GetInfo(ctx).HeartbeatTimeout; timeout > 0 {
@@ -61,18 +61,18 @@ func (b *beat) end() {
 	b.stopped.Wait()
 }
 
-// tell replaces the news; it returns at once.
+// tell replaces the progress to send; it returns at once.
 func (b *beat) tell(p contract.Progress) {
 	p.At = time.Now().UTC()
 	b.mu.Lock()
-	b.news, b.fresh = p, true
+	b.progress, b.fresh = p, true
 	b.mu.Unlock()
 }
 
 func (b *beat) latest() (contract.Progress, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.news, b.fresh
+	return b.progress, b.fresh
 }
 
 func (b *beat) loop(ctx context.Context, server Temporal, info activity.Info, every time.Duration, stopping chan struct{}) {
@@ -81,23 +81,23 @@ func (b *beat) loop(ctx context.Context, server Temporal, info activity.Info, ev
 	tick := time.NewTicker(min(every, time.Second))
 	defer tick.Stop()
 	for {
-		news, fresh := b.latest()
+		progress, fresh := b.latest()
 		if time.Since(beaten) >= every {
 			beaten = time.Now()
-			if !alive(ctx, server, info.TaskToken, news, every) {
+			if !alive(ctx, server, info.TaskToken, progress, every) {
 				// Once through the SDK, so that it cancels ctx with the server's reason.
-				activity.RecordHeartbeat(ctx, news)
+				activity.RecordHeartbeat(ctx, progress)
 				return
 			}
 		}
-		if fresh && time.Since(signalled) >= silence(time.Since(started), news.SecondsLeft) {
+		if fresh && time.Since(signalled) >= signalInterval(time.Since(started), progress.SecondsLeft) {
 			sctx, cancel := context.WithTimeout(ctx, every)
-			err := server.SignalWorkflow(sctx, info.WorkflowExecution.ID, info.WorkflowExecution.RunID, contract.SignalProgress, news)
+			err := server.SignalWorkflow(sctx, info.WorkflowExecution.ID, info.WorkflowExecution.RunID, contract.SignalProgress, progress)
 			cancel()
 			if err == nil {
 				signalled = time.Now()
 				b.mu.Lock()
-				b.fresh = b.news != news
+				b.fresh = b.progress != progress
 				b.mu.Unlock()
 			}
 		}
@@ -111,12 +111,12 @@ func (b *beat) loop(ctx context.Context, server Temporal, info activity.Info, ev
 	}
 }
 
-// alive sends one heartbeat; it is false when the server answers that the activity is to
-// end: cancelled, paused, reset, timed out or unknown.
-func alive(ctx context.Context, server Temporal, token []byte, news contract.Progress, within time.Duration) bool {
+// alive sends one heartbeat. It is false if the server answers that the activity must end, because it
+// is cancelled, paused, reset, timed out or unknown.
+func alive(ctx context.Context, server Temporal, token []byte, progress contract.Progress, within time.Duration) bool {
 	hctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	err := server.RecordActivityHeartbeat(hctx, token, news)
+	err := server.RecordActivityHeartbeat(hctx, token, progress)
 	var (
 		away    *serviceerror.Unavailable
 		late    *serviceerror.DeadlineExceeded
@@ -127,8 +127,8 @@ func alive(ctx context.Context, server Temporal, token []byte, news contract.Pro
 		errors.Is(err, context.DeadlineExceeded)
 }
 
-// silence between two signals, so that a run of any length makes about signalsOfARun.
-func silence(elapsed time.Duration, secondsLeft float64) time.Duration {
+// signalInterval spaces the signals so that a run of any length sends about signalsPerRun.
+func signalInterval(elapsed time.Duration, secondsLeft float64) time.Duration {
 	whole := elapsed + time.Duration(secondsLeft*float64(time.Second))
-	return min(max(whole/signalsOfARun, shortestSilence), longestSilence)
+	return min(max(whole/signalsPerRun, minSignalInterval), maxSignalInterval)
 }

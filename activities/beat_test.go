@@ -48,7 +48,7 @@ func TestBeatSurvivesAnAbsentServer(t *testing.T) {
 	}
 }
 
-func TestBeatCarriesTheNews(t *testing.T) {
+func TestBeatCarriesTheProgress(t *testing.T) {
 	var mu sync.Mutex
 	var last contract.Progress
 	signals := 0
@@ -102,13 +102,13 @@ func TestBeatStopsAtAnAnswer(t *testing.T) {
 }
 
 func TestSignalsAreBounded(t *testing.T) {
-	if got := silence(0, 0); got != shortestSilence {
+	if got := signalInterval(0, 0); got != minSignalInterval {
 		t.Error(got)
 	}
-	if got := silence(4*time.Hour, 4*3600); got != 144*time.Second {
+	if got := signalInterval(4*time.Hour, 4*3600); got != 144*time.Second {
 		t.Errorf("a night: every %v", got)
 	}
-	if got := silence(100*time.Hour, 0); got != longestSilence {
+	if got := signalInterval(100*time.Hour, 0); got != maxSignalInterval {
 		t.Error(got)
 	}
 }

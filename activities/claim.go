@@ -8,30 +8,32 @@ import (
 	"path/filepath"
 	"strings"
 
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 
 	"so8t/configs"
 	"so8t/contract"
+	"so8t/dataset"
 	"so8t/engine"
 	"so8t/engine/phi3"
 	"so8t/engine/safetensors"
+	"so8t/rundir"
 	"so8t/tokenizer"
 )
 
-const workflowIDMark = "{workflow_id}" // in output_dir
-
-// Claim reads the config, checks everything that is cheap to check before hours are spent,
-// and takes the output directory for the run.
+// Claim reads the config, checks every input that is cheap to check before hours are spent, and takes the
+// output directory for the run.
 func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contract.Claimed, error) {
-	heart := newBeat(ctx, a.Temporal)
-	defer heart.end()
+	b := newBeat(ctx, a.Temporal)
+	defer b.end()
 	var claimed contract.Claimed
 	c, err := configs.Load(in.Config, in.Set)
 	if err != nil {
 		return claimed, fail(contract.ErrConfig, err)
 	}
 	run := contract.Run{WorkflowID: activity.GetInfo(ctx).WorkflowExecution.ID, Host: a.Host, Config: *c, ConfigPath: in.Config}
-	run.OutputDir, err = filepath.Abs(strings.ReplaceAll(c.OutputDir, workflowIDMark, fileName(run.WorkflowID)))
+	run.OutputDir, err = filepath.Abs(rundir.Expand(c.OutputDir, run.WorkflowID))
 	if err != nil {
 		return claimed, fail(contract.ErrConfig, err)
 	}
@@ -39,25 +41,17 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 		return claimed, fail(contract.ErrConfig, err)
 	}
 	run.BaseName = filepath.Base(run.BasePath)
-	heart.tell(contract.Progress{Phase: contract.PhaseClaim, Detail: "checking the base model " + run.BasePath})
+	b.tell(contract.Progress{Phase: contract.PhaseClaim, Detail: "checking the base model " + run.BasePath})
 	if err := checkBase(run.BasePath, c); err != nil {
 		return claimed, fail(contract.ErrModel, err)
 	}
 	if run.BaseDigest, err = engine.BaseDigest(ctx, run.BasePath); err != nil {
 		return claimed, fail(contract.ErrModel, err)
 	}
-	if run.InputPath, err = newest(c.Data.InputPath); err != nil {
+	if run.InputPath, err = dataset.Newest(c.Data.InputPath); err != nil {
 		return claimed, fail(contract.ErrData, err)
 	}
-	switch {
-	case in.Nightly != nil && in.Existing:
-		err = fail(contract.ErrConfig, errors.New("nightly: only Retrain makes a new night; to work on an old one, set output_dir to its directory"))
-	case in.Nightly != nil:
-		run, err = a.takeNight(ctx, run, in)
-	default:
-		run.CheckpointID, err = a.take(ctx, run, in.Existing)
-	}
-	if err != nil {
+	if run, err = a.take(ctx, run, in); err != nil {
 		return claimed, err
 	}
 	claimed = contract.Claimed{Run: run, Notes: notes(c), SearchAttribute: a.SearchAttributes != nil && a.SearchAttributes(ctx)}
@@ -66,6 +60,44 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 		a.Log.Info(n, "workflow", run.WorkflowID)
 	}
 	return claimed, nil
+}
+
+// take makes the run the owner of its output directory, or of a new night's directory in it.
+func (a *Activities) take(ctx context.Context, run contract.Run, in contract.ClaimInput) (contract.Run, error) {
+	var err error
+	switch {
+	case in.Nightly != nil && in.Existing:
+		err = fail(contract.ErrConfig, errors.New("nightly: only Retrain makes a new night; to work on an old one, set output_dir to its directory"))
+	case in.Nightly != nil:
+		run, err = a.takeNight(ctx, run, in)
+	case in.Existing:
+		run.CheckpointID, err = rundir.Revisit(ctx, run, a.running)
+	default:
+		run.CheckpointID, err = rundir.Take(ctx, run, a.running)
+	}
+	return run, directoryError(err, run.WorkflowID)
+}
+
+func (a *Activities) takeNight(ctx context.Context, run contract.Run, in contract.ClaimInput) (contract.Run, error) {
+	zone, err := in.Nightly.Zone()
+	if err != nil {
+		return run, fail(contract.ErrConfig, fmt.Errorf("nightly.time_zone: %w", err))
+	}
+	config, err := filepath.Abs(run.ConfigPath)
+	if err != nil {
+		return run, fail(contract.ErrConfig, err)
+	}
+	return rundir.TakeNight(ctx, run, in.ScheduledAt.In(zone), contract.Series{Config: config, Schedule: in.ScheduledBy}, a.running)
+}
+
+// running asks the server whether a workflow runs; one that the server does not know has ended.
+func (a *Activities) running(ctx context.Context, workflowID string) (bool, error) {
+	answer, err := a.Temporal.DescribeWorkflowExecution(ctx, workflowID, "")
+	var unknown *serviceerror.NotFound
+	if errors.As(err, &unknown) {
+		return false, nil
+	}
+	return answer.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, err
 }
 
 // checkBase reads a base model's configuration, tokenizer and the headers of its weights.
@@ -79,13 +111,13 @@ func checkBase(dir string, c *configs.Config) error {
 	if err != nil {
 		return err
 	}
-	words, err := tokenizer.Load(dir)
+	tok, err := tokenizer.Load(dir)
 	if err != nil {
 		return err
 	}
-	if words.VocabSize() > shape.VocabSize {
+	if tok.VocabSize() > shape.VocabSize {
 		return fmt.Errorf("%s: the tokenizer's largest id is %d, but the model has only %d embeddings: the tokenizer belongs to another model",
-			dir, words.VocabSize()-1, shape.VocabSize)
+			dir, tok.VocabSize()-1, shape.VocabSize)
 	}
 	for _, layer := range c.SO8T.Layers {
 		if c.SO8T.Enabled && layer >= shape.NumHiddenLayers {
@@ -99,37 +131,7 @@ func checkBase(dir string, c *configs.Config) error {
 	return weights.Close()
 }
 
-// newest resolves a path or glob: of several matches the one last modified.
-func newest(pattern string) (string, error) {
-	if info, err := os.Stat(pattern); err == nil && info.Mode().IsRegular() {
-		return filepath.Abs(pattern) // also a name that holds a bracket
-	}
-	matches, err := filepath.Glob(pattern)
-	if err != nil {
-		return "", fmt.Errorf("data.input_path %q: %w", pattern, err)
-	}
-	var path string
-	var last os.FileInfo
-	for _, m := range matches {
-		info, err := os.Stat(m)
-		if errors.Is(err, os.ErrNotExist) || (err == nil && info.IsDir()) {
-			continue
-		}
-		if err != nil {
-			return "", fmt.Errorf("data.input_path: %w", err)
-		}
-		// Of equally new ones the last by name: most carry a date in it.
-		if last == nil || !info.ModTime().Before(last.ModTime()) {
-			path, last = m, info
-		}
-	}
-	if path == "" {
-		return "", fmt.Errorf("data.input_path: no file matches %q", pattern)
-	}
-	return filepath.Abs(path)
-}
-
-// notes says what the config's names mean here where it is not what they say.
+// notes tells where the run does something else than the config's names suggest.
 func notes(c *configs.Config) []string {
 	var list []string
 	t := c.Training

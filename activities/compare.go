@@ -3,17 +3,16 @@ package activities
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"so8t/contract"
 	"so8t/disk"
-	"so8t/engine"
 	"so8t/evaluation"
+	"so8t/export"
+	"so8t/rundir"
 )
 
-// Compare tests the two evaluations against each other, writes the report, and moves
-// final_model/current to the merged model if the gate says promote.
+// Compare tests the two evaluations against each other, writes the report, and points
+// final_model/current at the merged model if the promotion gate passes.
 func (a *Activities) Compare(ctx context.Context, in contract.CompareInput) (contract.CompareResult, error) {
 	j, ctx, err := a.begin(ctx, in.Run)
 	if err != nil {
@@ -22,9 +21,9 @@ func (a *Activities) Compare(ctx context.Context, in contract.CompareInput) (con
 	defer j.end()
 	result, err := j.compare(ctx)
 	if err == nil && in.Run.Night != nil {
-		var kept error
-		if result.Removed, kept = j.pruneNights(ctx, a); kept != nil {
-			j.log.Warn("old nights stay", "reason", kept) // the model counts
+		var failed error
+		if result.Removed, failed = j.PruneNights(ctx, in.Run, a.running); failed != nil {
+			j.log.Warn("old nights stay", "reason", failed) // the result counts all the same
 		}
 	}
 	return result, j.outcome(ctx, err)
@@ -34,11 +33,11 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 	if err := j.countStart("comparing"); err != nil {
 		return out, err
 	}
-	base, err := evaluation.Load(j.path("evaluation", "base.json"))
+	base, err := evaluation.Load(j.Evaluation(rundir.Base))
 	if err != nil {
 		return out, fail(contract.ErrEvaluation, err)
 	}
-	retrained, err := evaluation.Load(j.path("evaluation", "retrained.json"))
+	retrained, err := evaluation.Load(j.Evaluation(rundir.Retrained))
 	if err != nil {
 		return out, fail(contract.ErrEvaluation, err)
 	}
@@ -57,32 +56,30 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 	if err != nil {
 		return out, err
 	}
-	dir := j.path("ab_test")
-	if err := j.lease.During(func() error { return evaluation.WriteReport(dir, result, data) }); err != nil {
+	if err := j.Lease.During(func() error { return evaluation.WriteReport(j.ABTest(), result, data) }); err != nil {
 		return out, err
 	}
 	out = contract.CompareResult{
 		Verdict: result.Verdict, Reasons: result.Reasons, PValue: float64(result.McNemar.PValue),
 		Table:  result.Table(),
-		Report: filepath.Join(dir, evaluation.ReportName), Results: filepath.Join(dir, evaluation.ResultsName),
+		Report: j.ABTestReport(), Results: j.ABTestResults(),
 	}
 	if result.Verdict == evaluation.Promote {
-		if out.Promoted, err = j.promote(); err == nil && j.run.Night != nil {
-			out.Promoted, err = j.promoteNight(ctx)
+		if out.Promoted, err = j.Promote(); err == nil && j.run.Night != nil {
+			out.Promoted, err = j.PromoteNight(ctx, *j.run.Night)
 		}
 		if err != nil {
-			return out, fmt.Errorf("promote: %w", err)
+			return out, fmt.Errorf("promote: %w", directoryError(err, j.run.WorkflowID))
 		}
 	}
 	j.log.Info("compared", "verdict", result.Verdict, "p", out.PValue, "report", out.Report)
 	return out, nil
 }
 
-// reportData is what the report tells about the run. The curve comes from the exported
-// model's metadata.
+// reportData describes the run in the report. The loss curve comes from the exported model's metadata.
 func (j *job) reportData(base, retrained *evaluation.Evaluation) (d evaluation.ReportData, err error) {
-	var m metadata
-	if err := disk.ReadJSON(j.path("final_model", metadataName), &m); err != nil {
+	var m export.Metadata
+	if err := disk.ReadJSON(j.Metadata(), &m); err != nil {
 		return d, fail(contract.ErrEvaluation, fmt.Errorf("report: %w", err))
 	}
 	d = evaluation.ReportData{
@@ -102,33 +99,4 @@ func (j *job) reportData(base, retrained *evaluation.Evaluation) (d evaluation.R
 		d.ValidationLoss = append(d.ValidationLoss, evaluation.Point{Step: p.Step, Loss: p.Loss})
 	}
 	return d, nil
-}
-
-// promote points final_model/current at the merged model.
-func (j *job) promote() (link string, err error) {
-	link = j.path("final_model", currentName)
-	return link, j.lease.During(func() error { return point(link, engine.MergedDir) })
-}
-
-// point makes link lead to target, durably. A reader of the link sees the old target or the
-// new one, never none.
-func point(link, target string) error {
-	dir, name := filepath.Split(link)
-	if err := disk.MakeDir(filepath.Clean(dir)); err != nil {
-		return err
-	}
-	fresh := filepath.Join(dir, "."+name+"-new")
-	if err := os.Remove(fresh); err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	if err := os.Symlink(target, fresh); err != nil {
-		return err
-	}
-	if err := disk.SyncDir(dir); err != nil { // the new name leads somewhere before it replaces the old one
-		return err
-	}
-	if err := os.Rename(fresh, link); err != nil {
-		return err
-	}
-	return disk.SyncDir(dir)
 }

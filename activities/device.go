@@ -14,12 +14,13 @@ import (
 	"so8t/disk"
 	"so8t/native"
 	"so8t/native/nvml"
+	"so8t/rundir"
 	"so8t/telemetry"
 )
 
-// holdDevice takes the GPU for this activity. Two workers of one machine may go by different
-// hosts' names; two models on one GPU would fail for want of memory in the midst of the night.
-// On the CPU there is nothing to take.
+// holdDevice takes the GPU for this activity, so that another worker of the machine, perhaps under another
+// host name, does not put a second model on it and run out of memory during the night. On the CPU there is
+// nothing to take.
 func (j *job) holdDevice(ctx context.Context) error {
 	if d := j.run.Config.Device; d == "cpu" || d == "auto" && !native.HasGPU() {
 		return nil
@@ -40,7 +41,7 @@ func (j *job) holdDevice(ctx context.Context) error {
 // visibleGPU names the first GPU that this process sees.
 func visibleGPU() string {
 	first, _, _ := strings.Cut(os.Getenv("CUDA_VISIBLE_DEVICES"), ",")
-	return fileName(cmp.Or(strings.TrimSpace(first), "0"))
+	return rundir.FileName(cmp.Or(strings.TrimSpace(first), "0"))
 }
 
 // watchGPU samples the GPU that info describes until the job ends; nil on the CPU and where NVML cannot tell.
@@ -64,7 +65,7 @@ func (j *job) watchGPU(info native.Info) *telemetry.GPU {
 	return g
 }
 
-// gpuProgress shows a sample to the run's reader; nil where the driver does not report memory.
+// gpuProgress is the part of a sample that the run's page shows; nil where the driver does not report memory.
 func gpuProgress(f telemetry.GPUFigures) *contract.GPU {
 	if f.MemoryTotalBytes == nil || f.MemoryUsedBytes == nil {
 		return nil

@@ -27,7 +27,8 @@ func TestGPUProgress(t *testing.T) {
 	if p.MemoryUsedBytes != used || p.MemoryTotalBytes != total || *p.UtilizationPercent != 80 || *p.PowerWatts != 301 {
 		t.Errorf("%+v", p)
 	}
-	if p = gpuProgress(telemetry.GPUFigures{MemoryUsedBytes: &used, MemoryTotalBytes: &total}); *p != (contract.GPU{MemoryUsedBytes: used, MemoryTotalBytes: total}) {
+	p = gpuProgress(telemetry.GPUFigures{MemoryUsedBytes: &used, MemoryTotalBytes: &total})
+	if *p != (contract.GPU{MemoryUsedBytes: used, MemoryTotalBytes: total}) {
 		t.Errorf("memory alone: %+v", p)
 	}
 }

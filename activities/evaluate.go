@@ -13,6 +13,8 @@ import (
 	"so8t/disk"
 	"so8t/engine"
 	"so8t/evaluation"
+	"so8t/export/peft"
+	"so8t/rundir"
 	"so8t/tokenizer"
 )
 
@@ -28,19 +30,19 @@ func (a *Activities) Evaluate(ctx context.Context, in contract.EvaluateInput) (c
 }
 
 func (j *job) evaluate(ctx context.Context, in contract.EvaluateInput) (out contract.EvaluateResult, err error) {
-	file := j.path("evaluation", in.Model+".json")
+	file := j.Evaluation(in.Model)
 	key, err := j.evaluationKey(ctx, in)
 	if err != nil {
 		return out, err
 	}
 	what := "evaluate-" + in.Model
-	answered := journal[evaluation.Batch]{path: j.path(".done", what+".jsonl"), lease: j.lease}
-	out, err = once(j, what, key, []string{file}, func() (contract.EvaluateResult, error) {
+	answered := rundir.NewJournal[evaluation.Batch](j.Dir, what)
+	out, err = rundir.Once(j.Dir, what, key, []string{file}, func() (contract.EvaluateResult, error) {
 		e, err := j.answers(ctx, in.Model, answered, key)
 		if err != nil {
 			return out, err
 		}
-		if err := j.lease.During(func() error { return e.Save(file) }); err != nil {
+		if err := j.Lease.During(func() error { return e.Save(file) }); err != nil {
 			return out, err
 		}
 		j.log.Info("evaluated", "model", in.Model, "samples", e.Samples, "accuracy", round(e.Accuracy), "macro_f1", round(e.MacroF1),
@@ -51,17 +53,17 @@ func (j *job) evaluate(ctx context.Context, in contract.EvaluateInput) (out cont
 	if err != nil {
 		return out, err
 	}
-	return out, answered.remove()
+	return out, answered.Remove()
 }
 
-// evaluationKey covers everything that the figures depend on.
+// evaluationKey digests everything that the figures depend on.
 func (j *job) evaluationKey(ctx context.Context, in contract.EvaluateInput) (string, error) {
 	settings := j.run.Config.Evaluation
-	settings.BatchSize = 0 // changes speed only
+	settings.BatchSize = 0 // affects speed only
 	parts := []any{in.Model, settings, j.run.Config.Float32(), j.run.Config.Model.LoadIn8bit, j.run.BaseDigest}
-	files := []string{j.path("splits", "test.arrow")}
-	if in.Model == "retrained" {
-		files = append(files, adapterFiles(j.path("final_model"))...)
+	files := []string{j.Samples(rundir.Test)}
+	if in.Model == rundir.Retrained {
+		files = append(files, adapterFiles(j.Layout)...)
 	}
 	for _, f := range files {
 		sum, err := engine.FileDigest(ctx, f)
@@ -73,12 +75,12 @@ func (j *job) evaluationKey(ctx context.Context, in contract.EvaluateInput) (str
 	if in.Fresh {
 		parts = append(parts, activity.GetInfo(ctx).WorkflowExecution.RunID)
 	}
-	return keyOf(parts...)
+	return rundir.Key(parts...)
 }
 
-// answers asks the model every test sample that the journal does not answer, and keeps each batch there.
-func (j *job) answers(ctx context.Context, which string, answered journal[evaluation.Batch], key string) (*evaluation.Evaluation, error) {
-	earlier, err := answered.open(key)
+// answers has the model answer the test samples that are not in the journal yet, and adds each batch to it.
+func (j *job) answers(ctx context.Context, which string, answered rundir.Journal[evaluation.Batch], key string) (*evaluation.Evaluation, error) {
+	earlier, err := answered.Open(key)
 	if err != nil {
 		return nil, err
 	}
@@ -89,21 +91,21 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 	if err := j.countStart(fmt.Sprintf("evaluation of %s at sample %d", which, before)); err != nil {
 		return nil, err
 	}
-	news := contract.Progress{Phase: contract.PhaseEvaluate, Detail: "loading the " + which + " model"}
-	j.beat.tell(news)
+	progress := contract.Progress{Phase: contract.PhaseEvaluate, Detail: "loading the " + which + " model"}
+	j.beat.tell(progress)
 	ctx, cancel := j.untilStopped(ctx)
 	defer cancel()
-	words, err := tokenizer.Load(j.run.BasePath)
+	tok, err := tokenizer.Load(j.run.BasePath)
 	if err != nil {
 		return nil, fail(contract.ErrModel, err)
 	}
-	test, err := dataset.Open(j.path("splits", "test.arrow"))
+	test, err := dataset.Open(j.Samples(rundir.Test))
 	if err != nil {
 		return nil, fail(contract.ErrData, err)
 	}
 	defer test.Close()
 	options := answeringOptions(j.run)
-	if which == "base" {
+	if which == rundir.Base {
 		options.LoRA.TargetModules, options.Gates.Enabled = nil, false
 	}
 	if err := j.holdDevice(ctx); err != nil {
@@ -114,8 +116,8 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 		return nil, fail(contract.ErrModel, err)
 	}
 	defer model.Close()
-	if which == "retrained" {
-		if err := model.LoadAdapter(ctx, j.path("final_model")); err != nil {
+	if which == rundir.Retrained {
+		if err := peft.Load(ctx, model, adapterFolders(j.Layout)); err != nil {
 			return nil, fail(contract.ErrModel, err)
 		}
 	}
@@ -124,37 +126,41 @@ func (j *job) answers(ctx context.Context, which string, answered journal[evalua
 		return nil, err
 	}
 	gpu := j.watchGPU(device)
-	news.Detail = "the " + which + " model on the test part"
-	started, said := time.Now(), "evaluating"
+	progress.Detail = "the " + which + " model on the test part"
+	started, message := time.Now(), "evaluating"
 	c := j.run.Config.Evaluation
-	return evaluation.Run(ctx, model, words, test, evaluation.Options{
+	return evaluation.Run(ctx, model, tok, test, evaluation.Options{
 		Model: which, MaxNewTokens: c.MaxNewTokens, FallbackTokens: c.FallbackTokens, BatchSize: c.BatchSize, MaxSamples: c.MaxSamples,
 	}, evaluation.Session{
 		Earlier:  earlier,
 		Interval: time.Duration(j.run.Config.Checkpoint.IntervalSeconds) * time.Second,
 		Keep: func(b evaluation.Batch) error {
-			if err := answered.keep(b); err != nil {
+			if err := answered.Append(b); err != nil {
 				return err
 			}
 			disk.Crash("evaluate.batch")
 			return nil
 		},
 		Progress: func(done, total int) {
-			j.log.Info(said, "model", which, "sample", done, "of", total)
-			said = "evaluated batch"
-			news.Done, news.Total, news.GPU = done, total, gpuProgress(gpu.Newest())
+			j.log.Info(message, "model", which, "sample", done, "of", total)
+			message = "evaluated batch"
+			progress.Done, progress.Total, progress.GPU = done, total, gpuProgress(gpu.Newest())
 			if done > before {
-				news.SecondsLeft = time.Since(started).Seconds() / float64(done-before) * float64(total-done)
+				progress.SecondsLeft = time.Since(started).Seconds() / float64(done-before) * float64(total-done)
 			}
-			j.beat.tell(news)
+			j.beat.tell(progress)
 		},
 	})
 }
 
+// adapterFolders are where a run exports its adapters.
+func adapterFolders(l rundir.Layout) peft.Folders {
+	return peft.Folders{LoRA: l.Adapter(), OFT: l.AdapterOFT()}
+}
+
 // adapterFiles are the weights of the adapters that a run has exported.
-func adapterFiles(finalModel string) (files []string) {
-	for _, dir := range []string{engine.AdapterDir, engine.AdapterOFTDir} {
-		f := finalModel + "/" + dir + "/adapter_model.safetensors"
+func adapterFiles(l rundir.Layout) (files []string) {
+	for _, f := range []string{l.AdapterWeights(), l.AdapterOFTWeights()} {
 		if _, err := os.Stat(f); err == nil {
 			files = append(files, f)
 		}

@@ -8,14 +8,18 @@ import (
 	"path/filepath"
 	"time"
 
-	"so8t/configs"
 	"so8t/contract"
 	"so8t/dataset"
 	"so8t/disk"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
+	"so8t/engine/phi3"
 	"so8t/evaluation"
+	"so8t/export"
+	"so8t/export/merged"
+	"so8t/export/peft"
 	"so8t/native"
+	"so8t/rundir"
 	"so8t/tokenizer"
 )
 
@@ -31,145 +35,175 @@ func (a *Activities) Export(ctx context.Context, in contract.ExportInput) (contr
 	return result, j.outcome(ctx, err)
 }
 
-// metadata is so8t_retraining_metadata.json.
-type metadata struct {
-	WorkflowID     string              `json:"workflow_id"`
-	ExportedAt     time.Time           `json:"exported_at"`
-	BaseModel      string              `json:"base_model"`
-	BaseDigest     string              `json:"base_digest"`
-	Dataset        string              `json:"dataset"`
-	DatasetDigest  string              `json:"dataset_digest"`
-	ConfigDigest   string              `json:"config_digest"`
-	TrainingDigest string              `json:"training_digest"`
-	Config         configs.Config      `json:"config"`
-	Position       checkpoint.Position `json:"position"`
-	TotalSteps     int                 `json:"total_steps"`
-	Parameters     int64               `json:"trained_parameters"`
-	Curve          engine.Curve        `json:"curve"`
-	SHA256         map[string]string   `json:"sha256"`
-	Device         computedOn          `json:"device"`
-	GateDeviation  float64             `json:"gate_deviation"` // largest |RᵀR − I| of any gate
-	Merged         mergedReport        `json:"merged_against_trained"`
-}
-
-// computedOn says what exported the model, and which of a GPU's algorithms computed it.
-type computedOn struct {
-	Name    string `json:"name"`
-	ISA     string `json:"isa"`
-	Choices string `json:"products_choices_sha256,omitempty"`
-}
-
-// mergedReport says how far the merged model is from the trained one.
-type mergedReport struct {
-	engine.MergeReport
-	Decisions     int `json:"decisions"`      // samples whose labels both models scored
-	SameDecisions int `json:"same_decisions"` // of them
-}
-
-const (
-	metadataName = "so8t_retraining_metadata.json"
-	shardBytes   = 2 << 30 // of a merged model's files
-	mergeSamples = 8       // whose logits are compared between trained and merged model
-	mergeLabels  = 64      // whose decisions are
-)
-
 func (j *job) export(ctx context.Context, in contract.ExportInput) (out contract.ExportResult, err error) {
 	j.beat.tell(contract.Progress{Phase: contract.PhaseExport, Detail: "loading the newest checkpoint"})
-	e := &epoch{job: j, in: contract.TrainInput{Run: in.Run, DatasetDigest: in.DatasetDigest}}
-	state, info, err := e.newest(ctx)
+	store, err := j.openStore(in.DatasetDigest)
 	if err != nil {
 		return out, err
 	}
-	if state == nil {
-		return out, fail(contract.ErrData, fmt.Errorf("export: nothing was trained: no checkpoint in %s", j.path("checkpoints")))
+	state, info, err := store.LatestMapped(ctx)
+	if errors.Is(err, checkpoint.ErrNone) {
+		return out, fail(contract.ErrData, fmt.Errorf("export: nothing was trained: no checkpoint in %s", j.Checkpoints()))
 	}
-	final := j.path("final_model")
-	key, err := keyOf(info.Digest, e.identity())
+	if err != nil {
+		return out, otherRun(err)
+	}
+	defer state.Release()
+	key, err := rundir.Key(info.Digest, j.identity(in.DatasetDigest))
 	if err != nil {
 		return out, err
 	}
-	files := []string{filepath.Join(final, metadataName), filepath.Join(final, engine.MergedDir, "config.json")}
-	return once(j, "export", key, append(files, adapterFiles(final)...), func() (contract.ExportResult, error) {
+	files := []string{j.Metadata(), filepath.Join(j.Merged(), "config.json")}
+	return rundir.Once(j.Dir, "export", key, append(files, adapterFiles(j.Layout)...), func() (contract.ExportResult, error) {
 		if err := j.countStart(fmt.Sprintf("export of step %d", state.Position.Step)); err != nil {
 			return out, err
 		}
 		ctx, cancel := j.untilStopped(ctx)
 		defer cancel()
-		return e.write(ctx, state, final)
+		return j.exportState(ctx, in, state)
 	})
 }
 
-// write fills final_model.
-func (e *epoch) write(ctx context.Context, state *checkpoint.State, final string) (out contract.ExportResult, err error) {
-	if err := disk.MakeDir(final); err != nil {
-		return out, err
-	}
-	closeAll, err := e.prepare(ctx, state)
+// exportState fills final_model: first the files, from the checkpoint alone, then what two models answer about them.
+func (j *job) exportState(ctx context.Context, in contract.ExportInput, state *checkpoint.State) (out contract.ExportResult, err error) {
+	b, err := j.bundle(state)
 	if err != nil {
 		return out, err
 	}
-	defer func() { closeAll() }()
-	tell := func(detail string) { e.beat.tell(contract.Progress{Phase: contract.PhaseExport, Detail: detail}) }
-	tell("adapters")
-	if err := e.model.SaveAdapter(ctx, e.lease, final); err != nil {
-		return out, err
-	}
-	tell("merged model")
-	merged := filepath.Join(final, engine.MergedDir)
-	if err := e.model.SaveMerged(ctx, e.lease, merged, shardBytes); err != nil {
-		return out, err
-	}
-	tell("comparing the merged model with the trained one")
-	trained, err := e.probe(ctx, e.model)
+	m, err := j.metadata(in, b)
 	if err != nil {
 		return out, err
 	}
-	m := metadata{
-		WorkflowID: e.run.WorkflowID, ExportedAt: time.Now().UTC(), BaseModel: e.run.BasePath, BaseDigest: e.run.BaseDigest,
-		Dataset: e.run.InputPath, DatasetDigest: e.in.DatasetDigest, ConfigDigest: e.run.Config.Digest(), TrainingDigest: e.run.Config.TrainingDigest(),
-		Config: e.run.Config, Position: state.Position, TotalSteps: e.trainer.TotalSteps(), Parameters: e.model.TrainedParameters(),
-		Curve: e.trainer.Curve(), SHA256: map[string]string{},
-	}
-	if m.GateDeviation, err = e.model.GateDeviation(ctx); err != nil {
+	if err := disk.MakeDir(j.FinalModel()); err != nil {
 		return out, err
 	}
-	info, err := e.model.Info()
-	if err != nil {
+	if err := j.holdDevice(ctx); err != nil {
 		return out, err
 	}
-	closeAll() // two models at once would double the memory
-	closeAll = func() {}
-	if m.Merged, err = e.compareMerged(ctx, merged, trained); err != nil {
+	if err := j.writeModels(ctx, b, m); err != nil {
 		return out, err
 	}
-	if m.Device, err = e.computedOn(ctx, info); err != nil {
+	j.tellExport("comparing the merged model with the trained one")
+	if m.Merged, err = j.compareMerged(ctx); err != nil {
 		return out, err
 	}
-	for _, f := range adapterFiles(final) {
-		name, _ := filepath.Rel(final, f)
+	if m.Device.Algorithms, err = j.algorithmsDigest(ctx); err != nil {
+		return out, err
+	}
+	for _, f := range adapterFiles(j.Layout) {
+		name, _ := filepath.Rel(j.FinalModel(), f)
 		if m.SHA256[name], err = engine.FileDigest(ctx, f); err != nil {
 			return out, err
 		}
 	}
-	if err := e.lease.During(func() error { return disk.ReplaceJSON(filepath.Join(final, metadataName), m) }); err != nil {
+	if err := j.Lease.During(func() error { return disk.ReplaceJSON(j.Metadata(), m) }); err != nil {
 		return out, err
 	}
-	sum := m.SHA256[filepath.Join(engine.AdapterDir, "adapter_model.safetensors")]
-	e.log.Info("exported", "dir", final, "adapter_sha256", sum, "max_logit_difference", m.Merged.MaxDifference, "same_next_token", m.Merged.SameNextToken,
+	sum := m.SHA256[filepath.Join(filepath.Base(j.Adapter()), filepath.Base(j.AdapterWeights()))]
+	j.log.Info("exported", "dir", j.FinalModel(), "adapter_sha256", sum, "max_logit_difference", m.Merged.MaxDifference, "same_next_token", m.Merged.SameNextToken,
 		"same_decisions", m.Merged.SameDecisions, "of", m.Merged.Decisions)
-	return contract.ExportResult{Dir: final, AdapterSHA256: sum,
+	return contract.ExportResult{Dir: j.FinalModel(), AdapterSHA256: sum,
 		Summary: fmt.Sprintf("step %d; merged and trained model choose the same next token in %.1f %% of %d places, and decide alike in %d of %d",
 			state.Position.Step, 100*m.Merged.SameNextToken, m.Merged.Positions, m.Merged.SameDecisions, m.Merged.Decisions)}, nil
 }
 
-// computedOn describes the device; its choices are looked at once nothing adds to them any more.
-func (j *job) computedOn(ctx context.Context, info native.Info) (c computedOn, err error) {
-	c = computedOn{Name: info.Name, ISA: info.ISA}
-	c.Choices, err = engine.FileDigest(ctx, j.path(choicesName))
-	if errors.Is(err, fs.ErrNotExist) { // only GPUs write one
-		err = nil
+func (j *job) tellExport(detail string) {
+	j.beat.tell(contract.Progress{Phase: contract.PhaseExport, Detail: detail})
+}
+
+func (j *job) bundle(state *checkpoint.State) (*export.Bundle, error) {
+	config, err := phi3.LoadConfig(j.run.BasePath)
+	if err != nil {
+		return nil, fail(contract.ErrModel, err)
 	}
-	return c, err
+	o := modelOptions(j.run)
+	plan, err := engine.PlanAdapter(config, o.LoRA, o.Gates)
+	if err != nil {
+		return nil, fail(contract.ErrModel, err)
+	}
+	b, err := export.New(j.run.BasePath, plan, state)
+	return b, fail(contract.ErrOutputOther, err)
+}
+
+// metadata is what is known before anything is written.
+func (j *job) metadata(in contract.ExportInput, b *export.Bundle) (*export.Metadata, error) {
+	split, err := dataset.ReadManifest(j.run.OutputDir)
+	if err != nil {
+		return nil, fail(contract.ErrData, err)
+	}
+	c := j.run.Config
+	return &export.Metadata{
+		WorkflowID: j.run.WorkflowID, ExportedAt: time.Now().UTC(), BaseModel: j.run.BasePath, BaseDigest: j.run.BaseDigest,
+		Dataset: j.run.InputPath, DatasetDigest: in.DatasetDigest, ConfigDigest: c.Digest(), TrainingDigest: c.TrainingDigest(),
+		Config: c, Position: b.Position, TotalSteps: trainerOptions(c).TotalSteps(int(split.Train.Samples)), Parameters: b.Plan.Trained(),
+		Curve: b.Curve, SHA256: map[string]string{},
+	}, nil
+}
+
+// writeModels writes the adapters and the merged model, and notes in m on which device.
+func (j *job) writeModels(ctx context.Context, b *export.Bundle, m *export.Metadata) (err error) {
+	merger, err := engine.OpenMerger(modelOptions(j.run))
+	if err != nil {
+		return fail(contract.ErrModel, err)
+	}
+	defer func() { err = errors.Join(err, merger.Close()) }()
+	j.tellExport("adapters")
+	if err := peft.Write(j.Lease, adapterFolders(j.Layout), b); err != nil {
+		return err
+	}
+	j.tellExport("merged model")
+	if err := merged.Write(ctx, j.Lease, j.Merged(), b, merger, merged.ShardBytes); err != nil {
+		return err
+	}
+	if m.GateDeviation, err = merger.GateDeviation(ctx, b.Plan, b.Trained); err != nil {
+		return err
+	}
+	info, err := merger.Info()
+	m.Device = deviceOf(info)
+	return err
+}
+
+func deviceOf(info native.Info) export.Device { return export.Device{Name: info.Name, ISA: info.ISA} }
+
+// algorithmsDigest names the GPU algorithms of the run, once nothing adds to them any more; empty on the CPU.
+func (j *job) algorithmsDigest(ctx context.Context) (string, error) {
+	sum, err := engine.FileDigest(ctx, j.Algorithms())
+	if errors.Is(err, fs.ErrNotExist) { // only GPUs write one
+		return "", nil
+	}
+	return sum, err
+}
+
+const (
+	mergeSamples = 8  // whose logits are compared between trained and merged model
+	mergeLabels  = 64 // whose decisions are
+)
+
+// compareMerged asks the base with its adapters, and then the merged model in 16 bits as its users will open it.
+func (j *job) compareMerged(ctx context.Context) (r export.MergeReport, err error) {
+	c := j.run.Config
+	o := modelOptions(j.run)
+	o.MaxLength = c.Data.MaxSeqLength
+	o.MaxTokens = trainingOptions(j.run).MaxTokens
+	trained, err := j.probe(ctx, o, func(m *engine.Model) error { return peft.Load(ctx, m, adapterFolders(j.Layout)) })
+	if err != nil {
+		return r, fmt.Errorf("trained model: %w", err)
+	}
+	o.BasePath, o.Int8 = j.Merged(), false
+	o.LoRA.TargetModules, o.Gates.Enabled = nil, false
+	o.MaxTokens = 2 * c.Data.MaxSeqLength
+	alone, err := j.probe(ctx, o, func(*engine.Model) error { return nil })
+	if err != nil {
+		return r, fmt.Errorf("merged model: %w", err)
+	}
+	r = export.CompareLogits(trained.logits, alone.logits)
+	r.Decisions = len(trained.decisions)
+	for i, d := range trained.decisions {
+		if alone.decisions[i].Decided == d.Decided {
+			r.SameDecisions++
+		}
+	}
+	return r, nil
 }
 
 // probed is what a model answers on the first test samples.
@@ -178,51 +212,34 @@ type probed struct {
 	decisions []evaluation.Decision
 }
 
-func (e *epoch) probe(ctx context.Context, m *engine.Model) (p probed, err error) {
-	test, err := dataset.Open(e.path("splits", "test.arrow"))
+// probe opens a model for answering, and closes it again: two at once would double the memory.
+func (j *job) probe(ctx context.Context, o engine.Options, load func(*engine.Model) error) (p probed, err error) {
+	test, err := dataset.Open(j.Samples(rundir.Test))
 	if err != nil {
 		return p, fail(contract.ErrData, err)
 	}
 	defer test.Close()
+	tok, err := tokenizer.Load(j.run.BasePath)
+	if err != nil {
+		return p, fail(contract.ErrModel, err)
+	}
+	m, err := engine.Open(ctx, o)
+	if err != nil {
+		return p, err
+	}
+	defer m.Close()
+	if err := load(m); err != nil {
+		return p, err
+	}
 	const longest = 256 // of a sample's tokens, so that the logits stay small
 	var inputs [][]int32
 	for i := range min(mergeSamples, test.Len()) {
 		ids := test.At(i).InputIDs
-		inputs = append(inputs, append([]int32(nil), ids[:min(longest, len(ids))]...))
+		inputs = append(inputs, ids[:min(longest, len(ids))])
 	}
 	if p.logits, err = m.Logits(ctx, inputs); err != nil {
 		return p, err
 	}
-	words, err := tokenizer.Load(e.run.BasePath)
-	if err != nil {
-		return p, fail(contract.ErrModel, err)
-	}
-	p.decisions, err = evaluation.DecideForced(ctx, m, words, test, mergeLabels)
+	p.decisions, err = evaluation.DecideForced(ctx, m, tok, test, mergeLabels)
 	return p, err
-}
-
-// compareMerged opens the merged model as its users will, in 16 bit, and compares what it answers.
-func (e *epoch) compareMerged(ctx context.Context, dir string, trained probed) (r mergedReport, err error) {
-	o := modelOptions(e.run)
-	o.BasePath, o.Int8 = dir, false
-	o.LoRA.TargetModules, o.Gates.Enabled = nil, false
-	o.MaxTokens = 2 * e.run.Config.Data.MaxSeqLength
-	o.MaxLength = e.run.Config.Data.MaxSeqLength
-	model, err := engine.Open(ctx, o)
-	if err != nil {
-		return r, fmt.Errorf("reload the merged model: %w", err)
-	}
-	defer model.Close()
-	merged, err := e.probe(ctx, model)
-	if err != nil {
-		return r, fmt.Errorf("merged model: %w", err)
-	}
-	r.MergeReport = engine.CompareLogits(trained.logits, merged.logits)
-	r.Decisions = len(trained.decisions)
-	for i, d := range trained.decisions {
-		if merged.decisions[i].Decided == d.Decided {
-			r.SameDecisions++
-		}
-	}
-	return r, nil
 }

@@ -1,25 +1,24 @@
 package activities
 
 import (
-	"path/filepath"
-
 	"so8t/configs"
 	"so8t/contract"
 	"so8t/engine"
+	"so8t/rundir"
 )
 
-// trainingOptions open the base for training.
+// trainingOptions opens the base for training.
 func trainingOptions(run contract.Run) engine.Options {
 	c := run.Config
 	o := modelOptions(run)
 	o.Training = true
-	o.GradientCheckpointing, o.Keep, o.Optim = c.Training.GradientCheckpointing, c.Training.GradientCheckpointingKeep, c.Training.Optim
+	o.GradientCheckpointing, o.Saved, o.Optim = c.Training.GradientCheckpointing, c.Training.GradientCheckpointingKeep, c.Training.Optim
 	o.MaxLength = c.Data.MaxSeqLength
 	o.MaxTokens = c.Data.MaxSeqLength * max(c.Training.PerDeviceTrainBatchSize, c.Training.PerDeviceEvalBatchSize)
 	return o
 }
 
-// answeringOptions open it for evaluation: room for a prompt and an answer.
+// answeringOptions opens it for evaluation, with sequences of a prompt and an answer.
 func answeringOptions(run contract.Run) engine.Options {
 	c := run.Config
 	o := modelOptions(run)
@@ -28,19 +27,15 @@ func answeringOptions(run contract.Run) engine.Options {
 	return o
 }
 
-// choicesName is the file of the algorithms that a GPU's products use. Training and evaluation share it, and so does
-// every attempt: a resumed run computes the same bits.
-const choicesName = "products.choices"
-
 func modelOptions(run contract.Run) engine.Options {
 	c := run.Config
-	choices := filepath.Join(run.OutputDir, choicesName)
-	if c.Device == "cpu" { // it has no choice
-		choices = ""
+	algorithms := rundir.Layout(run.OutputDir).Algorithms()
+	if c.Device == "cpu" { // which has no alternatives
+		algorithms = ""
 	}
 	return engine.Options{
-		Choices:  choices,
-		BasePath: run.BasePath, Device: c.Device, Threads: c.Threads,
+		Algorithms: algorithms,
+		BasePath:   run.BasePath, Device: c.Device, Threads: c.Threads,
 		Float32: c.Float32(), Int8: c.Model.LoadIn8bit,
 		LoRA: engine.LoRAOptions{R: c.Training.LoraR, Alpha: c.Training.LoraAlpha, Dropout: c.Training.LoraDropout,
 			TargetModules: c.Training.LoraTargetModules},
@@ -59,5 +54,3 @@ func trainerOptions(c configs.Config) engine.TrainerOptions {
 		Optim: t.Optim, Seed: uint64(t.Seed),
 	}
 }
-
-const reportName = "performance_report.json"

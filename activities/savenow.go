@@ -11,13 +11,13 @@ import (
 	"so8t/contract"
 )
 
-// registry finds the epoch that trains in this process, by workflow.
+// registry finds the epoch that a workflow trains in this process.
 type registry struct {
 	mu     sync.Mutex
 	orders map[string]chan saveOrder
 }
 
-// saveOrder asks for a checkpoint; done has room for the answer.
+// saveOrder asks for a checkpoint; done is buffered for the answer.
 type saveOrder struct{ done chan saved }
 
 type saved struct {
@@ -40,7 +40,7 @@ func (r *registry) enter(workflowID string) (orders <-chan saveOrder, leave func
 			delete(r.orders, workflowID)
 		}
 		select {
-		case order := <-c: // came after the last step: nobody will answer
+		case order := <-c: // it came after the last step, and would get no answer
 			order.done <- saved{err: errNotTraining}
 		default:
 		}
@@ -49,7 +49,7 @@ func (r *registry) enter(workflowID string) (orders <-chan saveOrder, leave func
 
 var errNotTraining = errors.New("no epoch of this run trains on this host at present")
 
-// order hands an order to the epoch of a workflow.
+// order asks the epoch of a workflow for a checkpoint.
 func (r *registry) order(workflowID string) (saveOrder, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,11 +66,11 @@ func (r *registry) order(workflowID string) (saveOrder, error) {
 	}
 }
 
-// SaveNow has the epoch that trains in this process write a checkpoint after its present
-// step. Where none does (the worker has just begun again, say), the server asks again.
+// SaveNow has the epoch that trains in this process write a checkpoint after its current
+// step. If no epoch trains here, for example just after a restart, Temporal retries.
 func (a *Activities) SaveNow(ctx context.Context, in contract.SaveNowInput) (contract.SaveNowResult, error) {
-	heart := newBeat(ctx, a.Temporal)
-	defer heart.end()
+	b := newBeat(ctx, a.Temporal)
+	defer b.end()
 	order, err := a.training.order(in.WorkflowID)
 	if err != nil {
 		return contract.SaveNowResult{}, temporal.NewApplicationErrorWithOptions(err.Error(), contract.ErrNotTraining,

@@ -10,7 +10,7 @@ import (
 	"so8t/tokenizer"
 )
 
-// Split turns the JSONL into the three Arrow files.
+// Split turns the JSONL into training, validation and test samples.
 func (a *Activities) Split(ctx context.Context, run contract.Run) (contract.SplitResult, error) {
 	j, ctx, err := a.begin(ctx, run)
 	if err != nil {
@@ -26,21 +26,21 @@ func (j *job) split(ctx context.Context) (out contract.SplitResult, err error) {
 	if err := j.countStart("splitting"); err != nil {
 		return out, err
 	}
-	words, err := tokenizer.Load(j.run.BasePath)
+	tok, err := tokenizer.Load(j.run.BasePath)
 	if err != nil {
 		return out, fail(contract.ErrModel, err)
 	}
 	ctx, cancel := j.untilStopped(ctx)
 	defer cancel()
 	c := j.run.Config
-	news := contract.Progress{Phase: contract.PhaseSplit, Detail: j.run.InputPath}
+	progress := contract.Progress{Phase: contract.PhaseSplit, Detail: j.run.InputPath}
 	m, err := dataset.Split(ctx, dataset.SplitOptions{
-		InputPath: j.run.InputPath, OutputDir: j.run.OutputDir, Tokenizer: words,
+		InputPath: j.run.InputPath, OutputDir: j.run.OutputDir, Tokenizer: tok,
 		MaxSeqLength: c.Data.MaxSeqLength, QuadrupleThinking: c.Data.UseQuadrupleThinking,
-		MaxBadFraction: c.Data.MaxBadFraction, Seed: uint64(c.Training.Seed), Lease: j.lease,
+		MaxBadFraction: c.Data.MaxBadFraction, Seed: uint64(c.Training.Seed), Lease: j.Lease,
 		Progress: func(read, size int64) {
-			news.Done, news.Total = int(read), int(size)
-			j.beat.tell(news)
+			progress.Done, progress.Total = int(read), int(size)
+			j.beat.tell(progress)
 		},
 	})
 	var input *dataset.InputError
@@ -53,7 +53,8 @@ func (j *job) split(ctx context.Context) (out contract.SplitResult, err error) {
 	j.log.Info("split", "input", m.InputPath, "train", m.Train.Samples, "val", m.Val.Samples, "test", m.Test.Samples,
 		"bad", m.Bad, "too_long", m.TooLong, "digest", m.DatasetDigest, "made_before", m.Reused)
 	if m.Train.Samples == 0 || m.Test.Samples == 0 {
-		return out, fail(contract.ErrData, fmt.Errorf("%s: %d training and %d test samples: too few records to train and to judge", m.InputPath, m.Train.Samples, m.Test.Samples))
+		return out, fail(contract.ErrData, fmt.Errorf("%s: %d training and %d test samples: too few records to train and to judge",
+			m.InputPath, m.Train.Samples, m.Test.Samples))
 	}
 	return contract.SplitResult{DatasetDigest: m.DatasetDigest, Train: m.Train.Samples, Val: m.Val.Samples, Test: m.Test.Samples,
 		Bad: m.Bad, TrainTokens: m.Train.Tokens}, nil

@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -14,11 +13,11 @@ import (
 	"so8t/engine/checkpoint"
 )
 
-// graceOfAStep is how long a step may still take after the worker was told to stop; what
-// is left of the worker's own time is for the checkpoint.
-const graceOfAStep = 15 * time.Second
+// stepGrace is how long the current step may take once the worker was told to stop. The rest of
+// the worker's stop timeout is for the checkpoint.
+const stepGrace = 15 * time.Second
 
-// steps trains to the end of the epoch. It returns a cancellation when told to stop.
+// steps trains to the end of the epoch. When told to stop it returns context.Canceled.
 func (e *epoch) steps(ctx context.Context) error {
 	work, cancel := e.withGrace(ctx)
 	defer cancel()
@@ -52,7 +51,7 @@ func (e *epoch) steps(ctx context.Context) error {
 	return e.save(ctx, "epoch")
 }
 
-// written takes note of a checkpoint that was being written behind, or of its failure.
+// written notes that the background save has finished, or failed.
 func (e *epoch) written() error {
 	if e.behind == "" || e.store.Busy() {
 		return nil
@@ -61,14 +60,14 @@ func (e *epoch) written() error {
 		return err
 	}
 	e.pace.Save = time.Since(e.lastSave)
-	e.news.Checkpoint, e.news.CheckpointDigest, e.news.CheckpointAt = e.behind, "", time.Now().UTC()
+	e.progress.Checkpoint, e.progress.CheckpointDigest, e.progress.CheckpointAt = e.behind, "", time.Now().UTC()
 	e.behind = ""
-	e.beat.tell(e.news)
-	e.log.Info("checkpoint", "dir", e.news.Checkpoint, "reason", "interval")
+	e.beat.tell(e.progress)
+	e.log.Info("checkpoint", "dir", e.progress.Checkpoint, "reason", "interval")
 	return nil
 }
 
-// told reports whether it is time to leave, and fulfils an order for a checkpoint.
+// told returns context.Canceled if it is time to stop, and saves a checkpoint if one was ordered.
 func (e *epoch) told(ctx context.Context) error {
 	if ctx.Err() != nil || e.workerStops() {
 		return context.Canceled
@@ -76,7 +75,7 @@ func (e *epoch) told(ctx context.Context) error {
 	select {
 	case order := <-e.orders:
 		err := e.save(ctx, "request")
-		order.done <- saved{err: err, result: contract.SaveNowResult{Checkpoint: e.news.Checkpoint, Epoch: e.news.Epoch, Step: e.news.Step}}
+		order.done <- saved{err: err, result: contract.SaveNowResult{Checkpoint: e.progress.Checkpoint, Epoch: e.progress.Epoch, Step: e.progress.Step}}
 		return err
 	default:
 		return nil
@@ -86,7 +85,7 @@ func (e *epoch) told(ctx context.Context) error {
 func (e *epoch) afterStep(ctx context.Context, step engine.StepResult) error {
 	t, n := e.run.Config.Training, step.Position.Step
 	if n%t.LoggingSteps == 0 || n == 1 {
-		e.log.Info("step", "epoch", e.in.Epoch, "step", n, "of", e.news.Steps, "loss", round(step.Loss), "lr", step.LearningRate,
+		e.log.Info("step", "epoch", e.in.Epoch, "step", n, "of", e.progress.Steps, "loss", round(step.Loss), "lr", step.LearningRate,
 			"grad_norm", round(step.GradNorm), "tokens_per_second", math.Round(e.pace.TokensPerSecond()))
 		if err := e.report.Add(e.model, e.gpu, &e.pace, n); err != nil {
 			return err
@@ -110,12 +109,12 @@ func (e *epoch) afterStep(ctx context.Context, step engine.StepResult) error {
 	return nil
 }
 
-// due reports whether a checkpoint has to begin now, so that it is on disk when the interval
-// is over: after the next piece of work it would be too late. checkpoint.interval_seconds
-// is what a crash may cost, not a time between two beginnings.
+// due reports whether a save must start now to be on disk when the interval ends, since after the
+// next piece of work it would be too late: checkpoint.interval_seconds bounds how much work a crash
+// may lose.
 func (e *epoch) due(next time.Duration) bool {
 	interval := time.Duration(e.run.Config.Checkpoint.IntervalSeconds) * time.Second
-	saving := max(2*e.pace.Save, interval/20) // disks have moods
+	saving := max(2*e.pace.Save, interval/20) // the speed of disks varies
 	return time.Since(e.lastSave)+next+saving >= interval && time.Since(e.lastSave) >= interval/4
 }
 
@@ -148,18 +147,18 @@ func (e *epoch) validate(ctx context.Context) error {
 	e.pace.Validation = time.Since(began)
 	mean := sum / float64(targets)
 	if math.IsNaN(mean) || math.IsInf(mean, 0) {
-		return fail(contract.ErrDiverged, fmt.Errorf("validation after step %d: loss %v; lower training.learning_rate", e.news.Step, mean))
+		return fail(contract.ErrDiverged, fmt.Errorf("validation after step %d: loss %v; lower training.learning_rate", e.progress.Step, mean))
 	}
-	e.news.ValLoss = mean
-	e.trainer.AddEval(e.news.ValLoss)
-	e.beat.tell(e.news)
-	e.log.Info("validation", "step", e.news.Step, "loss", round(e.news.ValLoss))
+	e.progress.ValLoss = mean
+	e.trainer.AddEval(e.progress.ValLoss)
+	e.beat.tell(e.progress)
+	e.log.Info("validation", "step", e.progress.Step, "loss", round(e.progress.ValLoss))
 	return nil
 }
 
 // save writes a checkpoint now, and waits for it.
 func (e *epoch) save(ctx context.Context, reason string) error {
-	ctx = context.WithoutCancel(ctx) // leaving is what it is for
+	ctx = context.WithoutCancel(ctx) // it must succeed when the activity is cancelled
 	state, err := e.trainer.Snapshot(ctx)
 	if err != nil {
 		return err
@@ -170,12 +169,12 @@ func (e *epoch) save(ctx context.Context, reason string) error {
 	}
 	e.lastSave = time.Now()
 	e.saved(info)
-	e.beat.tell(e.news)
+	e.beat.tell(e.progress)
 	e.log.Info("checkpoint", "dir", info.Dir, "reason", reason, "bytes", info.Bytes)
-	return e.lease.During(e.report.Write)
+	return e.Lease.During(e.report.Write)
 }
 
-// saveBehind copies the state and lets a writer finish it while training goes on.
+// saveBehind copies the state and has it written in the background while training continues.
 func (e *epoch) saveBehind(ctx context.Context) error {
 	state, err := e.trainer.Snapshot(ctx)
 	if err != nil {
@@ -185,13 +184,13 @@ func (e *epoch) saveBehind(ctx context.Context) error {
 		return err
 	}
 	e.lastSave, e.behind = time.Now(), state.Position.Folder()
-	return e.lease.During(e.report.Write)
+	return e.Lease.During(e.report.Write)
 }
 
-// leave saves the exact step before the process or the machine is given up.
+// leave saves the current step before the activity ends early.
 func (e *epoch) leave(ctx context.Context) error {
 	e.forgetStarts()
-	_ = e.store.Wait() // the save below holds more, and has an error of its own
+	_ = e.store.Wait() // the save below is newer, and reports its own error
 	reason := "pause"
 	if e.workerStops() {
 		reason = "shutdown"
@@ -202,22 +201,22 @@ func (e *epoch) leave(ctx context.Context) error {
 	return e.save(ctx, reason)
 }
 
-// saved notes where the newest checkpoint is.
+// saved notes the newest checkpoint.
 func (e *epoch) saved(info checkpoint.Info) {
 	if info.Dir != "" {
-		e.news.Checkpoint, e.news.CheckpointDigest, e.news.CheckpointAt = filepath.Base(info.Dir), info.Digest, info.SavedAt
+		e.progress.Checkpoint, e.progress.CheckpointDigest, e.progress.CheckpointAt = filepath.Base(info.Dir), info.Digest, info.SavedAt
 	}
 }
 
 func (e *epoch) tell(step engine.StepResult) {
-	e.news.Step, e.news.Loss, e.news.LearningRate, e.news.GradNorm = step.Position.Step, step.Loss, step.LearningRate, step.GradNorm
-	e.news.TokensPerSec = e.pace.TokensPerSecond()
-	e.news.SecondsLeft = e.pace.SecondsPerStep() * float64(e.news.Steps-e.news.Step)
-	e.news.GPU = gpuProgress(e.gpu.Newest())
-	e.beat.tell(e.news)
+	e.progress.Step, e.progress.Loss, e.progress.LearningRate, e.progress.GradNorm = step.Position.Step, step.Loss, step.LearningRate, step.GradNorm
+	e.progress.TokensPerSec = e.pace.TokensPerSecond()
+	e.progress.SecondsLeft = e.pace.SecondsPerStep() * float64(e.progress.Steps-e.progress.Step)
+	e.progress.GPU = gpuProgress(e.gpu.Newest())
+	e.beat.tell(e.progress)
 }
 
-// withGrace ends some time after the worker was told to stop, and with ctx.
+// withGrace ends with ctx, or stepGrace after the worker was told to stop.
 func (e *epoch) withGrace(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
@@ -228,18 +227,11 @@ func (e *epoch) withGrace(ctx context.Context) (context.Context, context.CancelF
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(graceOfAStep):
+		case <-time.After(stepGrace):
 			cancel()
 		}
 	}()
 	return ctx, cancel
-}
-
-func curveOf(state *checkpoint.State) (c engine.Curve, err error) {
-	if err := json.Unmarshal(state.Metrics, &c); err != nil {
-		return c, fmt.Errorf("checkpoint metrics: %w", err)
-	}
-	return c, nil
 }
 
 func round(x float64) float64 { return math.Round(x*1e4) / 1e4 }

@@ -12,11 +12,12 @@ import (
 	"so8t/dataset"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
+	"so8t/rundir"
 	"so8t/telemetry"
 )
 
-// Train does one epoch, from the step that the newest checkpoint holds. Told to stop, it
-// saves the exact step first; an epoch that is done already is done in no time.
+// Train runs one epoch, starting at the step of the newest checkpoint. When told to stop, it
+// saves the current step first. An epoch that is done already returns at once.
 func (a *Activities) Train(ctx context.Context, in contract.TrainInput) (contract.TrainResult, error) {
 	j, held, err := a.begin(ctx, in.Run)
 	if err != nil {
@@ -27,7 +28,7 @@ func (a *Activities) Train(ctx context.Context, in contract.TrainInput) (contrac
 	result, err := e.train(held, &a.training)
 	var cancelled *temporal.CanceledError
 	if stopped(err) && errors.As(context.Cause(ctx), &cancelled) {
-		return result, nil // for a pause or a stop: the state is on disk, the workflow decides
+		return result, nil // a pause or a stop: the state is on disk, and the workflow decides
 	}
 	return result, j.outcome(held, err)
 }
@@ -44,7 +45,7 @@ type epoch struct {
 	gpu     *telemetry.GPU
 	pace    telemetry.Pace
 
-	news     contract.Progress
+	progress contract.Progress
 	lastSave time.Time // when the newest snapshot was taken
 	behind   string    // checkpoint that is being written in the background
 	orders   <-chan saveOrder
@@ -55,10 +56,11 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 	if err != nil {
 		return result, err
 	}
-	e.news = contract.Progress{Phase: contract.PhaseTrain, Epoch: e.in.Epoch, Epochs: e.run.Config.Training.NumTrainEpochs, Detail: "loading the base model"}
+	e.progress = contract.Progress{Phase: contract.PhaseTrain, Detail: "loading the base model",
+		Epoch: e.in.Epoch, Epochs: e.run.Config.Training.NumTrainEpochs}
 	e.saved(info)
 	if state != nil && finished(state, e.in.Epoch) {
-		e.log.Info("epoch is done already", "epoch", e.in.Epoch, "checkpoint", e.news.Checkpoint)
+		e.log.Info("epoch is done already", "epoch", e.in.Epoch, "checkpoint", e.progress.Checkpoint)
 		return e.doneAlready(state)
 	}
 	at := 0
@@ -68,13 +70,13 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 	if err := e.countStart(fmt.Sprintf("training at step %d", at)); err != nil {
 		return result, err
 	}
-	e.beat.tell(e.news)
+	e.beat.tell(e.progress)
 	closeAll, err := e.prepare(ctx, state)
 	if err != nil {
 		return result, err
 	}
 	defer closeAll()
-	e.log.Info("training", "epoch", e.in.Epoch, "step", e.news.Step, "of", e.news.Steps)
+	e.log.Info("training", "epoch", e.in.Epoch, "step", e.progress.Step, "of", e.progress.Steps)
 	orders, leave := training.enter(e.run.WorkflowID)
 	defer leave()
 	e.orders = orders
@@ -82,33 +84,42 @@ func (e *epoch) train(ctx context.Context, training *registry) (result contract.
 	if stopped(err) {
 		err = errors.Join(err, e.leave(ctx))
 	}
-	e.news.At = time.Now().UTC()
-	result = contract.TrainResult{Progress: e.news, EpochDone: err == nil, Checkpoint: e.news.Checkpoint}
+	e.progress.At = time.Now().UTC()
+	result = contract.TrainResult{Progress: e.progress, EpochDone: err == nil, Checkpoint: e.progress.Checkpoint}
 	return result, err
 }
 
-// newest opens the checkpoints and reads the newest one that holds; nil if there is none.
+// newest opens the checkpoints and reads the newest valid one; nil if there is none.
 func (e *epoch) newest(ctx context.Context) (state *checkpoint.State, info checkpoint.Info, err error) {
-	e.store, err = checkpoint.OpenStore(e.path("checkpoints"), e.identity(), checkpoint.Options{
-		MaxCheckpoints: e.run.Config.KeepCheckpoints(), Lease: e.lease, Logger: e.log})
-	if err == nil {
-		state, info, err = e.store.Latest(ctx)
+	if e.store, err = e.openStore(e.in.DatasetDigest); err != nil {
+		return nil, info, err
 	}
+	state, info, err = e.store.Latest(ctx)
+	if errors.Is(err, checkpoint.ErrNone) {
+		return nil, info, nil
+	}
+	return state, info, otherRun(err)
+}
+
+func (j *job) openStore(datasetDigest string) (*checkpoint.Store, error) {
+	return checkpoint.OpenStore(j.Checkpoints(), j.identity(datasetDigest), checkpoint.Options{
+		MaxCheckpoints: j.run.Config.KeepCheckpoints(), Lease: j.Lease, Logger: j.log})
+}
+
+// otherRun is err, made a failure that names the remedy if it says that the checkpoints are another run's.
+func otherRun(err error) error {
 	var other *checkpoint.IdentityError
-	switch {
-	case errors.Is(err, checkpoint.ErrNone):
-		state, err = nil, nil
-	case errors.As(err, &other):
-		err = fail(contract.ErrOutputOther, fmt.Errorf("%w; choose another output_dir", err))
+	if errors.As(err, &other) {
+		return fail(contract.ErrOutputOther, fmt.Errorf("%w; choose another output_dir", err))
 	}
-	return state, info, err
+	return err
 }
 
-func (e *epoch) identity() checkpoint.Identity {
-	return checkpoint.Identity{WorkflowID: e.run.CheckpointID, Config: e.run.Config.TrainingDigest(), Base: e.run.BaseDigest, Dataset: e.in.DatasetDigest}
+func (j *job) identity(datasetDigest string) checkpoint.Identity {
+	return checkpoint.Identity{WorkflowID: j.run.CheckpointID, Config: j.run.Config.TrainingDigest(), Base: j.run.BaseDigest, Dataset: datasetDigest}
 }
 
-// prepare opens dataset and model and puts the trainer where state left it.
+// prepare opens the dataset and the model, and restores the trainer from state.
 func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(), err error) {
 	var open []func()
 	closeAll := func() {
@@ -121,12 +132,12 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 			closeAll()
 		}
 	}()
-	train, err := dataset.Open(e.path("splits", "train.arrow"))
+	train, err := dataset.Open(e.Samples(rundir.Train))
 	if err != nil {
 		return nil, fail(contract.ErrData, err)
 	}
 	open = append(open, func() { train.Close() })
-	if e.val, err = dataset.Open(e.path("splits", "val.arrow")); err != nil {
+	if e.val, err = dataset.Open(e.Samples(rundir.Validation)); err != nil {
 		return nil, fail(contract.ErrData, err)
 	}
 	open = append(open, func() { e.val.Close() })
@@ -139,7 +150,7 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 		return nil, fail(contract.ErrModel, err)
 	}
 	open = append(open, func() {
-		_ = e.store.Wait() // a save behind reads from the model; whoever cares for its error asked before
+		_ = e.store.Wait() // a background save reads from the model; its error was checked before where it matters
 		_ = e.model.Close()
 	})
 	if e.trainer, err = engine.NewTrainer(e.model, train, trainerOptions(e.run.Config)); err != nil {
@@ -155,38 +166,38 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 		return nil, err
 	}
 	e.gpu = e.watchGPU(device)
-	e.news.Detail, e.news.Step, e.news.Steps = "training", e.trainer.Position().Step, e.trainer.TotalSteps()
-	e.report = telemetry.OpenReport(e.path(reportName), e.trainer.Position().Step, e.run.Config.Training.LoggingSteps)
-	e.log.Info("model ready", "step", e.news.Step, "of", e.news.Steps, "parameters", e.model.TrainedParameters(), "keeps", e.model.Keep(),
+	e.progress.Detail, e.progress.Step, e.progress.Steps = "training", e.trainer.Position().Step, e.trainer.TotalSteps()
+	e.report = telemetry.OpenReport(e.PerformanceReport(), e.trainer.Position().Step, e.run.Config.Training.LoggingSteps)
+	e.log.Info("model ready", "step", e.progress.Step, "of", e.progress.Steps, "parameters", e.model.Adapter().Trained(), "keeps", e.model.Saved(),
 		"samples", train.Len(), "loaded_in", time.Since(started).Round(time.Millisecond).String())
 	return closeAll, nil
 }
 
-// finished reports whether a checkpoint lies beyond the epoch, or at its end with its validation loss.
+// finished reports whether a checkpoint is beyond the epoch, or at its end including the validation loss.
 func finished(state *checkpoint.State, epoch int) bool {
 	p := state.Position
 	if p.Epoch != epoch || p.StepInEpoch > 0 {
 		return p.Epoch >= epoch
 	}
-	curve, err := curveOf(state)
+	curve, err := engine.CurveOf(state)
 	n := len(curve.Eval)
 	return err == nil && n > 0 && curve.Eval[n-1].Step == p.Step
 }
 
-// doneAlready is the result of an epoch whose end lies on disk.
+// doneAlready is the result of an epoch whose last checkpoint is on disk.
 func (e *epoch) doneAlready(state *checkpoint.State) (contract.TrainResult, error) {
-	curve, err := curveOf(state)
+	curve, err := engine.CurveOf(state)
 	if err != nil {
 		return contract.TrainResult{}, err
 	}
-	e.news.Detail, e.news.At = "training", time.Now().UTC()
-	e.news.Step, e.news.Steps = state.Position.Step, state.Position.Step/state.Position.Epoch*e.news.Epochs
+	e.progress.Detail, e.progress.At = "training", time.Now().UTC()
+	e.progress.Step, e.progress.Steps = state.Position.Step, state.Position.Step/state.Position.Epoch*e.progress.Epochs
 	if n := len(curve.Train); n > 0 {
 		last := curve.Train[n-1]
-		e.news.Loss, e.news.LearningRate, e.news.GradNorm = last.Loss, last.LearningRate, last.GradNorm
+		e.progress.Loss, e.progress.LearningRate, e.progress.GradNorm = last.Loss, last.LearningRate, last.GradNorm
 	}
 	if n := len(curve.Eval); n > 0 {
-		e.news.ValLoss = curve.Eval[n-1].Loss
+		e.progress.ValLoss = curve.Eval[n-1].Loss
 	}
-	return contract.TrainResult{Progress: e.news, EpochDone: true, Checkpoint: e.news.Checkpoint}, nil
+	return contract.TrainResult{Progress: e.progress, EpochDone: true, Checkpoint: e.progress.Checkpoint}, nil
 }

@@ -4,6 +4,7 @@
 //	bench diff      two results of compare, as a table of ratios
 //	bench cuda      the comparison on a GPU, at Phi-3.5-mini's size, with decoding and the cost of a checkpoint
 //	bench full      a model of Phi-3.5-mini's size: load, two optimizer steps, peak memory
+//	bench export    a checkpoint with random numbers exported: seconds, and memory beyond mapped files
 //	bench plan      the memory of a training run by purpose, from its shape alone
 //	bench save      what a checkpoint costs the training
 //	bench tokens    the tokenizer's speed

@@ -18,6 +18,7 @@ type commands struct {
 	Diff      diffCommand      `cmd:"" help:"Two results of compare, as a table of ratios."`
 	Cuda      cudaCommand      `cmd:"" help:"The comparison on a GPU, at Phi-3.5-mini's size, with decoding and the cost of a checkpoint."`
 	Full      fullCommand      `cmd:"" help:"A model of Phi-3.5-mini's size: load, optimizer steps, peak memory."`
+	Export    exportCommand    `cmd:"" help:"A checkpoint exported: seconds, and memory beyond mapped files."`
 	Plan      planCommand      `cmd:"" help:"The memory of a training run by purpose, from its shape alone."`
 	Save      saveCommand      `cmd:"" help:"What a checkpoint costs the training, at the demo's size, and how long one of Phi-3.5-mini's size takes."`
 	Step      stepCommand      `cmd:"" help:"LoRA steps in this process. A child of compare, cuda and full."`

@@ -45,7 +45,7 @@ func (c *planCommand) Run() error {
 		return err
 	}
 	o := training{base: dir, rank: 64, length: c.Sequence, row: c.Sequence * c.Batch, optim: c.Optim, int8: true, gates: c.Gates, recompute: true}.options()
-	o.Keep = c.Keep
+	o.Saved = c.Keep
 	bytes, err := writePlan(os.Stdout, o)
 	if err != nil {
 		return err

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"so8t/configs"
 	"so8t/disk"
 	"so8t/engine"
+	exportpeft "so8t/export/peft"
 )
 
 // scoreCommand reads lines {"prompt": [ids], "continuation": [ids]} from the standard input and prints this engine's log-probability
@@ -75,8 +77,14 @@ func (c *scoreCommand) open(ctx context.Context, longest int) (*engine.Model, er
 	if err != nil {
 		return nil, err
 	}
-	return m, m.LoadAdapter(ctx, c.Adapter)
+	return m, exportpeft.Load(ctx, m, exportpeft.Folders{LoRA: filepath.Join(c.Adapter, adapterDir), OFT: filepath.Join(c.Adapter, oftDir)})
 }
+
+// Folders of an exported run.
+const (
+	adapterDir = "adapter"
+	oftDir     = "adapter_oft"
+)
 
 // adapterOptions reads rank, alpha and the gates' layers of an exported run; its LoRA is on all projections.
 func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error) {
@@ -87,16 +95,16 @@ func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error
 	var oft struct {
 		Layers []int `json:"layers_to_transform"`
 	}
-	if err := disk.ReadJSON(filepath.Join(final, engine.AdapterDir, "adapter_config.json"), &lora); err != nil {
+	if err := disk.ReadJSON(filepath.Join(final, adapterDir, "adapter_config.json"), &lora); err != nil {
 		return engine.LoRAOptions{}, engine.GateOptions{}, err
 	}
 	gates := engine.GateOptions{Enabled: true}
-	err := disk.ReadJSON(filepath.Join(final, engine.AdapterOFTDir, "adapter_config.json"), &oft)
+	err := disk.ReadJSON(filepath.Join(final, oftDir, "adapter_config.json"), &oft)
 	switch {
 	case os.IsNotExist(err):
 		gates.Enabled, err = false, nil
 	case err == nil:
 		gates.Layers = oft.Layers
 	}
-	return engine.LoRAOptions{R: lora.R, Alpha: lora.Alpha, TargetModules: engine.Projections}, gates, err
+	return engine.LoRAOptions{R: lora.R, Alpha: lora.Alpha, TargetModules: configs.Projections}, gates, err
 }

@@ -80,7 +80,7 @@ func (c *stepCommand) Run(ctx context.Context) error {
 	}
 	defer m.Close()
 	r := stepResult{Base: c.Base, Sequence: c.Sequence, Recompute: c.Recompute, Int8: c.Int8, Gates: c.Gates, Optim: c.Optim,
-		TrainedNumbers: m.TrainedParameters(), LoadSeconds: time.Since(start).Seconds()}
+		TrainedNumbers: m.Adapter().Trained(), LoadSeconds: time.Since(start).Seconds()}
 	samples, err := c.samples(m.Config().VocabSize)
 	if err != nil {
 		return err

@@ -1,15 +1,15 @@
-// Package contract is what crosses the border between workflows and activities, and
-// between them and whoever starts, watches or steers a run: types and names, no behaviour
-// beyond reading an input strictly.
+// Package contract holds the types and names that workflows, activities and the clients of a run
+// share. Its only behaviour is to read an input strictly.
 package contract
 
 import "so8t/device"
 
-// TaskQueue takes workflows and the activities that any worker can do.
+// TaskQueue is for workflows and for the activities that any worker can run.
 const TaskQueue = "retrain"
 
-// DeviceQueue is served by one host for one of its devices, one activity at a time: training, evaluation, export run
-// where the files are. The CPU and the first GPU share a queue, so that a host without further GPUs has a single one.
+// DeviceQueue is polled by one host, which holds the run's files, for one of its devices, and runs one activity at a
+// time: training, evaluation, export. The CPU and the first GPU share a queue, so that a host without further GPUs has
+// a single one.
 func DeviceQueue(host string, d device.Device) string {
 	if d.Ordinal == 0 {
 		return "retrain-device@" + host
@@ -17,11 +17,10 @@ func DeviceQueue(host string, d device.Device) string {
 	return "retrain-device@" + host + "/" + d.String()
 }
 
-// HostQueue is served by one host, beside its device's queue: what must not wait for the
-// activity that is training there.
+// HostQueue is polled by one host too, for activities that must not wait for the one that trains there.
 func HostQueue(host string) string { return "retrain-host@" + host }
 
-// Activities, by the names they are registered under.
+// Names under which activities are registered.
 const (
 	Claim    = "Claim"    // shared queue: resolve the config, check the inputs, take the output directory
 	Split    = "Split"    // host queue: JSONL to train, validation and test
@@ -29,23 +28,23 @@ const (
 	Export   = "Export"   // device queue: adapters, merged model, metadata
 	Evaluate = "Evaluate" // device queue: one model on the test part
 	Compare  = "Compare"  // host queue: paired tests, report, promotion
-	SaveNow  = "SaveNow"  // host queue: a checkpoint of the epoch that runs in this process
+	SaveNow  = "SaveNow"  // host queue: a checkpoint of the epoch that this process trains
 )
 
-// Queries, updates and signals of a run. The four verbs are updates, which answer, and
-// signals, which the Web UI can send with a click.
+// Queries, updates and signals of a run. Each of the four verbs is an update, which has a result, and a
+// signal, which the Web UI can send with a click.
 const (
 	QueryProgress  = "progress"
 	VerbPause      = "pause"
 	VerbResume     = "resume"
 	VerbCheckpoint = "checkpoint"
 	VerbStop       = "stop"
-	// SignalProgress carries a Progress from an activity to its workflow, at a bounded rate.
+	// SignalProgress sends a Progress from an activity to its workflow, at a bounded rate.
 	SignalProgress = "training-progress"
 )
 
-// Error types. Those of Fatal end the workflow: its input must change. Those of NeedsPerson
-// pause it: something outside must change, and resume goes on.
+// Error types. Those of Fatal end the workflow, since its input must change. Those of NeedsPerson
+// pause it until something outside has changed and a person resumes it.
 const (
 	ErrConfig      = "ConfigError"
 	ErrData        = "DataError"
@@ -53,17 +52,17 @@ const (
 	ErrOutputInUse = "OutputInUse"
 	ErrOutputOther = "OutputOfAnotherRun"
 	ErrEvaluation  = "EvaluationError"
-	ErrDiverged    = "Diverged" // would diverge again: a run is a function of its inputs
+	ErrDiverged    = "Diverged" // a retry would diverge again, as a run is a function of its inputs
 
 	ErrDiskFull    = "DiskFull"
-	ErrDisk        = "DiskError" // it fails, or has become read-only
+	ErrDisk        = "DiskError" // the disk fails, or has become read-only
 	ErrMemory      = "OutOfMemory"
-	ErrDeviceInUse = "DeviceInUse" // another run's process has the GPU
+	ErrDeviceInUse = "DeviceInUse" // another process holds the GPU
 	ErrNoProgress  = "NoProgress"
 
-	ErrLeaseLost   = "LeaseLost"   // another attempt owns the work: this one may not write
-	ErrShutdown    = "WorkerStops" // benign: the next worker goes on
-	ErrNotTraining = "NotTraining" // SaveNow: no epoch runs in this process at present
+	ErrLeaseLost   = "LeaseLost"   // another attempt holds the output directory: this one may not write
+	ErrShutdown    = "WorkerStops" // benign: the next worker continues
+	ErrNotTraining = "NotTraining" // SaveNow: this process trains no epoch of the run
 )
 
 // Fatal lists the error types that end a run.
@@ -76,7 +75,7 @@ func NeedsPerson() []string {
 	return []string{ErrDiskFull, ErrDisk, ErrMemory, ErrDeviceInUse, ErrNoProgress}
 }
 
-// Search attributes, all keywords. The worker adds them where the server lets it.
+// Search attributes, all of type keyword. The worker adds them if the server allows it.
 const (
 	AttrBaseModel = "So8tBaseModel"
 	AttrDataset   = "So8tDataset"

@@ -14,17 +14,17 @@ type RunInput struct {
 	Config string `json:"config"`
 	// Set overrides the YAML: dotted key → value.
 	Set map[string]any `json:"set,omitempty"`
-	// Nightly makes a Retrain one of many: it works in a dated directory of its own under output_dir.
+	// Nightly makes a Retrain work in a dated directory of its own under output_dir.
 	Nightly *Nightly `json:"nightly,omitempty"`
 }
 
-// Nightly says how a night is named.
+// Nightly configures the name of a night's directory.
 type Nightly struct {
-	// TimeZone of the date and time in its directory's name, as IANA names it: Asia/Tokyo.
+	// TimeZone is that of the date and time in the name, as IANA calls it: Asia/Tokyo.
 	TimeZone string `json:"time_zone"`
 }
 
-// InputForm is an input by example, for messages.
+// InputForm shows a valid input, for error messages.
 const InputForm = `want {"config": "configs/….yaml", "set": {"training.seed": 1}}`
 
 // ParseInput reads the JSON input of a workflow. Unknown fields are refused.

@@ -7,62 +7,62 @@ import (
 	"so8t/device"
 )
 
-// Run is what every activity after Claim needs to know: a few kilobytes in the history,
-// never a tensor or a record.
+// Run is the input of every activity after Claim. It takes a few kilobytes of the history and holds
+// neither tensors nor records.
 type Run struct {
 	WorkflowID string         `json:"workflow_id"`
 	Host       string         `json:"host"`
 	OutputDir  string         `json:"output_dir"` // absolute, on Host
-	InputPath  string         `json:"input_path"` // the file that was chosen, absolute
+	InputPath  string         `json:"input_path"` // absolute, the glob resolved
 	BasePath   string         `json:"base_path"`  // absolute
 	BaseName   string         `json:"base_name"`
 	BaseDigest string         `json:"base_digest"`
 	Config     configs.Config `json:"config"`
 	ConfigPath string         `json:"config_path"`
-	// Device is what Config.Device means on Host, never auto. Zero in runs that were claimed before it was told here.
+	// Device is what Config.Device resolves to on Host, never auto. It is zero in runs claimed by a version without it.
 	Device device.Device `json:"device,omitzero"`
-	// CheckpointID is the workflow id under which the output directory's checkpoints are
-	// kept: another than WorkflowID where this run goes on with what an ended one left.
+	// CheckpointID is the workflow id that the output directory's checkpoints carry. It differs from
+	// WorkflowID if this run continues one that has ended.
 	CheckpointID string `json:"checkpoint_id"`
-	// Resumes counts what a person resumed: the limit on starts without progress begins anew.
+	// Resumes counts how often a person resumed the run; each resets the count of starts without progress.
 	Resumes int `json:"resumes,omitempty"`
-	// Night is nil for a run that is not one of many.
+	// Night is nil unless the run is nightly.
 	Night *Night `json:"night,omitempty"`
 }
 
-// Night is one of the runs of a configuration whose output_dir holds a directory for each.
+// Night is a run with a dated directory of its own in its configuration's output_dir.
 type Night struct {
 	Root string `json:"root"` // output_dir, absolute; Run.OutputDir is in it
 	Name string `json:"name"` // of Run.OutputDir in Root
 	Series
-	At time.Time `json:"at"` // for which it was scheduled
+	At time.Time `json:"at"` // the time it was scheduled for
 }
 
-// Series tells apart the nights of several configurations in one Root.
+// Series identifies the nights of one configuration and schedule among those in a Root.
 type Series struct {
 	Config   string `json:"config"`             // absolute path of the YAML
 	Schedule string `json:"schedule,omitempty"` // id; empty for runs started by hand
 }
 
-// ClaimInput asks a worker to take the run.
+// ClaimInput is the input of Claim.
 type ClaimInput struct {
 	RunInput
-	// Existing: the output directory must hold a run of this config already, whose model is
-	// to be evaluated or compared again.
+	// Existing means that the output directory must already hold a run of this config, whose model is
+	// evaluated or compared again.
 	Existing bool `json:"existing,omitempty"`
-	// ScheduledAt is the time that names a night, ScheduledBy the schedule that started it, if one did.
+	// ScheduledAt names a night; ScheduledBy is the id of the schedule that started it, if any.
 	ScheduledAt time.Time `json:"scheduled_at,omitzero"`
 	ScheduledBy string    `json:"scheduled_by,omitempty"`
 }
 
-// Claimed is a worker's answer: the run is its own from now on.
+// Claimed is the result of Claim: the run, which owns its output directory from now on.
 type Claimed struct {
 	Run             Run      `json:"run"`
-	Notes           []string `json:"notes,omitempty"`             // what a reader of the log should know about the config
-	SearchAttribute bool     `json:"search_attributes,omitempty"` // the server knows them
+	Notes           []string `json:"notes,omitempty"`             // where the run differs from what the config's names suggest
+	SearchAttribute bool     `json:"search_attributes,omitempty"` // whether the server knows them
 }
 
-// SplitResult sums up the dataset.
+// SplitResult counts the samples of each part, and what was left out.
 type SplitResult struct {
 	DatasetDigest string `json:"dataset_digest"`
 	Train         int64  `json:"train"`
@@ -72,23 +72,23 @@ type SplitResult struct {
 	TrainTokens   int64  `json:"train_tokens"`
 }
 
-// TrainInput asks for one epoch, from wherever the newest checkpoint left it.
+// TrainInput asks for one epoch, starting at the newest checkpoint.
 type TrainInput struct {
 	Run           Run    `json:"run"`
 	DatasetDigest string `json:"dataset_digest"`
-	Epoch         int    `json:"epoch"` // 1 is the first
+	Epoch         int    `json:"epoch"` // from 1
 }
 
-// TrainResult is where training stands after the activity.
+// TrainResult is the state of training after the activity.
 type TrainResult struct {
 	Progress Progress `json:"progress"`
-	// EpochDone is false when the activity was cancelled on the way: state is on disk.
+	// EpochDone is false if the activity was cancelled before the end; the state is on disk.
 	EpochDone bool `json:"epoch_done"`
-	// Checkpoint is the name of the newest one.
+	// Checkpoint is the name of the newest checkpoint.
 	Checkpoint string `json:"checkpoint"`
 }
 
-// ExportInput asks for the files that leave the run.
+// ExportInput asks for the adapters, the merged model and the metadata.
 type ExportInput struct {
 	Run           Run    `json:"run"`
 	DatasetDigest string `json:"dataset_digest"`
@@ -101,15 +101,15 @@ type ExportResult struct {
 	Summary       string `json:"summary"`
 }
 
-// EvaluateInput asks for one model's figures: "base" or "retrained".
+// EvaluateInput asks for the evaluation of one model: "base" or "retrained".
 type EvaluateInput struct {
 	Run   Run    `json:"run"`
 	Model string `json:"model"`
-	// Fresh asks for it even where the same figures lie on disk.
+	// Fresh repeats the evaluation even if its result is on disk.
 	Fresh bool `json:"fresh,omitempty"`
 }
 
-// EvaluateResult are the figures shown on the way; all of them are in File.
+// EvaluateResult holds the main figures of an evaluation; File has all of them.
 type EvaluateResult struct {
 	Model          string  `json:"model"`
 	File           string  `json:"file"`
@@ -122,12 +122,12 @@ type EvaluateResult struct {
 	TokensPerSec   float64 `json:"tokens_per_second"`
 }
 
-// CompareInput asks for the A/B report of the two evaluations on disk.
+// CompareInput asks for the A/B report on the two evaluations that are on disk.
 type CompareInput struct {
 	Run Run `json:"run"`
 }
 
-// CompareResult is the verdict and what it stands on.
+// CompareResult is the verdict, the reasons for it, and the files of the report.
 type CompareResult struct {
 	Verdict  string   `json:"verdict"` // promote or keep
 	Reasons  []string `json:"reasons,omitempty"`
@@ -136,10 +136,10 @@ type CompareResult struct {
 	Report   string   `json:"report"`  // ab_test_report.html
 	Results  string   `json:"results"` // ab_test_results.json
 	Promoted string   `json:"promoted,omitempty"`
-	Removed  []string `json:"removed,omitempty"` // names of older nights, to keep no more than nightly.keep
+	Removed  []string `json:"removed,omitempty"` // names of the older nights that nightly.keep let go
 }
 
-// SaveNowInput asks the process that trains for a checkpoint after the present step.
+// SaveNowInput asks the process that trains the workflow for a checkpoint after its current step.
 type SaveNowInput struct {
 	WorkflowID string `json:"workflow_id"`
 }
@@ -156,7 +156,7 @@ type Result struct {
 	OutputDir string          `json:"output_dir"`
 	Host      string          `json:"host"`
 	Steps     int             `json:"steps"`
-	Stopped   bool            `json:"stopped,omitempty"` // finished early, on request
+	Stopped   bool            `json:"stopped,omitempty"` // a person stopped training early
 	Base      *EvaluateResult `json:"base,omitempty"`
 	Retrained *EvaluateResult `json:"retrained,omitempty"`
 	Compare   *CompareResult  `json:"compare,omitempty"`
@@ -174,18 +174,18 @@ const (
 	PhaseDone     = "done"
 )
 
-// Progress is the state of a run as its reader sees it: the answer of the progress query,
-// the heartbeat details, and what SignalProgress carries.
+// Progress is the state of a run: the result of the progress query, the details of heartbeats, and the
+// argument of SignalProgress.
 type Progress struct {
 	Phase  string `json:"phase"`
-	Detail string `json:"detail,omitempty"` // what is being done just now, in words
+	Detail string `json:"detail,omitempty"` // the current work, in words
 
-	Epoch        int     `json:"epoch,omitempty"` // 1 is the first
+	Epoch        int     `json:"epoch,omitempty"` // from 1
 	Epochs       int     `json:"epochs,omitempty"`
 	Step         int     `json:"step,omitempty"` // of the whole run
 	Steps        int     `json:"steps,omitempty"`
 	Loss         float64 `json:"loss,omitempty"`     // of the newest step
-	ValLoss      float64 `json:"val_loss,omitempty"` // newest measured; 0: none yet
+	ValLoss      float64 `json:"val_loss,omitempty"` // of the last validation; 0: none yet
 	LearningRate float64 `json:"learning_rate,omitempty"`
 	GradNorm     float64 `json:"grad_norm,omitempty"`
 	TokensPerSec float64 `json:"tokens_per_second,omitempty"`
@@ -195,7 +195,7 @@ type Progress struct {
 	CheckpointDigest string    `json:"checkpoint_digest,omitempty"`
 	CheckpointAt     time.Time `json:"checkpoint_at,omitzero"`
 
-	// Done of Total samples, in phases that count them.
+	// Done of Total: samples in an evaluation, bytes of the input in a split.
 	Done  int `json:"done,omitempty"`
 	Total int `json:"total,omitempty"`
 
@@ -203,17 +203,17 @@ type Progress struct {
 
 	At time.Time `json:"at,omitzero"`
 
-	// Control, filled in by the workflow.
+	// These the workflow fills in.
 	Paused   bool   `json:"paused,omitempty"`
 	Why      string `json:"why,omitempty"`
 	Stopping bool   `json:"stopping,omitempty"`
 	Verdict  string `json:"verdict,omitempty"`
 }
 
-// GPU is what the device is doing just now; the report has more.
+// GPU is the device's current load; performance_report.json has more figures.
 type GPU struct {
 	MemoryUsedBytes    uint64 `json:"memory_used_bytes"`
 	MemoryTotalBytes   uint64 `json:"memory_total_bytes"`
-	UtilizationPercent *int   `json:"utilization_percent,omitempty"` // nil: the driver does not tell
+	UtilizationPercent *int   `json:"utilization_percent,omitempty"` // nil: not reported by the driver
 	PowerWatts         *int   `json:"power_watts,omitempty"`
 }

@@ -7,8 +7,18 @@ import (
 	"strings"
 )
 
-// newestMatch resolves data.input_path, which may be a glob, to the newest regular file; of several
-// of the same time it takes the last by name.
+// Newest resolves data.input_path, which may be a glob, to the absolute path of the newest regular file. Of
+// several of the same time it takes the last by name, since most names carry a date. Without a match the error
+// is an *InputError.
+func Newest(pattern string) (string, error) {
+	path, _, err := newestMatch(pattern)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
+}
+
+// newestMatch is Newest, as the pattern spells the path.
 func newestMatch(pattern string) (path string, info os.FileInfo, err error) {
 	// A file whose name holds a bracket is meant as it is.
 	if info, err := os.Stat(pattern); err == nil && info.Mode().IsRegular() {

@@ -3,38 +3,28 @@ package dataset
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
 
-func TestNewestMatch(t *testing.T) {
+func TestNewest(t *testing.T) {
 	dir := t.TempDir()
-	at := time.Date(2025, 11, 8, 0, 0, 0, 0, time.UTC)
-	for name, age := range map[string]time.Duration{"four_class_1.jsonl": 0, "four_class_2.jsonl": time.Hour, "four_class_3.jsonl": 2 * time.Hour, "four_class_[9].jsonl": 5 * time.Hour, "other.jsonl": -time.Hour} {
+	at := time.Now()
+	for i, name := range []string{"b.jsonl", "a.jsonl", "c.jsonl"} {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chtimes(path, at, at.Add(-age)); err != nil {
+		if err := os.Chtimes(path, at, at.Add(time.Duration(i/2)*-time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Mkdir(filepath.Join(dir, "four_class_4.jsonl"), 0o700); err != nil { // the newest, but no file
-		t.Fatal(err)
+	got, err := Newest(filepath.Join(dir, "*.jsonl"))
+	if err != nil || filepath.Base(got) != "b.jsonl" { // a and b are equally new: the last by name
+		t.Errorf("%s, %v", got, err)
 	}
-	check := func(pattern, want string) {
-		t.Helper()
-		path, info, err := newestMatch(filepath.Join(dir, pattern))
-		if err != nil || filepath.Base(path) != want || info.Name() != want {
-			t.Errorf("%s gave %s, %v, want %s", pattern, path, err, want)
-		}
+	if _, err := Newest(filepath.Join(dir, "*.csv")); err == nil || !strings.Contains(err.Error(), "no file matches") {
+		t.Error(err)
 	}
-	check("four_class_*.jsonl", "four_class_1.jsonl")
-	check("four_class_[23].jsonl", "four_class_2.jsonl")
-	check("four_class_3.jsonl", "four_class_3.jsonl")
-	check("four_class_[9].jsonl", "four_class_[9].jsonl")
-	if err := os.Chtimes(filepath.Join(dir, "four_class_2.jsonl"), at, at); err != nil {
-		t.Fatal(err)
-	}
-	check("four_class_*.jsonl", "four_class_2.jsonl") // of one age with _1: the last name
 }

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrLeaseLost says that somebody else may write now.
@@ -348,16 +346,4 @@ func tryGuard(path string) (*os.File, os.FileInfo, error) {
 		return guard, info, nil
 	}
 	return nil, info, errors.Join(err, guard.Close())
-}
-
-// tryLock takes an exclusive flock, which lasts until f is closed or its process is gone.
-func tryLock(f *os.File) (free bool, err error) {
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("lock %s: %w", f.Name(), err)
-	}
-	return true, nil
 }

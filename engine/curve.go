@@ -2,12 +2,11 @@ package engine
 
 import "slices"
 
-// maxPoints bounds the curve, which is written with every checkpoint: about 140 kB.
+// maxPoints bounds the curve, which is part of every checkpoint, to about 140 kB.
 const maxPoints = 1000
 
-// Every is the distance of the points that are kept of n: 1 as long as there are no more
-// than most, then 2, 4 and so on. It depends on nothing else, so that a run that was killed
-// keeps the same points.
+// Every says that of n points each Every-th is kept, so that at most about most remain: 1, 2, 4 and so on. It depends on
+// nothing else, so that an interrupted run has the same points.
 func Every(n, most int) int {
 	every := 1
 	for n/every > most {
@@ -16,8 +15,8 @@ func Every(n, most int) int {
 	return every
 }
 
-// add appends the newest step's point, which stays at least until the next one; the first
-// stays for good.
+// add appends the newest step's point and thins out the others. The first point always stays, the newest at least until
+// the next one.
 func (c *Curve) add(p Point) {
 	every := Every(p.Step, maxPoints)
 	c.Train = slices.DeleteFunc(c.Train, func(old Point) bool { return old.Step%every != 0 && old.Step != 1 })

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"so8t/configs"
 	"so8t/engine/phi3"
 )
 
@@ -27,7 +28,7 @@ func openTiny(t *testing.T, float32 bool, threads int, change func(*Options)) (*
 	t.Helper()
 	o := variant(t, "gqa")
 	options := Options{BasePath: o.dir, Device: os.Getenv("SO8T_DEVICE"), Threads: threads, Float32: float32, Int8: true, Training: true,
-		MaxTokens: 100, LoRA: LoRAOptions{R: 4, Alpha: 8, Dropout: 0.1, TargetModules: Projections}, Gates: GateOptions{Enabled: true}, Seed: 42}
+		MaxTokens: 100, LoRA: LoRAOptions{R: 4, Alpha: 8, Dropout: 0.1, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42}
 	change(&options)
 	m, err := Open(ctx, options)
 	if err != nil {
@@ -59,7 +60,7 @@ func finish(t *testing.T, trainer *Trainer) []float32 {
 			t.Fatal(err)
 		}
 	}
-	values, err := trainer.model.trained(ctx)
+	values, err := trainer.model.Parameters(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,15 +76,15 @@ func TestSameBits(t *testing.T) {
 				t.Errorf("float32 %v: %d threads give other bits than one", f32, threads)
 			}
 		}
-		for _, keep := range []string{"inputs", "attention", "all", "auto"} {
-			again := newTinyWith(t, f32, 2, func(o *Options) { o.GradientCheckpointing, o.Keep = true, keep })
+		for _, saved := range []string{"inputs", "attention", "all", "auto"} {
+			again := newTinyWith(t, f32, 2, func(o *Options) { o.GradientCheckpointing, o.Saved = true, saved })
 			if !slices.Equal(want, finish(t, again)) {
-				t.Errorf("float32 %v: gradient checkpointing that keeps %s gives other bits", f32, keep)
+				t.Errorf("float32 %v: gradient checkpointing that saves %s gives other bits", f32, saved)
 			}
 		}
 		half := func(checkpointing bool) []float32 {
 			return finish(t, newTinyWith(t, f32, 2, func(o *Options) {
-				o.Gates.Layers, o.GradientCheckpointing, o.Keep = []int{1}, checkpointing, "attention"
+				o.Gates.Layers, o.GradientCheckpointing, o.Saved = []int{1}, checkpointing, "attention"
 			}))
 		}
 		if !slices.Equal(half(false), half(true)) {
@@ -146,6 +147,8 @@ func greedy(t *testing.T, m *Model, prompt []int32, n int) []int32 {
 	return ids[len(prompt):]
 }
 
+func argmax(x []float32) int { return slices.Index(x, slices.Max(x)) }
+
 // TestGenerateMatchesFullPasses: cache, batching, window and longrope's switch of factors change nothing.
 func TestGenerateMatchesFullPasses(t *testing.T) {
 	for _, name := range []string{"d96", "gqa", "window", "partial", "longrope"} {
@@ -154,7 +157,8 @@ func TestGenerateMatchesFullPasses(t *testing.T) {
 			options := o.gated()
 			options.MaxLength = 100
 			m := o.open(t, options)
-			prompts := [][]int32{o.samples[0].InputIDs[:20], o.samples[1].InputIDs[:5], o.samples[0].InputIDs[:1], o.samples[1].InputIDs[:7], o.samples[1].InputIDs[2:11]}
+			prompts := [][]int32{o.samples[0].InputIDs[:20], o.samples[1].InputIDs[:5], o.samples[0].InputIDs[:1], o.samples[1].InputIDs[:7],
+				o.samples[1].InputIDs[2:11]}
 			got, err := m.Generate(ctx, prompts, GenerateOptions{MaxNewTokens: 30, BatchSize: 3, EOS: []int32{}})
 			if err != nil {
 				t.Fatal(err)
@@ -233,7 +237,8 @@ func TestOpenErrors(t *testing.T) {
 		{"layer", func(p *Options) { p.Gates.Layers = []int{99} }},
 		{"length", func(p *Options) { p.MaxTokens = 1 << 20 }},
 	} {
-		options := Options{BasePath: o.dir, Int8: true, MaxTokens: 64, LoRA: LoRAOptions{R: 4, Alpha: 8, TargetModules: Projections}, Gates: GateOptions{Enabled: true}}
+		options := Options{BasePath: o.dir, Int8: true, MaxTokens: 64, LoRA: LoRAOptions{R: 4, Alpha: 8, TargetModules: configs.Projections},
+			Gates: GateOptions{Enabled: true}}
 		c.change(&options)
 		if m, err := Open(ctx, options); err == nil {
 			m.Close()
@@ -247,7 +252,7 @@ func TestOpenErrors(t *testing.T) {
 // TestGatesStayRotations: after training with a rate far too high the gates are still orthogonal, to rounding.
 func TestGatesStayRotations(t *testing.T) {
 	trainer := newTiny(t, true, 2, false)
-	before, err := trainer.model.trained(ctx)
+	before, err := trainer.model.Parameters(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +261,12 @@ func TestGatesStayRotations(t *testing.T) {
 	if slices.Equal(before[theta:], after[theta:]) {
 		t.Error("the gates did not move")
 	}
-	d, err := trainer.model.GateDeviation(ctx)
+	merger, err := OpenMerger(trainer.model.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer merger.Close()
+	d, err := merger.GateDeviation(ctx, trainer.model.Adapter(), Flat(after))
 	if err != nil || d > 1e-6 || d == 0 { // eight products of numbers up to 1, in float32
 		t.Errorf("deviation %g, %v", d, err)
 	}

@@ -76,35 +76,34 @@ func TestPutBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := &generator{model: m, options: generate, prompts: prompts, out: make([]Generation, len(prompts)), capacity: 100}
-		err = m.run(ctx, func() error {
-			if err := g.open(); err != nil {
-				return err
-			}
-			defer m.phi.FreeCache(g.cache)
-			for {
-				if err := g.admit(); err != nil {
-					return err
-				}
-				if len(g.order) == 0 {
-					return nil
-				}
-				if err := g.advance(g.busy()); err != nil {
-					return err
-				}
-				if len(g.order) > 0 {
-					g.putBack(g.order[len(g.order)-1])
+		s := openScheduler(t, m, SchedulerOptions{Slots: 2})
+		ids := make([]RequestID, len(prompts))
+		for i, p := range prompts {
+			ids[i] = submit(t, s, Request{Prompt: p, MaxNewTokens: 60, EOS: []int32{}, Temperature: 1, TopP: 0.9, Index: i})
+		}
+		ended := map[RequestID]Generation{}
+		for s.Len() > 0 {
+			for _, e := range step(t, s) {
+				if e.End != nil {
+					ended[e.ID] = *e.End
 				}
 			}
-		})
-		if err != nil {
-			t.Fatal(err)
+			if n := len(s.running); n > 0 {
+				s.putBack(s.running[n-1])
+			}
 		}
-		if !slices.Equal(withoutTimes(g.out), withoutTimes(want)) {
-			t.Errorf("%s: other tokens after %d, %d and %d restarts", name, g.out[0].Restarts, g.out[1].Restarts, g.out[2].Restarts)
+		var got []Generation
+		for _, id := range ids {
+			got = append(got, ended[id])
 		}
-		if free := g.cache.Vacant(); free != g.pages {
-			t.Errorf("%d of %d pages came back", free, g.pages)
+		if !slices.Equal(withoutTimes(got), withoutTimes(want)) {
+			t.Errorf("%s: other tokens after %d, %d and %d restarts", name, got[0].Restarts, got[1].Restarts, got[2].Restarts)
+		}
+		if got[0].Restarts+got[1].Restarts+got[2].Restarts < 30 {
+			t.Errorf("%s: few restarts in %+v", name, got)
+		}
+		if free := s.cache.Vacant(); free != s.pages {
+			t.Errorf("%d of %d pages came back", free, s.pages)
 		}
 	}
 }

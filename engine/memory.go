@@ -6,43 +6,50 @@ import (
 	"slices"
 	"strings"
 
+	"so8t/configs"
 	"so8t/engine/phi3"
 	"so8t/native"
 )
 
-// room is a flat buffer that is planned, and then allocated, for a tensor.
-type room struct {
+// buffer is a flat tensor's memory, planned first and allocated later.
+type buffer struct {
 	to      *native.Tensor
 	dtype   native.DType
 	n       int
 	purpose string
 }
 
-func (r room) bytes() int64 { return int64(r.n) * int64(r.dtype.Size()) }
+func (b buffer) bytes() int64 { return int64(b.n) * int64(b.dtype.Size()) }
 
-// allocate gives each tensor its buffer, but for empty ones.
-func allocate(d *native.Device, rooms []room) error {
-	for _, r := range rooms {
-		if r.n == 0 {
+// Purposes that a checkpoint copies.
+const (
+	parametersPurpose = "trained parameters"
+	optimizerPurpose  = "optimizer"
+)
+
+// allocate gives each tensor its memory, except for empty ones.
+func allocate(d *native.Device, buffers []buffer) error {
+	for _, b := range buffers {
+		if b.n == 0 {
 			continue
 		}
-		b, err := d.Alloc(r.bytes(), r.purpose)
+		memory, err := d.Alloc(b.bytes(), b.purpose)
 		if err != nil {
 			return err
 		}
-		*r.to = b.Tensor(r.dtype, 0, r.n)
+		*b.to = memory.Tensor(b.dtype, 0, b.n)
 	}
 	return nil
 }
 
-// plan is the memory that a model and its trainer take, by purpose, the largest first.
-type plan struct {
+// memoryPlan is the memory that a model and its trainer take, by purpose, the largest first.
+type memoryPlan struct {
 	needs []phi3.Need
 	total int64
 }
 
 // planOf sums needs up by purpose.
-func planOf(needs []phi3.Need) (p plan) {
+func planOf(needs []phi3.Need) (p memoryPlan) {
 	byPurpose := map[string]int64{}
 	for _, n := range needs {
 		byPurpose[n.Purpose] += n.Bytes
@@ -59,44 +66,43 @@ func planOf(needs []phi3.Need) (p plan) {
 }
 
 // needs are what Open and, for training, NewTrainer allocate, from the model's shape alone.
-func (m *Model) needs(keep phi3.Keep) ([]phi3.Need, error) {
-	rooms := m.params.rooms(m.phi.Compute())
+func (m *Model) needs(saved phi3.Saved) ([]phi3.Need, error) {
+	buffers := m.params.buffers(m.phi.Compute())
 	if m.options.Training && m.options.Optim != "" {
 		states, err := (&optimizer{options: TrainerOptions{Optim: m.options.Optim}, ps: m.params}).layOut()
 		if err != nil {
 			return nil, err
 		}
-		rooms = append(rooms, states...)
+		buffers = append(buffers, states...)
 	}
-	needs := m.phi.Plan(m.options.Training, keep)
-	for _, r := range rooms {
-		needs = append(needs, phi3.Need{Purpose: r.purpose, Bytes: r.bytes()})
+	needs := m.phi.Plan(m.options.Training, saved)
+	for _, b := range buffers {
+		needs = append(needs, phi3.Need{Purpose: b.purpose, Bytes: b.bytes()})
 	}
 	return needs, nil
 }
 
-// snapshotBytes is what a checkpoint copies aside on the device while training goes on.
-func (p plan) snapshotBytes() (n int64) {
+// snapshotBytes is the memory of the copy that a checkpoint takes on the device.
+func (p memoryPlan) snapshotBytes() (n int64) {
 	for _, need := range p.needs {
-		if need.Purpose == "trained parameters" || need.Purpose == "optimizer" {
+		if need.Purpose == parametersPurpose || need.Purpose == optimizerPurpose {
 			n += need.Bytes
 		}
 	}
 	return n
 }
 
-// decide chooses what is kept for the backward pass and refuses at once what cannot fit, before minutes of loading
-// have gone by. A GPU keeps as much as fits, with room for a checkpoint's copy; a CPU computes again, as its memory
-// is worth more to the page cache.
-func (m *Model) decide(info native.Info) (phi3.Keep, error) {
-	choices, err := m.options.choices(info)
+// decide chooses what the forward pass saves for the backward pass, and fails before minutes of loading if nothing fits.
+// On a GPU the richest mode wins that leaves memory for a checkpoint's copy; the leanest is accepted without.
+func (m *Model) decide(info native.Info) (phi3.Saved, error) {
+	modes, err := m.options.savedModes(info)
 	if err != nil {
 		return "", err
 	}
-	free := int64(info.FreeBytes)
-	var p plan
-	for i, keep := range choices {
-		needs, err := m.needs(keep)
+	freeBytes := int64(info.FreeBytes)
+	var p memoryPlan
+	for i, saved := range modes {
+		needs, err := m.needs(saved)
 		if err != nil {
 			return "", err
 		}
@@ -104,48 +110,44 @@ func (m *Model) decide(info native.Info) (phi3.Keep, error) {
 			needs = append(needs, phi3.Need{Purpose: "workspace of the GPU's library", Bytes: m.phi.Workspace()})
 		}
 		p = planOf(needs)
-		room := free
-		if i < len(choices)-1 {
-			room -= p.snapshotBytes()
+		available := freeBytes
+		if i < len(modes)-1 {
+			available -= p.snapshotBytes()
 		}
-		if p.total <= room {
-			return keep, nil
+		if p.total <= available {
+			return saved, nil
 		}
 	}
-	return "", m.options.tooLarge(p, free)
+	return "", m.options.tooLarge(p, freeBytes)
 }
 
-// choices are the ways to keep activations that may be taken, the most memory first.
-func (o Options) choices(info native.Info) ([]phi3.Keep, error) {
-	if !o.GradientCheckpointing {
-		return []phi3.Keep{phi3.KeepAll}, nil
+// savedModes are the modes that the options allow, the one with the most memory first. On a CPU auto means inputs: memory
+// is better left to the page cache there.
+func (o Options) savedModes(info native.Info) ([]phi3.Saved, error) {
+	switch {
+	case !o.GradientCheckpointing:
+		return []phi3.Saved{phi3.SavedAll}, nil
+	case o.Saved != "" && !slices.Contains(configs.Keeps, o.Saved):
+		return nil, fmt.Errorf("gradient_checkpointing_keep: %q is not one of %s", o.Saved, strings.Join(configs.Keeps, ", "))
+	case o.Saved != "" && o.Saved != "auto":
+		return []phi3.Saved{phi3.Saved(o.Saved)}, nil
+	case isGPU(info):
+		return []phi3.Saved{phi3.SavedAll, phi3.SavedAttention, phi3.SavedInputs}, nil
 	}
-	switch keep := phi3.Keep(o.Keep); keep {
-	case "", KeepAuto:
-		if isGPU(info) {
-			return []phi3.Keep{phi3.KeepAll, phi3.KeepAttention, phi3.KeepInputs}, nil
-		}
-		return []phi3.Keep{phi3.KeepInputs}, nil
-	case phi3.KeepAll, phi3.KeepAttention, phi3.KeepInputs:
-		return []phi3.Keep{keep}, nil
-	}
-	return nil, fmt.Errorf("gradient_checkpointing_keep: %q is not auto, all, attention or inputs", o.Keep)
+	return []phi3.Saved{phi3.SavedInputs}, nil
 }
 
-// spareMemory holds on a GPU what its memory is too dear for elsewhere: the embedding on the host, and LoRA in training
-// once, as the float32 that is trained, rounded on its way into each product.
+// spareMemory trades bandwidth for a GPU's memory: the embedding stays on the host, and in training LoRA exists only as
+// the float32 that is trained, rounded on its way into each product.
 func (m *Model) spareMemory() {
 	m.phi.EmbedFromHost()
 	m.params.copied = m.params.copied && !m.options.Training
 }
 
-// KeepAuto lets Open choose what is kept for the backward pass.
-const KeepAuto = "auto"
-
 func isGPU(info native.Info) bool { return strings.HasPrefix(info.ISA, "sm_") }
 
 // tooLarge names the largest purposes and the keys of the configuration that decide them.
-func (o Options) tooLarge(p plan, free int64) error {
+func (o Options) tooLarge(p memoryPlan, free int64) error {
 	const shown = 5
 	var largest []string
 	for _, n := range p.needs[:min(shown, len(p.needs))] {
@@ -154,10 +156,10 @@ func (o Options) tooLarge(p plan, free int64) error {
 	keys := []string{"a smaller data.max_seq_length"}
 	if o.Training {
 		keys = append(keys, "a smaller training.per_device_train_batch_size", "a smaller training.lora_r")
-		if !Optims[o.Optim] {
+		if !configs.Optimizers[o.Optim] {
 			keys = append(keys, "an 8-bit training.optim")
 		}
-		if keep := phi3.Keep(o.Keep); !o.GradientCheckpointing || keep == phi3.KeepAll || keep == phi3.KeepAttention {
+		if saved := phi3.Saved(o.Saved); !o.GradientCheckpointing || saved == phi3.SavedAll || saved == phi3.SavedAttention {
 			keys = append(keys, "training.gradient_checkpointing: true with training.gradient_checkpointing_keep: auto")
 		}
 	} else {
@@ -169,22 +171,22 @@ func (o Options) tooLarge(p plan, free int64) error {
 
 func gigabytes(n int64) float64 { return float64(n) / 1e9 }
 
-// cachePages is how many pages of keys and values the device has room for: want of them if it can be, least at any rate.
+// cachePages is how many pages of keys and values the device has memory for: want if possible, but never below least.
 func (m *Model) cachePages(want, least int) (int, error) {
 	info, err := m.device.Info()
 	if err != nil {
 		return 0, err
 	}
-	const margin = 256 << 20 // for whoever else lives on the machine
+	const margin = 256 << 20 // for other processes
 	free := int64(info.FreeBytes) - margin
 	if isGPU(info) {
-		free -= m.phi.Workspace() // the library may hold it already; then the pool is somewhat smaller than it could be
+		free -= m.phi.Workspace() // if the library holds it already, the pool is somewhat smaller than it could be
 	}
 	return int(min(int64(want), max(int64(least), free/m.phi.CacheBytes()))), nil
 }
 
-// Plan is the memory that Open and, for training, NewTrainer will allocate under o, by purpose, the largest first: from
-// config.json alone, on the CPU if o says so and else on a GPU, whose library takes workspace beside it.
+// Plan is the memory that Open and, for training, NewTrainer will allocate under o, by purpose, the largest first. It
+// reads config.json alone. Unless o names the CPU it plans for a GPU, whose library takes workspace on top.
 func Plan(o Options) ([]phi3.Need, error) {
 	m := &Model{options: o}
 	if err := m.layOut(); err != nil {
@@ -193,10 +195,10 @@ func Plan(o Options) ([]phi3.Need, error) {
 	if o.Device != "cpu" {
 		m.spareMemory()
 	}
-	choices, err := o.choices(native.Info{})
+	modes, err := o.savedModes(native.Info{})
 	if err != nil {
 		return nil, err
 	}
-	needs, err := m.needs(choices[0])
+	needs, err := m.needs(modes[0])
 	return planOf(needs).needs, err
 }

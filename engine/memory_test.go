@@ -6,18 +6,20 @@ import (
 	"strings"
 	"testing"
 
+	"so8t/configs"
 	"so8t/engine/phi3"
 	"so8t/native"
 )
 
 // TestPlanIsWhatIsAllocated: purpose for purpose, byte for byte, in whatever way a model is opened.
 func TestPlanIsWhatIsAllocated(t *testing.T) {
-	all := LoRAOptions{R: 3, Alpha: 8, TargetModules: Projections}
+	all := LoRAOptions{R: 3, Alpha: 8, TargetModules: configs.Projections}
 	some := LoRAOptions{R: 4, Alpha: 8, TargetModules: []string{"k_proj", "down_proj"}}
 	for _, o := range []Options{
 		{Float32: true, Training: true, LoRA: all, Gates: GateOptions{Enabled: true}, Optim: "adamw_torch"},
 		{Int8: true, Training: true, LoRA: all, Optim: "paged_adamw_8bit"},
-		{Int8: true, Training: true, LoRA: all, Gates: GateOptions{Enabled: true, Layers: []int{1}}, Optim: "adamw_8bit", GradientCheckpointing: true, Keep: "attention"},
+		{Int8: true, Training: true, LoRA: all, Gates: GateOptions{Enabled: true, Layers: []int{1}}, Optim: "adamw_8bit", GradientCheckpointing: true,
+			Saved: "attention"},
 		{Int8: true, Training: true, LoRA: some, Gates: GateOptions{Enabled: true}, Optim: "adamw_torch", GradientCheckpointing: true},
 		{Training: true, Gates: GateOptions{Enabled: true}, Optim: "paged_adamw_8bit"},
 		{Int8: true, LoRA: all, Gates: GateOptions{Enabled: true}},
@@ -45,7 +47,7 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				needs, err := m.needs(m.keep)
+				needs, err := m.needs(m.saved)
 				if err != nil {
 					return err
 				}
@@ -75,49 +77,46 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 // unopened is a model that decide can be asked about.
 func unopened(t *testing.T, o Options) *Model {
 	t.Helper()
-	o.MaxTokens, o.MaxLength, o.LoRA = 100, 100, LoRAOptions{R: 4, Alpha: 8, TargetModules: Projections}
+	o.MaxTokens, o.MaxLength, o.LoRA = 100, 100, LoRAOptions{R: 4, Alpha: 8, TargetModules: configs.Projections}
+	o.BasePath, o.Int8 = variant(t, "gqa").dir, true
 	m := &Model{options: o}
-	var err error
-	if m.phi, err = phi3.New(variant(t, "gqa").dir, phi3.Options{Int8: true, MaxTokens: o.MaxTokens, MaxLength: o.MaxLength}); err != nil {
-		t.Fatal(err)
-	}
-	if m.params, err = layOut(m.phi, o.LoRA, o.Gates); err != nil {
+	if err := m.layOut(); err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-// TestDecide: a GPU keeps the most that fits, and what does not fit is refused with the names of what would help.
+// TestDecide: a GPU saves the most that fits, and what does not fit is refused with the names of what would help.
 func TestDecide(t *testing.T) {
 	o := Options{Training: true, GradientCheckpointing: true, Optim: "adamw_torch"}
 	m := unopened(t, o)
-	needed := func(keep phi3.Keep) int64 {
-		needs, err := m.needs(keep)
+	needed := func(saved phi3.Saved) int64 {
+		needs, err := m.needs(saved)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return planOf(needs).total + m.phi.Workspace()
 	}
-	needs, _ := m.needs(phi3.KeepAll)
+	needs, _ := m.needs(phi3.SavedAll)
 	snapshot := planOf(needs).snapshotBytes()
-	if !(needed(phi3.KeepAll) > needed(phi3.KeepAttention) && needed(phi3.KeepAttention) > needed(phi3.KeepInputs)) {
-		t.Errorf("needed: all %d, attention %d, inputs %d", needed(phi3.KeepAll), needed(phi3.KeepAttention), needed(phi3.KeepInputs))
+	if !(needed(phi3.SavedAll) > needed(phi3.SavedAttention) && needed(phi3.SavedAttention) > needed(phi3.SavedInputs)) {
+		t.Errorf("needed: all %d, attention %d, inputs %d", needed(phi3.SavedAll), needed(phi3.SavedAttention), needed(phi3.SavedInputs))
 	}
 	for _, c := range []struct {
 		isa  string
 		free int64
-		want phi3.Keep
+		want phi3.Saved
 	}{
-		{"sm_90", 1 << 40, phi3.KeepAll}, {"sm_90", needed(phi3.KeepAll) + snapshot, phi3.KeepAll},
-		{"sm_90", needed(phi3.KeepAll) + snapshot - 1, phi3.KeepAttention}, {"sm_90", needed(phi3.KeepAttention) + snapshot - 1, phi3.KeepInputs},
-		{"sm_90", needed(phi3.KeepInputs), phi3.KeepInputs}, {"avx2", 1 << 40, phi3.KeepInputs},
+		{"sm_90", 1 << 40, phi3.SavedAll}, {"sm_90", needed(phi3.SavedAll) + snapshot, phi3.SavedAll},
+		{"sm_90", needed(phi3.SavedAll) + snapshot - 1, phi3.SavedAttention}, {"sm_90", needed(phi3.SavedAttention) + snapshot - 1, phi3.SavedInputs},
+		{"sm_90", needed(phi3.SavedInputs), phi3.SavedInputs}, {"avx2", 1 << 40, phi3.SavedInputs},
 	} {
 		got, err := m.decide(native.Info{ISA: c.isa, FreeBytes: uint64(c.free)})
 		if err != nil || got != c.want {
-			t.Errorf("%s with %d bytes: keeps %q (%v), want %q", c.isa, c.free, got, err, c.want)
+			t.Errorf("%s with %d bytes: saves %q (%v), want %q", c.isa, c.free, got, err, c.want)
 		}
 	}
-	_, err := m.decide(native.Info{ISA: "sm_90", FreeBytes: uint64(needed(phi3.KeepInputs) - 1)})
+	_, err := m.decide(native.Info{ISA: "sm_90", FreeBytes: uint64(needed(phi3.SavedInputs) - 1)})
 	for _, want := range []string{"out of memory", "workspace", "data.max_seq_length", "training.lora_r", "training.optim"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the refusal does not say %q: %v", want, err)
@@ -130,7 +129,7 @@ func TestDecide(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "training.gradient_checkpointing: true") || strings.Contains(err.Error(), "training.optim") {
 		t.Errorf("refused with %v", err)
 	}
-	if _, err := unopened(t, Options{GradientCheckpointing: true, Keep: "some"}).decide(native.Info{}); err == nil {
-		t.Error("a way to keep activations that does not exist was accepted")
+	if _, err := unopened(t, Options{GradientCheckpointing: true, Saved: "some"}).decide(native.Info{}); err == nil {
+		t.Error("a mode that does not exist was accepted")
 	}
 }

@@ -1,5 +1,5 @@
 // Package engine is the training step and everything around it: a Phi-3 with LoRA adapters and SO(8) gates on
-// an int8 base, loss, optimizer and schedule, generation and scoring, export. Arithmetic happens in package
+// an int8 base, loss, optimizer and schedule, generation, scoring and merging. Arithmetic happens in package
 // native; this package decides what is computed, in which order, on which numbers.
 //
 // A run is a function of its inputs: every random draw is keyed by seed and step, reductions run in a fixed
@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -28,18 +27,22 @@ type Options struct {
 	BasePath              string // folder in Hugging Face layout
 	Device                string // auto, cpu or cuda
 	Threads               int    // of the CPU library; 0: all
-	Choices               string // file of a GPU's algorithms, read and appended to, so that whoever has it computes the same bits; empty: none
+	Algorithms            string // file of the GPU algorithms chosen, read and appended to: runs that share it compute the same bits; empty: none
 	Float32               bool   // compute in float32; otherwise in bfloat16
 	Int8                  bool   // hold the base's linear weights as int8 rows
-	Training              bool   // room for the backward pass
-	GradientCheckpointing bool   // keep less than all of a layer and compute the rest again
-	Keep                  string // of a layer, with GradientCheckpointing: auto, all, attention or inputs; empty: auto
+	Training              bool   // allocate what the backward pass needs
+	GradientCheckpointing bool   // save less than all of a layer and recompute the rest
+	Saved                 string // of a layer, with GradientCheckpointing: one of configs.Keeps; empty: auto
 	Optim                 string // of the trainer to come, for the plan of memory; empty: not counted
 	MaxTokens             int    // the most tokens of one pass
 	MaxLength             int    // the longest sequence; 0: MaxTokens
 	LoRA                  LoRAOptions
 	Gates                 GateOptions
 	Seed                  uint64
+}
+
+func (o Options) device() native.Options {
+	return native.Options{Device: o.Device, Threads: o.Threads, Choices: o.Algorithms}
 }
 
 // Model is a base with its adapters on a device. Its methods may be called from any goroutine and run one
@@ -50,7 +53,7 @@ type Model struct {
 	device  *native.Device
 	phi     *phi3.Model
 	params  *parameters
-	keep    phi3.Keep
+	saved   phi3.Saved
 	adapted bool
 	copies  snapshots
 }
@@ -61,11 +64,11 @@ func Open(ctx context.Context, o Options) (*Model, error) {
 	if err := m.thread.do(func() error { return m.open(ctx) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", o.BasePath, err), m.Close())
 	}
-	debug.FreeOSMemory() // the mapped base and its decoding are done with
+	debug.FreeOSMemory() // what loading used
 	return m, nil
 }
 
-// layOut decides what the model will hold, from its configuration alone.
+// layOut plans model and adapters from the configuration alone.
 func (m *Model) layOut() (err error) {
 	o := &m.options
 	if o.MaxLength == 0 {
@@ -74,8 +77,12 @@ func (m *Model) layOut() (err error) {
 	if m.phi, err = phi3.New(o.BasePath, phi3.Options{Float32: o.Float32, Int8: o.Int8, MaxTokens: o.MaxTokens, MaxLength: o.MaxLength}); err != nil {
 		return err
 	}
-	m.params, err = layOut(m.phi, o.LoRA, o.Gates)
-	return err
+	plan, err := PlanAdapter(m.phi.Config, o.LoRA, o.Gates)
+	if err != nil {
+		return err
+	}
+	m.params = newParameters(m.phi, plan)
+	return nil
 }
 
 func (m *Model) open(ctx context.Context) (err error) {
@@ -83,7 +90,7 @@ func (m *Model) open(ctx context.Context) (err error) {
 		return err
 	}
 	o := m.options
-	if m.device, err = native.Open(native.Options{Device: o.Device, Threads: o.Threads, Choices: o.Choices}); err != nil {
+	if m.device, err = native.Open(o.device()); err != nil {
 		return err
 	}
 	info, err := m.device.Info()
@@ -93,41 +100,31 @@ func (m *Model) open(ctx context.Context) (err error) {
 	if isGPU(info) {
 		m.spareMemory()
 	}
-	if m.keep, err = m.decide(info); err != nil {
+	if m.saved, err = m.decide(info); err != nil {
 		return err
 	}
 	if err := m.phi.Load(ctx, m.device); err != nil {
 		return err
 	}
-	if err := m.params.attach(m.phi, o.LoRA, o.Gates); err != nil {
+	if err := m.params.attach(m.phi); err != nil {
 		return err
 	}
-	if err := m.phi.Prepare(o.Training, m.keep); err != nil {
+	if err := m.phi.Prepare(o.Training, m.saved); err != nil {
 		return err
 	}
 	return m.params.set(m.phi, m.params.initial(o.Seed))
 }
 
-// Close frees the device. A state that was snapshot and is not written yet is lost.
+// Close frees the device. A snapshot that is not written yet is lost.
 func (m *Model) Close() error {
 	m.copies.close()
-	err := m.thread.do(func() error {
-		if m.device == nil {
-			return nil
-		}
-		return m.device.Close()
-	})
-	if errors.Is(err, errClosed) {
-		return nil
-	}
-	m.thread.stop()
-	return err
+	return m.thread.close(m.device)
 }
 
 // Config is the base's configuration.
 func (m *Model) Config() *phi3.Config { return m.phi.Config }
 
-// EnableAdapter says whether LoRA and gates take part in Generate, Score and Loss; off, the model is its base.
+// EnableAdapter switches LoRA and gates on or off in Generate, Score, Loss and Logits. Without them the model is its base.
 func (m *Model) EnableAdapter(on bool) {
 	_ = m.thread.do(func() error { m.adapted = on; return nil })
 }
@@ -139,54 +136,37 @@ func (m *Model) Info() (native.Info, error) {
 	return info, err
 }
 
-// Keep says what training keeps of a layer for the backward pass: all, attention or inputs.
-func (m *Model) Keep() string { return string(m.keep) }
+// Saved is what training saves of a layer for the backward pass: all, attention or inputs.
+func (m *Model) Saved() string { return string(m.saved) }
 
-// Memory says what the device's memory is held for, the largest peak first.
+// Memory lists the device's memory by purpose, the largest peak first.
 func (m *Model) Memory() ([]native.Use, error) {
 	var uses []native.Use
 	err := m.thread.do(func() (err error) { uses, err = m.device.Memory(); return err })
 	return uses, err
 }
 
-// TrainedParameters counts the numbers that training changes.
-func (m *Model) TrainedParameters() int64 {
-	var n int64
-	for _, p := range m.params.list {
-		n += int64(p.size())
-	}
-	return n
-}
+// Adapter is the plan of what is trained on the model.
+func (m *Model) Adapter() *AdapterPlan { return m.params.AdapterPlan }
 
-// GateDeviation measures how far the gates are from rotations: the largest |RᵀR − I| of any block. By
-// construction it is rounding alone; without gates it is 0.
-func (m *Model) GateDeviation(ctx context.Context) (float64, error) {
-	values := make([]float32, m.params.rotationRows*64)
-	if len(values) == 0 {
-		return 0, nil
-	}
-	err := m.run(ctx, func() error { return native.Download(m.device, values, m.params.rotations) })
-	return deviation(values), err
-}
-
-// deviation is the largest |RᵀR − I| over 8×8 blocks.
-func deviation(blocks []float32) float64 {
-	worst := 0.0
-	for ; len(blocks) > 0; blocks = blocks[64:] {
-		for i := range 8 {
-			for j := range 8 {
-				sum := 0.0
-				for k := range 8 {
-					sum += float64(blocks[8*k+i]) * float64(blocks[8*k+j])
-				}
-				if i == j {
-					sum--
-				}
-				worst = math.Max(worst, math.Abs(sum))
-			}
+// Parameters copies all trained numbers to the host, [Adapter().N].
+func (m *Model) Parameters(ctx context.Context) ([]float32, error) {
+	values := make([]float32, m.params.N)
+	err := m.run(ctx, func() error {
+		if len(values) == 0 {
+			return nil
 		}
+		return native.Download(m.device, values, m.params.param)
+	})
+	return values, err
+}
+
+// SetParameters replaces all trained numbers, [Adapter().N].
+func (m *Model) SetParameters(ctx context.Context, values []float32) error {
+	if len(values) != m.params.N {
+		return fmt.Errorf("%d trained numbers for a model of %d", len(values), m.params.N)
 	}
-	return worst
+	return m.run(ctx, func() error { return m.params.set(m.phi, values) })
 }
 
 // run calls f on the device's thread; a failed native operation is returned and cleared.
@@ -196,12 +176,7 @@ func (m *Model) run(ctx context.Context, f func() error) error {
 			return err
 		}
 		m.copies.free()
-		err := f()
-		if d := m.device.Err(); d != nil {
-			m.device.Reset()
-			return d
-		}
-		return err
+		return settle(m.device, f())
 	})
 }
 

@@ -5,17 +5,13 @@ import (
 	"maps"
 	"slices"
 
+	"so8t/configs"
 	"so8t/engine/safetensors"
 	"so8t/native"
 )
 
-// Optims maps the names of transformers' OptimizerNames that are implemented to whether LoRA's optimizer
-// states are 8-bit. Paging is the CUDA driver's business: the names are accepted and mean the same numbers.
-var Optims = map[string]bool{"adamw_torch": false, "adamw_torch_fused": false, "paged_adamw": false, "paged_adamw_32bit": false,
-	"adamw_bnb_8bit": true, "adamw_8bit": true, "paged_adamw_8bit": true}
-
-// optimizer is AdamW over the flat parameters: LoRA with weight decay and states of either width, θ without
-// decay and in float32, as it is small and every bit of a rotation counts.
+// optimizer is AdamW over the flat parameters: LoRA with weight decay and 32-bit or 8-bit states; θ without decay and, where
+// there is LoRA beside it, with 32-bit states, as it is small and rotations are sensitive.
 type optimizer struct {
 	options TrainerOptions
 	ps      *parameters
@@ -35,11 +31,11 @@ type optimizerRange struct {
 
 func newOptimizer(d *native.Device, ps *parameters, o TrainerOptions) (*optimizer, error) {
 	opt := &optimizer{options: o, ps: ps, device: d}
-	rooms, err := opt.layOut()
+	buffers, err := opt.layOut()
 	if err != nil {
 		return nil, err
 	}
-	if err := allocate(d, rooms); err != nil {
+	if err := allocate(d, buffers); err != nil {
 		return nil, err
 	}
 	for i, signed := range []bool{true, false} {
@@ -53,34 +49,38 @@ func newOptimizer(d *native.Device, ps *parameters, o TrainerOptions) (*optimize
 	return opt, nil
 }
 
-// layOut makes the ranges and says which buffers they need.
-func (opt *optimizer) layOut() ([]room, error) {
-	eight, ok := Optims[opt.options.Optim]
+// layOut makes the ranges and lists the buffers that they need.
+func (opt *optimizer) layOut() ([]buffer, error) {
+	eight, ok := configs.Optimizers[opt.options.Optim]
 	if !ok {
-		return nil, fmt.Errorf("optim: %q is not one of %v", opt.options.Optim, slices.Sorted(maps.Keys(Optims)))
+		return nil, fmt.Errorf("optim: %q is not one of %v", opt.options.Optim, slices.Sorted(maps.Keys(configs.Optimizers)))
 	}
-	const purpose = "optimizer"
-	rooms := []room{{&opt.norm, native.Float32, 1, purpose}}
+	buffers := []buffer{{&opt.norm, native.Float32, 1, optimizerPurpose}}
 	if eight {
-		rooms = append(rooms, room{&opt.codes[0], native.Float32, 256, purpose}, room{&opt.codes[1], native.Float32, 256, purpose})
+		buffers = append(buffers, buffer{&opt.codes[0], native.Float32, 256, optimizerPurpose}, buffer{&opt.codes[1], native.Float32, 256, optimizerPurpose})
 	}
-	opt.ranges = []optimizerRange{{name: "lora", n: opt.ps.lora, decay: opt.options.WeightDecay}, {name: "theta", first: opt.ps.lora, n: opt.ps.n - opt.ps.lora}}
+	opt.ranges = []optimizerRange{
+		{name: "lora", n: opt.ps.lora, decay: opt.options.WeightDecay},
+		{name: "theta", first: opt.ps.lora, n: opt.ps.N - opt.ps.lora},
+	}
 	opt.ranges = slices.DeleteFunc(opt.ranges, func(r optimizerRange) bool { return r.n == 0 })
 	for i := range opt.ranges {
 		r, dtype := &opt.ranges[i], native.Float32
 		if eight && r.first == 0 {
 			dtype = native.UInt8
-			rooms = append(rooms, room{&r.mAbsmax, native.Float32, r.n / blockOf, purpose}, room{&r.vAbsmax, native.Float32, r.n / blockOf, purpose})
+			blocks := r.n / blockSize
+			buffers = append(buffers, buffer{&r.mAbsmax, native.Float32, blocks, optimizerPurpose},
+				buffer{&r.vAbsmax, native.Float32, blocks, optimizerPurpose})
 		}
-		rooms = append(rooms, room{&r.m, dtype, r.n, purpose}, room{&r.v, dtype, r.n, purpose})
+		buffers = append(buffers, buffer{&r.m, dtype, r.n, optimizerPurpose}, buffer{&r.v, dtype, r.n, optimizerPurpose})
 	}
-	return rooms, nil
+	return buffers, nil
 }
 
 // step updates all parameters; step counts from 1. It returns the norm of the gradient before clipping.
 func (opt *optimizer) step(step int, rate float64) (float64, error) {
 	o, d := opt.options, opt.device
-	d.GlobalNorm(&native.GlobalNorm{N: int64(opt.ps.n), X: opt.ps.grad, Norm: opt.norm})
+	d.GlobalNorm(&native.GlobalNorm{N: int64(opt.ps.N), X: opt.ps.grad, Norm: opt.norm})
 	for _, r := range opt.ranges {
 		d.AdamW(&native.AdamW{N: int64(r.n), Step: int64(step), Param: opt.ps.param.Column(r.first), Gradient: opt.ps.grad.Column(r.first),
 			M: r.m, V: r.v, MAbsmax: r.mAbsmax, VAbsmax: r.vAbsmax, MCode: opt.codes[0], VCode: opt.codes[1], Norm: opt.norm,
@@ -91,17 +91,20 @@ func (opt *optimizer) step(step int, rate float64) (float64, error) {
 	return float64(norm[0]), err
 }
 
-// tensors names everything that the optimizer and the parameters hold, in a fixed order.
+// tensors lists the parameters and the optimizer's states, in a fixed order.
 func (opt *optimizer) tensors() []stateTensor {
-	list := []stateTensor{{"parameters", opt.ps.param, opt.ps.n}}
+	list := []stateTensor{{parametersName, opt.ps.param, opt.ps.N}}
 	for _, r := range opt.ranges {
 		list = append(list, stateTensor{r.name + ".m", r.m, r.n}, stateTensor{r.name + ".v", r.v, r.n})
 		if r.m.DType == native.UInt8 {
-			list = append(list, stateTensor{r.name + ".m_absmax", r.mAbsmax, r.n / blockOf}, stateTensor{r.name + ".v_absmax", r.vAbsmax, r.n / blockOf})
+			list = append(list, stateTensor{r.name + ".m_absmax", r.mAbsmax, r.n / blockSize}, stateTensor{r.name + ".v_absmax", r.vAbsmax, r.n / blockSize})
 		}
 	}
 	return list
 }
+
+// parametersName is the trained parameters' tensor in a checkpoint.
+const parametersName = "parameters"
 
 // stateTensor is a flat tensor of a checkpoint.
 type stateTensor struct {

@@ -9,11 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
+	"so8t/configs"
 	"so8t/dataset"
-	"so8t/engine/phi3"
 	"so8t/engine/safetensors"
 	"so8t/native"
 )
@@ -79,7 +78,10 @@ func openOracle(t *testing.T, dir string) *oracleSet {
 		labels, _ := o.expected.Tensor(fmt.Sprintf("sample%d.labels", i))
 		o.samples = append(o.samples, dataset.Sample{InputIDs: int32s(ids.Data), Labels: int32s(labels.Data)})
 	}
-	var config loraConfig
+	var config struct {
+		R     int     `json:"r"`
+		Alpha float64 `json:"lora_alpha"`
+	}
 	text, err := os.ReadFile(filepath.Join(dir, "adapter", "adapter_config.json"))
 	if err == nil {
 		err = json.Unmarshal(text, &config)
@@ -87,7 +89,7 @@ func openOracle(t *testing.T, dir string) *oracleSet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.lora = LoRAOptions{R: config.R, Alpha: config.LoraAlpha, TargetModules: Projections}
+	o.lora = LoRAOptions{R: config.R, Alpha: config.Alpha, TargetModules: configs.Projections}
 	return o
 }
 
@@ -138,23 +140,51 @@ func (o *oracleSet) open(t *testing.T, options Options) *Model {
 			t.Error(err)
 		}
 	})
-	values := make([]float32, m.params.n)
-	if len(options.LoRA.TargetModules) > 0 {
-		if err := m.loadLoRA(filepath.Join(o.dir, "adapter"), values); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if options.Gates.Enabled {
-		theta := o.float32s(t, "theta")
-		for i := range m.phi.Layers {
-			p := m.params.find(thetaName(i))
-			copy(values[p.offset:], theta[i*p.size():(i+1)*p.size()])
-		}
-	}
-	if err := m.run(context.Background(), func() error { return m.params.set(m.phi, values) }); err != nil {
+	if err := m.SetParameters(context.Background(), o.trained(t, m.Adapter())); err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// trained is the oracle's adapter and θ as the plan lays them out.
+func (o *oracleSet) trained(t *testing.T, p *AdapterPlan) []float32 {
+	t.Helper()
+	values := make([]float32, p.N)
+	part := Flat(values)
+	file, err := safetensors.Open(filepath.Join(o.dir, "adapter", "adapter_model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	read := func(w *AdaptedWeight, part string) []float32 {
+		x, ok := file.Tensor(peftName(w, part))
+		if !ok {
+			t.Fatalf("%s is missing", peftName(w, part))
+		}
+		return float32sOf(x)
+	}
+	theta := o.float32s(t, "theta")
+	for i := range p.Weights {
+		w := &p.Weights[i]
+		if w.A != nil {
+			copy(part(w.A), read(w, "lora_A"))
+			b, columns := read(w, "lora_B"), len(w.Slices)*p.LoRA.R
+			for j, s := range w.Slices {
+				for row := range s.Rows {
+					copy(part(s.B)[row*p.LoRA.R:(row+1)*p.LoRA.R], b[(s.Begin+row)*columns+j*p.LoRA.R:])
+				}
+			}
+		}
+		if w.Theta != nil {
+			copy(part(w.Theta), theta[w.Layer*w.Theta.Size():])
+		}
+	}
+	return values
+}
+
+// peftName is PEFT's name of a part of a weight's adapter.
+func peftName(w *AdaptedWeight, part string) string {
+	return fmt.Sprintf("base_model.model.model.layers.%d.%s.%s.weight", w.Layer, w.Name, part)
 }
 
 // gated is the set's int8 base with adapter and gates.
@@ -224,240 +254,6 @@ func TestOracleRotation(t *testing.T) {
 			if d := largestDifference([][]float32{got}, want); !(d <= 2e-6) { // a few ulps of numbers up to 1
 				t.Errorf("layer %d: rotations differ by %g", i, d)
 			}
-		}
-	})
-}
-
-// rows packs the set's samples one by one, or all into one.
-func (o *oracleSet) rows(packed bool) (rows [][]phi3.Sequence, targets int) {
-	for i, s := range o.samples {
-		for _, l := range s.Labels[1:] {
-			if l >= 0 {
-				targets++
-			}
-		}
-		sequence := phi3.Sequence{IDs: s.InputIDs, Labels: s.Labels, Sample: int32(i)}
-		if !packed || len(rows) == 0 {
-			rows = append(rows, nil)
-		}
-		rows[len(rows)-1] = append(rows[len(rows)-1], sequence)
-	}
-	return rows, targets
-}
-
-// gradients runs all samples forward and backward and returns loss and gradients.
-func gradients(t *testing.T, m *Model, rows [][]phi3.Sequence, targets int) (loss float64, grad []float32) {
-	t.Helper()
-	grad = make([]float32, m.params.n)
-	err := m.run(context.Background(), func() error {
-		m.params.zeroGradients(m.device)
-		for _, row := range rows {
-			losses, err := m.phi.Train(row, targets, phi3.Dropout{})
-			if err != nil {
-				return err
-			}
-			for _, l := range losses {
-				loss += float64(l) / float64(targets)
-			}
-		}
-		if err := m.phi.FinishGradients(); err != nil {
-			return err
-		}
-		return native.Download(m.device, grad, m.params.grad)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return loss, grad
-}
-
-// checkGradients compares loss and every gradient with the oracle's.
-func (o *oracleSet) checkGradients(t *testing.T, m *Model, loss float64, grad []float32) {
-	t.Helper()
-	if want := float64(o.float32s(t, "loss")[0]); !(math.Abs(loss-want) <= curveTolerance*want) {
-		t.Errorf("loss %v, the oracle's is %v", loss, want)
-	}
-	compared := 0
-	compare := func(name string, got, want []float32) {
-		norm, difference := 0.0, 0.0
-		for i := range want {
-			norm += float64(want[i]) * float64(want[i])
-			difference += (float64(got[i]) - float64(want[i])) * (float64(got[i]) - float64(want[i]))
-		}
-		if !(math.Sqrt(difference) <= gradTolerance*math.Sqrt(norm)) {
-			t.Errorf("%s: gradient differs by %.2g of its norm", name, math.Sqrt(difference/norm))
-		}
-		compared++
-	}
-	theta := o.float32s(t, "grad.theta")
-	for i := range m.phi.Layers {
-		for _, l := range m.phi.Layers[i].Linears() {
-			a := m.params.find(loraName(i, l, "lora_A"))
-			compare(peftName(i, l, "lora_A"), grad[a.offset:a.offset+a.size()], o.float32s(t, "grad."+peftName(i, l, "lora_A")))
-			compare(peftName(i, l, "lora_B"), m.fuseB(i, l, grad), o.float32s(t, "grad."+peftName(i, l, "lora_B")))
-		}
-		p := m.params.find(thetaName(i))
-		compare(thetaName(i), grad[p.offset:p.offset+p.size()], theta[i*p.size():(i+1)*p.size()])
-	}
-	if compared != 9*len(m.phi.Layers) {
-		t.Errorf("compared %d gradients", compared)
-	}
-}
-
-func TestOracleGradients(t *testing.T) {
-	eachOracle(t, func(t *testing.T, o *oracleSet) {
-		for _, keep := range []string{"all", "attention", "inputs"} {
-			for _, packed := range []bool{false, true} {
-				t.Run(fmt.Sprintf("keep=%s,packed=%v", keep, packed), func(t *testing.T) {
-					options := o.gated()
-					options.GradientCheckpointing, options.Keep = true, keep
-					m := o.open(t, options)
-					rows, targets := o.rows(packed)
-					loss, grad := gradients(t, m, rows, targets)
-					o.checkGradients(t, m, loss, grad)
-				})
-			}
-		}
-	})
-}
-
-func TestOracleCurves(t *testing.T) {
-	eachOracle(t, func(t *testing.T, o *oracleSet) {
-		var curves map[string][]Point
-		text, err := os.ReadFile(filepath.Join(o.dir, "curves.json"))
-		if err == nil {
-			err = json.Unmarshal(text, &curves)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, options := range map[string]Options{"float32_base": {LoRA: o.lora}, "int8_base_with_gates": o.gated()} {
-			t.Run(name, func(t *testing.T) {
-				steps := len(curves[name])
-				if steps == 0 {
-					t.Fatalf("no curve %q", name)
-				}
-				trainer, err := NewTrainer(o.open(t, options), o.samples, TrainerOptions{SamplesPerStep: len(o.samples), Epochs: steps,
-					LearningRate: 1e-2, WeightDecay: 0.01, WarmupSteps: 3, Scheduler: "cosine", MaxGradNorm: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Optim: "adamw_torch"})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i, want := range curves[name] {
-					got, err := trainer.Step(context.Background())
-					if err != nil {
-						t.Fatal(err)
-					}
-					for what, pair := range map[string][2]float64{"loss": {got.Loss, want.Loss}, "grad_norm": {got.GradNorm, want.GradNorm}, "learning_rate": {got.LearningRate, want.LearningRate}} {
-						if !(math.Abs(pair[0]-pair[1]) <= curveTolerance*math.Abs(pair[1])) {
-							t.Errorf("step %d: %s %v, the oracle's is %v", i+1, what, pair[0], pair[1])
-						}
-					}
-				}
-			})
-		}
-	})
-}
-
-// TestOracleMerge folds adapter and gates into the oracle's dequantised base: the merged model alone must
-// answer what the adapted one does.
-func TestOracleMerge(t *testing.T) {
-	eachOracle(t, func(t *testing.T, o *oracleSet) {
-		base := t.TempDir()
-		o.writeDequantised(t, base)
-		options := o.gated()
-		options.Int8, options.BasePath = false, base
-		trained := o.open(t, options)
-		merged := filepath.Join(t.TempDir(), "merged")
-		if err := trained.SaveMerged(context.Background(), nil, merged, 100_000); err != nil { // several shards
-			t.Fatal(err)
-		}
-		if shards, _ := filepath.Glob(filepath.Join(merged, "model-*.safetensors")); len(shards) < 2 {
-			t.Errorf("%d shards", len(shards))
-		}
-		o.checkLogits(t, o.open(t, Options{BasePath: merged}), "adapted_logits")
-	})
-}
-
-func (o *oracleSet) writeDequantised(t *testing.T, dir string) {
-	t.Helper()
-	base, err := safetensors.Open(filepath.Join(o.dir, "model.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer base.Close()
-	quantised, err := safetensors.Open(filepath.Join(o.dir, "int8.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer quantised.Close()
-	var tensors []safetensors.Named
-	for _, name := range base.Names() {
-		x, _ := base.Tensor(name)
-		if q, ok := quantised.Tensor(name); ok {
-			scales, _ := quantised.Tensor(strings.TrimSuffix(name, ".weight") + ".absmax")
-			data := make([]byte, len(x.Data))
-			columns := int(q.Shape[1])
-			for i, v := range q.Data {
-				s := math.Float32frombits(binary.LittleEndian.Uint32(scales.Data[i/columns*4:]))
-				binary.LittleEndian.PutUint32(data[4*i:], math.Float32bits(float32(int8(v))*(s/127)))
-			}
-			x.Data = data
-		}
-		tensors = append(tensors, safetensors.Named{Name: name, Tensor: x})
-	}
-	if err := safetensors.WriteFile(filepath.Join(dir, "model.safetensors"), tensors, nil); err != nil {
-		t.Fatal(err)
-	}
-	config, err := os.ReadFile(filepath.Join(o.dir, "config.json"))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "config.json"), config, 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestOracleAdapterRoundTrip writes the adapters as PEFT reads them: LoRA must come out as PEFT saved it, θ halved.
-func TestOracleAdapterRoundTrip(t *testing.T) {
-	eachOracle(t, func(t *testing.T, o *oracleSet) {
-		m := o.open(t, o.gated())
-		before, err := m.trained(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		dir := t.TempDir()
-		if err := m.SaveAdapter(context.Background(), nil, dir); err != nil {
-			t.Fatal(err)
-		}
-		got, err := safetensors.Open(filepath.Join(dir, AdapterDir, "adapter_model.safetensors"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer got.Close()
-		want, err := safetensors.Open(filepath.Join(o.dir, "adapter", "adapter_model.safetensors"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer want.Close()
-		if !slices.Equal(got.Names(), want.Names()) {
-			t.Fatalf("tensors %v, PEFT has %v", got.Names(), want.Names())
-		}
-		for _, name := range want.Names() {
-			a, _ := got.Tensor(name)
-			b, _ := want.Tensor(name)
-			if !slices.Equal(float32sOf(a), float32sOf(b)) || !slices.Equal(a.Shape, b.Shape) { // −0 off B's diagonal is 0
-				t.Errorf("%s differs from what PEFT saved", name)
-			}
-		}
-		if err := m.LoadAdapter(context.Background(), dir); err != nil {
-			t.Fatal(err)
-		}
-		after, err := m.trained(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(before, after) {
-			t.Error("the adapters changed on the way through their files")
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"so8t/configs"
 	"so8t/dataset"
 	"so8t/engine/safetensors"
 )
@@ -82,7 +83,7 @@ func (s parityShape) train(t *testing.T, dir, device string, float32 bool) []Ste
 	t.Helper()
 	// two samples a row: attention's boundary is in every step
 	m, err := Open(ctx, Options{BasePath: dir, Device: device, Float32: float32, Int8: true, Training: true, MaxTokens: 2 * s.sequence, MaxLength: s.sequence,
-		LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.05, TargetModules: Projections}, Gates: GateOptions{Enabled: true}, Seed: 42})
+		LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.05, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +97,8 @@ func (s parityShape) train(t *testing.T, dir, device string, float32 bool) []Ste
 		}
 		samples = append(samples, dataset.Sample{InputIDs: ids, Labels: ids})
 	}
-	trainer, err := NewTrainer(m, samples, TrainerOptions{SamplesPerStep: 2, Epochs: (s.steps + 3) / 4, LearningRate: 1e-3, WeightDecay: 0.01, Scheduler: "cosine",
-		MaxGradNorm: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Optim: "adamw_torch", Seed: 42})
+	trainer, err := NewTrainer(m, samples, TrainerOptions{SamplesPerStep: 2, Epochs: (s.steps + 3) / 4, LearningRate: 1e-3, WeightDecay: 0.01,
+		Scheduler: "cosine", MaxGradNorm: 1, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Optim: "adamw_torch", Seed: 42})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,8 +157,8 @@ func compareCurves(t testing.TB, cpu, gpu []StepResult) {
 			worst, at = d, i+1
 		}
 	}
-	t.Logf("loss %.4f to %.4f on the CPU, %.4f to %.4f here, at most %.2g apart (step %d); first gradient norm %.4f and %.4f", cpu[0].Loss, cpu[len(cpu)-1].Loss,
-		gpu[0].Loss, gpu[len(gpu)-1].Loss, worst, at, cpu[0].GradNorm, gpu[0].GradNorm)
+	t.Logf("loss %.4f to %.4f on the CPU, %.4f to %.4f here, at most %.2g apart (step %d); first gradient norm %.4f and %.4f",
+		cpu[0].Loss, cpu[len(cpu)-1].Loss, gpu[0].Loss, gpu[len(gpu)-1].Loss, worst, at, cpu[0].GradNorm, gpu[0].GradNorm)
 }
 
 // recorder notes that a comparison failed.

@@ -2,8 +2,8 @@ package engine
 
 import "math/bits"
 
-// philox4x32 is the counter-based generator Philox4x32-10 (Salmon et al., SC 2011): a draw is a function of
-// key and counter, so there is no state to save and none to lose.
+// philox4x32 is the counter-based generator Philox4x32-10 (Salmon et al., SC 2011): a draw is a function of key and counter,
+// so a checkpoint needs no generator state.
 func philox4x32(counter [4]uint32, key [2]uint32) [4]uint32 {
 	c, k := counter, key
 	for range 10 {
@@ -16,18 +16,18 @@ func philox4x32(counter [4]uint32, key [2]uint32) [4]uint32 {
 	return c
 }
 
-// What a stream of draws is for: the fourth word of its counters. The native library's dropout uses its own.
+// Purposes of draws: the fourth word of the counter. The native library's dropout has its own.
 const (
 	drawOrder  uint32 = 0x4F524445 + iota // the order of an epoch's samples
 	drawInit                              // LoRA's A
 	drawSample                            // sampling from a distribution over tokens
 )
 
-// draws is a sequence of numbers for one purpose.
+// draws is the stream of random numbers of one key.
 type draws struct {
 	key     [2]uint32
 	counter [4]uint32
-	words   [4]uint32
+	block   [4]uint32
 	left    int
 }
 
@@ -37,11 +37,11 @@ func newDraws(seed uint64, purpose, a, b uint32) *draws {
 
 func (d *draws) uint32() uint32 {
 	if d.left == 0 {
-		d.words, d.left = philox4x32(d.counter, d.key), 4
+		d.block, d.left = philox4x32(d.counter, d.key), 4
 		d.counter[0]++
 	}
 	d.left--
-	return d.words[3-d.left]
+	return d.block[3-d.left]
 }
 
 // float returns a number in [0, 1) with 24 random bits, exact in float32.

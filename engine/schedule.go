@@ -3,10 +3,9 @@ package engine
 import (
 	"fmt"
 	"math"
-)
 
-// Schedulers are the names of transformers' SchedulerType that are implemented.
-var Schedulers = []string{"cosine", "linear", "constant", "constant_with_warmup"}
+	"so8t/configs"
+)
 
 // Schedule gives the learning rate of each optimizer step, as transformers' get_scheduler does.
 type Schedule struct {
@@ -37,5 +36,5 @@ func (sc Schedule) Rate(s int) (float64, error) {
 	case "cosine":
 		return sc.Base * math.Max(0, 0.5*(1+math.Cos(math.Pi*progress))), nil
 	}
-	return 0, fmt.Errorf("lr_scheduler_type: %q is not one of %v", sc.Name, Schedulers)
+	return 0, fmt.Errorf("lr_scheduler_type: %q is not one of %v", sc.Name, configs.Schedules)
 }

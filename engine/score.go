@@ -10,7 +10,7 @@ import (
 	"so8t/engine/phi3"
 )
 
-// scoreSlots is how many prompts are scored at once: enough for full speed on a CPU, and little cache.
+// scoreSlots is the most prompts scored at once: enough for full speed on a CPU with a small cache.
 const scoreSlots = 16
 
 // Score returns the log-probability (natural) of each continuation after each prompt, [prompt][continuation].
@@ -40,10 +40,10 @@ func (m *Model) Score(ctx context.Context, prompts, continuations [][]int32) ([]
 	return out, nil
 }
 
-// scoreBatch is how many prompts are scored at once, and their cache.
+// scoreBatch is the next n prompts and the size of their cache.
 type scoreBatch struct{ n, capacity, pages int }
 
-// scoreBatch takes as many of the prompts as fit one pass, and the memory.
+// scoreBatch takes as many of the prompts as one pass and the memory allow.
 func (m *Model) scoreBatch(prompts [][]int32, longest int) (b scoreBatch, err error) {
 	tokens, most := 0, 0
 	for _, p := range prompts[:min(len(prompts), scoreSlots)] {
@@ -63,7 +63,8 @@ func (m *Model) scoreBatch(prompts [][]int32, longest int) (b scoreBatch, err er
 	return b, nil
 }
 
-// score fills one slot a prompt, then appends each continuation to all of them and takes it back.
+// score fills a slot with each prompt. It then appends one continuation after another to all of them, each time
+// truncating the slots again.
 func (m *Model) score(prompts, continuations [][]int32, b scoreBatch, out [][]float64) error {
 	cache, err := m.phi.NewCache(len(prompts), b.capacity, b.pages)
 	if err != nil {
@@ -119,7 +120,7 @@ func (m *Model) score(prompts, continuations [][]int32, b scoreBatch, out [][]fl
 	return nil
 }
 
-// scoreWhole computes prompt and continuation in one pass, with the long factors of longrope.
+// scoreWhole scores a continuation that outgrows longrope's short factors: in one pass with its prompt.
 func (m *Model) scoreWhole(prompt, continuation []int32) (float64, error) {
 	ids := slices.Concat(prompt, continuation)
 	labels := slices.Concat(slices.Repeat([]int32{phi3.Ignore}, len(prompt)), continuation)

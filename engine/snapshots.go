@@ -6,8 +6,8 @@ import (
 	"so8t/native"
 )
 
-// snapshots are copies of device memory that others read while the device goes on. What is no longer read is freed
-// on the device's own thread, before its next work: nobody waits for a step to end.
+// snapshots are copies of device memory that are read on other threads while the device works. Released ones are freed on
+// the device's thread before its next work, so that no reader waits for a step to end.
 type snapshots struct {
 	reading sync.RWMutex // held while a copy is read, and by Close
 	closed  bool
@@ -31,14 +31,14 @@ func (r *reader) ReadAt(b []byte, offset int64) (int, error) {
 	return r.snapshot.ReadAt(b, offset)
 }
 
-// release gives copies back.
+// release leaves copies to be freed.
 func (s *snapshots) release(copies []*native.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done = append(s.done, copies...)
 }
 
-// free frees what was given back; on the device's thread.
+// free frees what was released. Call it on the device's thread.
 func (s *snapshots) free() {
 	s.mu.Lock()
 	done := s.done
@@ -49,7 +49,7 @@ func (s *snapshots) free() {
 	}
 }
 
-// close waits for readers at work; there are none after it.
+// close waits for running reads. Later ones fail.
 func (s *snapshots) close() {
 	s.reading.Lock()
 	defer s.reading.Unlock()

@@ -110,7 +110,7 @@ func TestSaveBehindWhileTraining(t *testing.T) {
 	if err := store.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	want, err := trainer.model.trained(ctx)
+	want, err := trainer.model.Parameters(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestSaveBehindWhileTraining(t *testing.T) {
 	if err := again.Restore(ctx, state); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := again.model.trained(ctx); err != nil || !slices.Equal(got, want) {
+	if got, err := again.model.Parameters(ctx); err != nil || !slices.Equal(got, want) {
 		t.Errorf("the last state is not the last step's (%v)", err)
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+
+	"so8t/native"
 )
 
-// thread runs functions one after another on one operating-system thread, because a native context, its
-// error text and a GPU's current device belong to the thread that uses them.
+// thread runs functions one after another on one operating-system thread: a native context, its error text and a GPU's
+// current device belong to a thread.
 type thread struct {
 	calls chan func()
 	stops func()
@@ -43,6 +45,30 @@ func (t *thread) do(f func() error) error {
 	case t.calls <- func() { done <- f() }:
 		return <-done
 	}
+}
+
+// close closes a device, if there is one, on its thread, and ends the thread. It may be called again.
+func (t *thread) close(d *native.Device) error {
+	err := t.do(func() error {
+		if d == nil {
+			return nil
+		}
+		return d.Close()
+	})
+	if errors.Is(err, errClosed) {
+		return nil
+	}
+	t.stop()
+	return err
+}
+
+// settle clears and returns the device's failure, of which err is then a consequence, or returns err if there is none.
+func settle(d *native.Device, err error) error {
+	if failure := d.Err(); failure != nil {
+		d.Reset()
+		return failure
+	}
+	return err
 }
 
 // stop may be called again.

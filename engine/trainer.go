@@ -18,17 +18,17 @@ import (
 // TrainerOptions has the names of transformers' TrainingArguments.
 type TrainerOptions struct {
 	SamplesPerStep int // per_device_train_batch_size × gradient_accumulation_steps
-	RowTokens      int // the most tokens that a packed row holds; 0: as many as the model takes. Part of the result's bits
+	RowTokens      int // the most tokens of a packed row, on which the result's bits depend; 0: the model's MaxTokens
 	Epochs         int
 	LearningRate   float64
 	WeightDecay    float64 // of LoRA; θ has none
 	WarmupRatio    float64
-	WarmupSteps    int    // where positive, instead of the ratio
-	Scheduler      string // one of Schedulers
+	WarmupSteps    int    // used instead of the ratio if positive
+	Scheduler      string // one of configs.Schedules
 	MaxGradNorm    float64
 	Beta1, Beta2   float64
 	Epsilon        float64
-	Optim          string // one of Optims
+	Optim          string // one of configs.Optimizers
 	Seed           uint64
 }
 
@@ -47,9 +47,9 @@ type EvalPoint struct {
 	Loss float64 `json:"eval_loss"`
 }
 
-// Curve is a run's metrics so far; it travels in every checkpoint.
+// Curve is a run's metrics so far. It is part of every checkpoint.
 type Curve struct {
-	Train []Point     `json:"train"` // of a long run not every step (Every)
+	Train []Point     `json:"train"` // thinned out in a long run: see Every
 	Eval  []EvalPoint `json:"eval,omitempty"`
 }
 
@@ -66,10 +66,10 @@ type StepResult struct {
 	Duration     time.Duration
 }
 
-// ErrDiverged says that the loss or its gradient is no longer a number; going on would only waste the night.
+// ErrDiverged says that the loss or its gradient is infinite or not a number.
 var ErrDiverged = errors.New("training diverged")
 
-// Samples is what a Trainer reads: dataset.Samples, or anything of that form.
+// Samples is a data set, as dataset.Samples is.
 type Samples interface {
 	Len() int
 	At(i int) dataset.Sample
@@ -115,8 +115,8 @@ func (t *Trainer) check() error {
 	o := t.options
 	switch {
 	case !t.model.options.Training:
-		return errors.New("the model was opened without room for training")
-	case t.model.params.n == 0:
+		return errors.New("the model was not opened for training")
+	case t.model.params.N == 0:
 		return errors.New("nothing to train: neither LoRA targets nor gates")
 	case t.samples.Len() == 0:
 		return errors.New("no training samples")
@@ -133,13 +133,19 @@ func (t *Trainer) check() error {
 	return nil
 }
 
-// StepsPerEpoch counts optimizer steps; the last one of an epoch may have fewer samples.
-func (t *Trainer) StepsPerEpoch() int {
-	return (t.samples.Len() + t.options.SamplesPerStep - 1) / t.options.SamplesPerStep
+// StepsPerEpoch counts the optimizer steps over that many samples; the last one of an epoch may have fewer.
+func (o TrainerOptions) StepsPerEpoch(samples int) int {
+	return (samples + o.SamplesPerStep - 1) / o.SamplesPerStep
 }
 
+// TotalSteps is the number of optimizer steps of a whole run over that many samples.
+func (o TrainerOptions) TotalSteps(samples int) int { return o.StepsPerEpoch(samples) * o.Epochs }
+
+// StepsPerEpoch counts the optimizer steps of an epoch.
+func (t *Trainer) StepsPerEpoch() int { return t.options.StepsPerEpoch(t.samples.Len()) }
+
 // TotalSteps is the number of optimizer steps of the whole run.
-func (t *Trainer) TotalSteps() int { return t.StepsPerEpoch() * t.options.Epochs }
+func (t *Trainer) TotalSteps() int { return t.options.TotalSteps(t.samples.Len()) }
 
 // Position is how far the run has come.
 func (t *Trainer) Position() checkpoint.Position { return t.position }
@@ -171,7 +177,7 @@ func (t *Trainer) Step(ctx context.Context) (StepResult, error) {
 	return r, nil
 }
 
-// step works out one optimizer step; cut short between two rows it leaves the run where it was.
+// step takes one optimizer step. If ctx ends between two rows the run stays where it was.
 func (t *Trainer) step(ctx context.Context) (StepResult, error) {
 	start := time.Now()
 	m, next := t.model, t.position.Step+1
@@ -250,8 +256,8 @@ func (t *Trainer) stepSamples() []phi3.Sequence {
 	return sequences
 }
 
-// advance moves one step on. Epoch and StepInEpoch count what is finished: after an epoch's last step the
-// position is the next epoch's beginning.
+// advance counts one step. Epoch and StepInEpoch count finished ones: after an epoch's last step the position is the
+// beginning of the next epoch.
 func (t *Trainer) advance() {
 	t.position.Step++
 	t.position.StepInEpoch++
@@ -261,8 +267,8 @@ func (t *Trainer) advance() {
 	}
 }
 
-// Snapshot copies the run's state: all that a checkpoint holds but the identity, which the caller knows. Training may
-// go on at once; the copy is read when it is written, and given back by the state's Release.
+// Snapshot copies the run's state on the device, for a checkpoint; the caller adds the identity. Training may continue at
+// once. The copy is read when the checkpoint is written, and freed by the state's Release.
 func (t *Trainer) Snapshot(ctx context.Context) (*checkpoint.State, error) {
 	m := t.model
 	s := &checkpoint.State{Position: t.position}
@@ -275,7 +281,8 @@ func (t *Trainer) Snapshot(ctx context.Context) (*checkpoint.State, error) {
 				return err
 			}
 			copies = append(copies, c)
-			s.Tensors = append(s.Tensors, safetensors.Named{Name: x.name, Tensor: safetensors.Tensor{DType: x.dtype(), Shape: []int64{int64(x.n)}}, From: &reader{&m.copies, c}})
+			s.Tensors = append(s.Tensors, safetensors.Named{Name: x.name, Tensor: safetensors.Tensor{DType: x.dtype(), Shape: []int64{int64(x.n)}},
+				From: &reader{&m.copies, c}})
 		}
 		return nil
 	})
@@ -299,11 +306,11 @@ func (t *Trainer) Restore(ctx context.Context, s *checkpoint.State) error {
 	for _, x := range s.Tensors {
 		byName[x.Name] = x
 	}
-	var curve Curve
-	if err := json.Unmarshal(s.Metrics, &curve); err != nil {
-		return fmt.Errorf("restore: metrics: %w", err)
+	curve, err := CurveOf(s)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
 	}
-	err := t.model.run(ctx, func() error {
+	err = t.model.run(ctx, func() error {
 		for _, x := range t.optimizer.tensors() {
 			from, ok := byName[x.name]
 			data, err := from.Load()

@@ -98,7 +98,8 @@ func TestReportAccountsForTheDevicesMemory(t *testing.T) {
 		t.Errorf("held %d of %d in %v, summary %+v", held, info.HeldBytes, purposes, r.Summary)
 	}
 	p := r.Points[0]
-	if p.TokensPerSecond != 10 || p.SamplesPerSecond != 1 || p.RSSBytes <= 0 || p.PeakRSSBytes < p.RSSBytes || p.DeviceBytes != int64(info.PeakBytes) || p.Goroutines < 1 {
+	if p.TokensPerSecond != 10 || p.SamplesPerSecond != 1 || p.Goroutines < 1 ||
+		p.RSSBytes <= 0 || p.PeakRSSBytes < p.RSSBytes || p.DeviceBytes != int64(info.PeakBytes) {
 		t.Errorf("point %+v", p)
 	}
 }
@@ -115,7 +116,8 @@ func TestReportOfAGPU(t *testing.T) {
 	r = OpenReport(path, 2, 2)
 	g.take(reading(5<<30, 94, 500))
 	text := add(t, r, fakeDevice{}, g, 2)
-	for _, want := range []string{`"peak_gpu_memory_used_bytes": 9663676416`, `"mean_gpu_power_watts": 500`, `"gpu_utilization_percent": 94`, `"gpu_temperature_celsius": 59.4`} {
+	for _, want := range []string{`"peak_gpu_memory_used_bytes": 9663676416`, `"mean_gpu_power_watts": 500`,
+		`"gpu_utilization_percent": 94`, `"gpu_temperature_celsius": 59.4`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}

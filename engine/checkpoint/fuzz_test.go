@@ -127,7 +127,8 @@ func FuzzManifest(f *testing.F) {
 	f.Add(unsigned)
 	entry := fmt.Sprintf(`{"name":"metrics.json","bytes":%d,"sha256":"%x"}`, len(files[metricsName]), sha256.Sum256(files[metricsName]))
 	for _, change := range [][2]string{{`"state.safetensors"`, `"../x"`}, {`"metrics.json"`, `"state.safetensors"`}, {`"bytes": `, `"bytes": -`},
-		{`"files": [`, `"files": [` + entry + "," + entry + ","}, {`"format": 1`, `"format": 2`}, {`"step": 2`, `"step": 1`}, {`c0ffee`, `other`}, {`"files": [`, `"files": [null,`}, {`"format": 1,`, ``}} {
+		{`"files": [`, `"files": [` + entry + "," + entry + ","}, {`"format": 1`, `"format": 2`}, {`"step": 2`, `"step": 1`}, {`c0ffee`, `other`},
+		{`"files": [`, `"files": [null,`}, {`"format": 1,`, ``}} {
 		changed := bytes.Replace(unsigned, []byte(change[0]), []byte(change[1]), 1)
 		if bytes.Equal(changed, unsigned) {
 			f.Fatalf("%s does not occur", change[0])

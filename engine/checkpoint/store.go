@@ -114,6 +114,10 @@ func (s *Store) folder(p Position) string { return filepath.Join(s.dir, p.Folder
 // to take (the message lists what was rejected), *IdentityError if it comes
 // upon one that belongs to another run.
 func (s *Store) Latest(ctx context.Context) (*State, Info, error) {
+	return s.latest(ctx, s.load)
+}
+
+func (s *Store) latest(ctx context.Context, load func(ctx context.Context, dir string) (*State, Info, error)) (*State, Info, error) {
 	positions, err := s.folders()
 	if err != nil {
 		return nil, Info{}, fmt.Errorf("latest checkpoint: %w", err)
@@ -122,7 +126,7 @@ func (s *Store) Latest(ctx context.Context) (*State, Info, error) {
 	none := fmt.Errorf("%w in %s", ErrNone, s.dir)
 	for _, p := range positions {
 		dir := s.folder(p)
-		state, info, err := s.load(ctx, dir)
+		state, info, err := load(ctx, dir)
 		info.Rejected = rejected
 		var damage *DamageError
 		switch {
@@ -138,15 +142,24 @@ func (s *Store) Latest(ctx context.Context) (*State, Info, error) {
 	return nil, Info{Rejected: rejected}, none
 }
 
+// manifestOf reads the manifest of this run's checkpoint at dir.
+func (s *Store) manifestOf(dir string) (*manifest, error) {
+	m, err := readManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	if m.Identity != s.id {
+		return nil, &IdentityError{Dir: dir, Have: m.Identity, Want: s.id}
+	}
+	return m, nil
+}
+
 // load reads the checkpoint at dir. The state's tensors are views on the very
 // bytes that were verified.
 func (s *Store) load(ctx context.Context, dir string) (*State, Info, error) {
-	m, err := readManifest(dir)
+	m, err := s.manifestOf(dir)
 	if err != nil {
 		return nil, Info{}, err
-	}
-	if m.Identity != s.id {
-		return nil, Info{}, &IdentityError{Dir: dir, Have: m.Identity, Want: s.id}
 	}
 	contents := map[string][]byte{}
 	for _, f := range m.Files {

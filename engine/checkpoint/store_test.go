@@ -138,7 +138,8 @@ func TestSaveAndLatest(t *testing.T) {
 	// By step as a number, not by name or time.
 	mustSave(t, s, 100, 99)
 	wantLatest(t, s, 100)
-	want := []string{"checkpoint_epoch_10_step_100", "checkpoint_epoch_10_step_99", "checkpoint_epoch_1_step_10", "checkpoint_epoch_1_step_9", "checkpoint_epoch_2_step_11"}
+	want := []string{"checkpoint_epoch_10_step_100", "checkpoint_epoch_10_step_99", "checkpoint_epoch_1_step_10", "checkpoint_epoch_1_step_9",
+		"checkpoint_epoch_2_step_11"}
 	if got := listing(t, dir); !slices.Equal(got, want) {
 		t.Errorf("folder holds %v", got)
 	}

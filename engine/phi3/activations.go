@@ -2,9 +2,9 @@ package phi3
 
 import "so8t/native"
 
-// activations are what one layer's forward pass leaves for its backward pass. What a linear with an adapter
-// reads has z, and what becomes its output's gradient has dz, directly behind it in the same rows: [x | z] times
-// [W | B] is one product then, and so is [dy | dz] times [W ; A].
+// activations are what one layer's forward pass saves for its backward pass. The LoRA part of a linear lies next to the
+// rows it belongs to: z = x Aᵀ after the input x, dz after the output's gradient dy. The forward pass is then the single
+// product [x | z] · [W | B]ᵀ, and the input's gradient the single product [dy | dz] · [W ; A].
 type activations struct {
 	input     native.Tensor // [T, C] residual stream entering the layer
 	norm1     native.Tensor // [T, C | z of qkv_proj]
@@ -20,14 +20,14 @@ type activations struct {
 	lse          native.Tensor // float32 [H, T]
 }
 
-// scratch is shared by all layers: what lives only within one layer's pass, or at the ends of the model. The gradient of
-// a linear's input needs no room: it takes the input's own place, which nobody reads any more.
+// scratch is shared by all layers: tensors that live within one layer's pass, or before the first and after the last layer.
+// The gradient of a linear's input has no tensor here: it overwrites the input, which is not read again.
 type scratch struct {
 	output          native.Tensor // [T, C] residual stream leaving the last layer
 	dx              native.Tensor // [T, C | dz of down_proj, then of o_proj] gradient of the residual stream
-	dattention      native.Tensor // [T, H·D] where there is no gate: there attention is o_proj's input and is read again
+	dattention      native.Tensor // [T, H·D] of layers without a gate, where o_proj's input is attention itself, which is read again
 	dqkv            native.Tensor // [T, (H+2KV)·D | dz of qkv_proj]
-	picked, pickedN native.Tensor // [T, C] rows with a target: residual stream, normalised and then its gradient
+	picked, pickedN native.Tensor // [T, C] picked rows of the residual stream; their norm, then its gradient
 	pickedR         native.Tensor // float32 [T]
 	logits          native.Tensor // [logitRows, V]
 	logits32        native.Tensor // float32 [logitRows, V], the same memory where compute is float32
@@ -37,10 +37,10 @@ type scratch struct {
 	logitRows       int
 }
 
-// arena hands out tensors of one buffer, each on a 64-byte boundary; sizing it first and cutting it then
-// walks the same code twice.
+// arena cuts tensors out of one buffer, each on a 64-byte boundary. The same code runs twice: first to size the buffer,
+// then to cut it.
 type arena struct {
-	buffer native.Buffer // zero on the sizing walk
+	buffer native.Buffer // zero while sizing
 	bytes  int
 }
 
@@ -53,7 +53,7 @@ func (a *arena) tensor(dtype native.DType, rows, columns int) native.Tensor {
 	return a.buffer.Tensor(dtype, offset/dtype.Size(), columns)
 }
 
-// beside leaves room for z or dz behind each row, if there is any: rows then begin on 16 bytes of bfloat16.
+// beside adds z columns to each row for the LoRA part, if any, rounded up so that rows of bfloat16 begin on 16 bytes.
 func (a *arena) beside(dtype native.DType, rows, columns, z int) native.Tensor {
 	if z > 0 {
 		columns = (columns + z + 7) &^ 7
@@ -61,7 +61,7 @@ func (a *arena) beside(dtype native.DType, rows, columns, z int) native.Tensor {
 	return a.tensor(dtype, rows, columns)
 }
 
-// either cuts the same memory in two ways.
+// either cuts the same memory for one of two uses.
 func (a *arena) either(one, other func()) {
 	start := a.bytes
 	one()
@@ -82,22 +82,22 @@ func allocate(d *native.Device, purpose string, cut func(*arena)) error {
 	return nil
 }
 
-// cutSaved gives each layer what is kept of it, and what is not kept the first layer's.
+// cutSaved gives each layer memory of its own for what is saved; for the rest all layers share the first one's.
 func (m *Model) cutSaved(a *arena, t int, training bool) {
 	m.saved = make([]activations, len(m.Layers))
 	for i := range m.saved {
 		s := &m.saved[i]
 		*s = m.saved[0]
-		if i == 0 || m.keep != KeepInputs {
+		if i == 0 || m.saves != SavedInputs {
 			m.cutAttention(a, s, t)
 		}
-		if i == 0 || m.keep == KeepAll {
+		if i == 0 || m.saves == SavedAll {
 			m.cutActivations(a, s, t, training)
 		}
 	}
 }
 
-// cutAttention is what attention reads and writes.
+// cutAttention cuts what attention reads and writes.
 func (m *Model) cutAttention(a *arena, s *activations, t int) {
 	c := m.Config
 	z := 0
@@ -109,7 +109,7 @@ func (m *Model) cutAttention(a *arena, s *activations, t int) {
 	s.lse = a.tensor(native.Float32, c.NumAttentionHeads, t)
 }
 
-// cutActivations is all the rest.
+// cutActivations cuts everything but attention's part.
 func (m *Model) cutActivations(a *arena, s *activations, t int, training bool) {
 	c, dt := m.Config, m.compute
 	h, z := c.HiddenSize, m.adapterColumns
@@ -129,7 +129,7 @@ func (m *Model) cutActivations(a *arena, s *activations, t int, training bool) {
 	s.rstd2 = a.tensor(native.Float32, 1, t)
 }
 
-const logitBytes = 64 << 20 // of one chunk of logits: enough rows for full speed, not all of them
+const logitBytes = 64 << 20 // of one chunk of logits: enough rows for full speed
 
 func (m *Model) cutScratch(a *arena, t int, training bool) {
 	c, dt, s := m.Config, m.compute, &m.scratch
@@ -144,7 +144,7 @@ func (m *Model) cutScratch(a *arena, t int, training bool) {
 	if training {
 		s.dx = a.beside(dt, t, h, max(z[downProj], z[oProj]))
 	}
-	// What the end of the model needs and what a layer's backward pass needs take turns.
+	// The head's tensors are no longer needed when the layers' backward passes begin.
 	a.either(func() {
 		s.picked = a.tensor(dt, t, h)
 		s.pickedN = a.tensor(dt, t, h)

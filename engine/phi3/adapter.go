@@ -34,11 +34,11 @@ func (l *LoRA) native() (slices [native.MaxSlices]native.LoRASlice) {
 type Gate struct {
 	Theta        native.Tensor // float32 [C/8, 28]
 	ThetaGrad    native.Tensor // float32 [C/8, 28]
-	Rotation     native.Tensor // float32 [C/8, 64], from Theta by Rotate
+	Rotation     native.Tensor // float32 [C/8, 64], computed from Theta by UpdateRotations
 	RotationGrad native.Tensor // float32 [C/8, 64]
 }
 
-// UpdateRotations recomputes R(θ) of every gate; needed after each change of θ.
+// UpdateRotations recomputes R(θ) of every gate. Call it after each change of θ.
 func (m *Model) UpdateRotations() error {
 	for i := range m.Layers {
 		if g := m.Layers[i].Gate; g != nil {
@@ -50,7 +50,7 @@ func (m *Model) UpdateRotations() error {
 
 func (m *Model) blocks() int64 { return int64(m.Config.HiddenSize / 8) }
 
-// Dropout is what the LoRA inputs' masks depend on, besides layer, projection, sample and position.
+// Dropout is dropout on the input of LoRA. The masks are drawn by seed, step, layer, weight, sample and position.
 type Dropout struct {
 	P    float64
 	Seed uint64
@@ -65,7 +65,7 @@ func (m *Model) mask(p *pass, layer int, l *Linear) native.Dropout {
 		Sample: m.batch.sample, Position: m.batch.position}
 }
 
-// pass is what distinguishes one use of the layers from another.
+// pass holds the parameters of one run through the layers.
 type pass struct {
 	rows    int
 	dropout Dropout
@@ -74,7 +74,7 @@ type pass struct {
 	fill    bool   // the rows are whole sequences from position 0: attend packed, and fill the cache
 }
 
-// forward computes y = residual + l(x), and z, behind x, on the way where an adapter is active.
+// forward computes y = residual + l(x). Where an adapter is active it writes z next to x.
 func (m *Model) forward(p *pass, layer int, l *Linear, x, y, residual native.Tensor) {
 	op := native.LinearForward{Rows: int64(p.rows), In: int64(l.In), Out: int64(l.Out), X: x, W: l.w, WAbsmax: l.absmax, Y: y, Residual: residual}
 	if a := l.LoRA; a != nil && p.adapter {
@@ -89,8 +89,8 @@ func (m *Model) loraDown(p *pass, layer int, l *Linear, x native.Tensor) {
 		X: x, A: l.LoRA.A, Z: x.Column(l.In), Scale: l.LoRA.Scale, Dropout: m.mask(p, layer, l)})
 }
 
-// backward computes dx from dy and adds to the adapter's gradients. x, with z behind it, is that of the forward
-// pass; dz comes behind dy. An absent dx skips the input's gradient.
+// backward computes dx from dy and adds to the adapter's gradients. It reads x and z as the forward pass left them, and
+// writes dz next to dy. Without dx the input's gradient is skipped.
 func (m *Model) backward(p *pass, layer int, l *Linear, x, dy, dx native.Tensor) {
 	op := native.LinearBackward{Rows: int64(p.rows), In: int64(l.In), Out: int64(l.Out), DY: dy, W: l.w, WAbsmax: l.absmax, DX: dx}
 	if a := l.LoRA; a != nil {

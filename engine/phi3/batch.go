@@ -12,11 +12,11 @@ const Ignore = -100
 // Sequence is one sample's part of a packed row.
 type Sequence struct {
 	IDs    []int32
-	Labels []int32 // as IDs, Ignore where masked; the shift to the next token happens here. nil: no targets
-	Sample int32   // names the sample in dropout's draws, wherever packing puts it
+	Labels []int32 // one for each of IDs, not shifted; Ignore where masked. nil: no targets
+	Sample int32   // of the optimizer step: its dropout masks do not depend on where packing puts it
 }
 
-// batch holds a packed row's integers on the device and what the host needs of them.
+// batch holds a packed row's integers on the device, and their numbers on the host.
 type batch struct {
 	ids        native.Tensor // int32 [T]
 	rope       native.Tensor // int32 [T] row of the rope table
@@ -42,7 +42,7 @@ func (b *batch) cut(a *arena, t int) {
 	b.cuSeqlens = a.tensor(native.Int32, 1, t+1)
 }
 
-// row is one pass's integers on the host.
+// row collects the integers of one pass on the host.
 type row struct {
 	ids, rope, position, sample, slot, cuSeqlens, picked, target []int32
 }
@@ -67,10 +67,10 @@ func (r *row) append(m *Model, s Sequence, slot int32) {
 	r.cuSeqlens = append(r.cuSeqlens, int32(len(r.ids)))
 }
 
-// pickLast asks for the logits of the row added last.
+// pickLast picks the token added last: its logits are wanted.
 func (r *row) pickLast() { r.picked = append(r.picked, int32(len(r.ids)-1)) }
 
-// upload hands a row to the device.
+// upload checks a row and copies it to the device.
 func (m *Model) upload(r *row) error {
 	if len(r.ids) == 0 || len(r.ids) > m.options.MaxTokens {
 		return fmt.Errorf("a pass of %d tokens; the model was prepared for 1 to %d", len(r.ids), m.options.MaxTokens)
@@ -90,7 +90,8 @@ func (m *Model) upload(r *row) error {
 	for _, x := range []struct {
 		to   native.Tensor
 		from []int32
-	}{{b.ids, r.ids}, {b.rope, r.rope}, {b.position, r.position}, {b.sample, r.sample}, {b.slot, r.slot}, {b.cuSeqlens, r.cuSeqlens}, {b.picked, r.picked}, {b.target, r.target}} {
+	}{{b.ids, r.ids}, {b.rope, r.rope}, {b.position, r.position}, {b.sample, r.sample}, {b.slot, r.slot}, {b.cuSeqlens, r.cuSeqlens},
+		{b.picked, r.picked}, {b.target, r.target}} {
 		if len(x.from) == 0 {
 			continue
 		}

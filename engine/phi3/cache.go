@@ -6,13 +6,12 @@ import (
 	"so8t/native"
 )
 
-// PageSize is how many positions of one sequence a page of the cache holds: little is left empty at a sequence's
-// end, and a page is long enough to be read at full speed.
+// PageSize is how many positions of one sequence a page of the cache holds: few enough to waste little at a sequence's
+// end, enough to be read at full speed.
 const PageSize = 64
 
-// Cache holds keys and values of several sequences for decoding, in pages that the sequences take from one pool
-// as they grow and give back (Kwon et al., arXiv 2309.06180): so there may be more room for sequences than
-// memory for all of them at their longest.
+// Cache holds keys and values of several sequences for decoding, in pages that sequences take from one pool as they grow
+// (Kwon et al., arXiv 2309.06180). The pool may be smaller than all slots at full length would need.
 type Cache struct {
 	slots, capacity int
 	buffer          native.Buffer
@@ -24,7 +23,7 @@ type Cache struct {
 	recorded        map[step]*native.Recording
 }
 
-// NewCache makes room for slots sequences of at most capacity tokens, in a pool of pages.
+// NewCache allocates a pool of pages for up to slots sequences of at most capacity tokens.
 func (m *Model) NewCache(slots, capacity, pages int) (*Cache, error) {
 	if slots < 1 || slots > m.options.MaxTokens {
 		return nil, fmt.Errorf("a cache of %d slots; passes take 1 to %d rows", slots, m.options.MaxTokens)
@@ -54,7 +53,7 @@ func (m *Model) cutCache(a *arena, c *Cache) {
 	c.table = a.tensor(native.Int32, c.slots, c.pool.perSlot)
 }
 
-// CacheBytes is the memory that a page takes in all layers.
+// CacheBytes is the memory of one page, in all layers together.
 func (m *Model) CacheBytes() int64 {
 	return int64(2*len(m.Layers)) * PageSize * int64(m.Config.KVSize()) * int64(m.compute.Size())
 }
@@ -62,12 +61,12 @@ func (m *Model) CacheBytes() int64 {
 // Vacant is the number of pages that no sequence holds.
 func (c *Cache) Vacant() int { return len(c.pool.vacant) }
 
-// Missing is how many pages a slot has to take before it holds n more tokens.
+// Missing is how many pages a slot lacks for n more tokens.
 func (c *Cache) Missing(slot, n int) int {
 	return max(0, Pages(c.lengths[slot]+n)-len(c.pool.held[slot]))
 }
 
-// upload hands the table of pages to the device, if it is another than there.
+// upload copies the page table to the device if it has changed.
 func (c *Cache) upload(m *Model) error {
 	if !c.pool.changed {
 		return nil
@@ -77,26 +76,28 @@ func (c *Cache) upload(m *Model) error {
 }
 
 func (c *Cache) store(m *Model, rows, layer int, k, v native.Tensor) {
-	m.device.KVStore(&native.KVStore{Rows: int64(rows), Columns: int64(m.Config.KVSize()), Slots: int64(c.slots), Capacity: int64(c.pool.perSlot * PageSize),
-		PageSize: PageSize, PageCount: int64(c.pool.pages), Pages: c.table, K: k, V: v, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position})
+	m.device.KVStore(&native.KVStore{Rows: int64(rows), Columns: int64(m.Config.KVSize()), Slots: int64(c.slots),
+		Capacity: int64(c.pool.perSlot * PageSize), PageSize: PageSize, PageCount: int64(c.pool.pages), Pages: c.table,
+		K: k, V: v, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position})
 }
 
 func (c *Cache) attend(m *Model, rows, layer int, q, out native.Tensor) {
 	f := m.Config
-	m.device.AttentionCached(&native.AttentionCached{Rows: int64(rows), Heads: int64(f.NumAttentionHeads), KVHeads: int64(f.NumKeyValueHeads), HeadDim: int64(f.HeadDim()),
-		Window: int64(f.SlidingWindow), Slots: int64(c.slots), Capacity: int64(c.pool.perSlot * PageSize), PageSize: PageSize, PageCount: int64(c.pool.pages),
-		Pages: c.table, Scale: m.scale(), Q: q, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position, Out: out})
+	m.device.AttentionCached(&native.AttentionCached{Rows: int64(rows), Heads: int64(f.NumAttentionHeads), KVHeads: int64(f.NumKeyValueHeads),
+		HeadDim: int64(f.HeadDim()), Window: int64(f.SlidingWindow), Slots: int64(c.slots), Capacity: int64(c.pool.perSlot * PageSize),
+		PageSize: PageSize, PageCount: int64(c.pool.pages), Pages: c.table, Scale: m.scale(),
+		Q: q, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position, Out: out})
 }
 
-// Extension is what to append to one slot.
+// Extension is tokens to append to one slot.
 type Extension struct {
 	Slot  int
 	IDs   []int32
 	Every bool // pick each token, otherwise only the last
 }
 
-// Fill computes whole sequences into slots, forgetting what they held, and picks each one's last token: see
-// PickedLogits, PickedArgmax and PickedSample. The tokens of all of them together must fit one pass.
+// Fill computes whole sequences into slots, replacing what they held, and picks each one's last token (see PickedLogits
+// and PickedTokens). All of them together must fit one pass.
 func (m *Model) Fill(c *Cache, sequences [][]int32, slots []int, adapter bool) error {
 	r := &row{}
 	for i, ids := range sequences {
@@ -128,8 +129,8 @@ func (m *Model) Fill(c *Cache, sequences [][]int32, slots []int, adapter bool) e
 	return m.device.Err()
 }
 
-// Extend appends tokens to slots and picks the tokens asked for, in order. A slot must not pass
-// original_max_position_embeddings of a longrope model here: see Outgrows.
+// Extend appends tokens to slots and picks each slot's last token, or every one. It must not take a slot of a longrope
+// model past original_max_position_embeddings: see Outgrows.
 func (m *Model) Extend(c *Cache, extensions []Extension, adapter bool) error {
 	r := &row{}
 	for _, e := range extensions {
@@ -174,7 +175,7 @@ func (m *Model) Extend(c *Cache, extensions []Extension, adapter bool) error {
 	return m.device.Err()
 }
 
-// grow takes the pages that a slot needs for n more tokens.
+// grow gives a slot the pages for n more tokens.
 func (c *Cache) grow(slot, n int) error {
 	if missing := c.Missing(slot, n); missing > c.Vacant() {
 		return fmt.Errorf("slot %d of the cache: %d tokens and %d more need %d pages, %d are free", slot, c.lengths[slot], n, missing, c.Vacant())
@@ -184,7 +185,7 @@ func (c *Cache) grow(slot, n int) error {
 	return nil
 }
 
-// Truncate forgets a slot's tokens beyond the first length and gives their pages back.
+// Truncate drops a slot's tokens beyond the first length and returns their pages to the pool.
 func (c *Cache) Truncate(slot, length int) {
 	c.lengths[slot] = min(c.lengths[slot], length)
 	c.pool.resize(slot, Pages(c.lengths[slot]))
@@ -193,14 +194,14 @@ func (c *Cache) Truncate(slot, length int) {
 // Length is the number of tokens in a slot.
 func (c *Cache) Length(slot int) int { return c.lengths[slot] }
 
-// Outgrows reports whether n more tokens take a slot past original_max_position_embeddings: then all of its
-// keys must be computed anew with the long factors, by Fill, as transformers does.
+// Outgrows reports whether n more tokens take a slot past original_max_position_embeddings. Its keys must then be
+// recomputed with the long factors, by Fill, as transformers does.
 func (m *Model) Outgrows(c *Cache, slot, n int) bool {
 	return !c.long[slot] && m.rope.base(c.lengths[slot]+n) != 0
 }
 
-// Filled is how many tokens of a sequence came by Fill, where a prompt was continued token by token until there
-// were total: the prompt, or all up to the one with which longrope's long factors began.
+// Filled is how many of a sequence's total tokens were computed by Fill rather than one by one: the prompt or, once the
+// sequence outgrew longrope's short factors, all tokens up to the one that did.
 func (m *Model) Filled(prompt, total int) int {
 	if m.rope.base(prompt) == m.rope.base(total) {
 		return prompt

@@ -146,7 +146,8 @@ func (c *Config) validate() error {
 		name        string
 		value, most int
 	}{{"vocab_size", c.VocabSize, width}, {"hidden_size", c.HiddenSize, width}, {"intermediate_size", c.IntermediateSize, width},
-		{"num_hidden_layers", c.NumHiddenLayers, layers}, {"num_attention_heads", c.NumAttentionHeads, width}, {"num_key_value_heads", c.NumKeyValueHeads, width},
+		{"num_hidden_layers", c.NumHiddenLayers, layers}, {"num_attention_heads", c.NumAttentionHeads, width},
+		{"num_key_value_heads", c.NumKeyValueHeads, width},
 		{"max_position_embeddings", c.MaxPositionEmbeddings, positions}, {"original_max_position_embeddings", c.Rope.OriginalMax, positions}} {
 		if v.value <= 0 || v.value > v.most {
 			return fmt.Errorf("%s: %d is out of range", v.name, v.value)
@@ -165,7 +166,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("sliding_window: %d is negative", c.SlidingWindow)
 	}
 	if d := c.RotaryDim(); d <= 0 || d%2 != 0 || d > c.HeadDim() {
-		return fmt.Errorf("partial_rotary_factor: %v of a head of %d gives %d rotated dimensions, which must be even and positive", c.Rope.PartialRotaryFactor, c.HeadDim(), d)
+		return fmt.Errorf("partial_rotary_factor: %v of a head of %d gives %d rotated dimensions, which must be even and positive",
+			c.Rope.PartialRotaryFactor, c.HeadDim(), d)
 	}
 	if c.Rope.LongRope {
 		for name, f := range map[string][]float64{"short_factor": c.Rope.ShortFactor, "long_factor": c.Rope.LongFactor} {

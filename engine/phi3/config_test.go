@@ -24,7 +24,8 @@ func TestConfigForms(t *testing.T) {
 	if old.SlidingWindow != 262144 || old.RotaryDim() != 16 || old.QKVSize() != 192 || old.EOSTokenIDs[0] != 32000 {
 		t.Errorf("%+v", old)
 	}
-	five := strings.Replace(phi35, `"rope_scaling":{`, `"rope_parameters":{"rope_theta":10000.0,"partial_rotary_factor":1.0,"original_max_position_embeddings":4096,`, 1)
+	five := strings.Replace(phi35, `"rope_scaling":{`,
+		`"rope_parameters":{"rope_theta":10000.0,"partial_rotary_factor":1.0,"original_max_position_embeddings":4096,`, 1)
 	five = strings.Replace(five, `"type":"longrope"`, `"rope_type":"longrope"`, 1)
 	five = strings.Replace(strings.Replace(five, `"rope_theta":10000.0,"sliding`, `"sliding`, 1), `"torch_dtype"`, `"dtype"`, 1)
 	got, err := parseConfig([]byte(five))

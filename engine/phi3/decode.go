@@ -2,11 +2,11 @@ package phi3
 
 import "so8t/native"
 
-// fewRows is up to how many rows a decoding step is mostly calls: a few hundred operations, each on next to nothing.
-// Such a step is recorded once and replayed, which a GPU does in one launch.
+// fewRows is the most rows of a decoding step whose time is mostly launches: a few hundred operations on very little data.
+// Such a step is recorded once and replayed, on a GPU as one launch (a CUDA graph).
 const fewRows = 16
 
-// step is what a recorded step depends on, besides the memory that it works on.
+// step is the key of a recorded step.
 type step struct {
 	rows    int
 	adapter bool

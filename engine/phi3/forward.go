@@ -18,7 +18,7 @@ func (m *Model) runLayers(p *pass) {
 	}
 }
 
-// layerForward computes a layer up to the input of down_proj, which is what its backward pass needs.
+// layerForward computes a layer up to the input of down_proj: all that its backward pass reads.
 func (m *Model) layerForward(p *pass, i int, s *activations) {
 	l := &m.Layers[i]
 	m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
@@ -28,10 +28,10 @@ func (m *Model) layerForward(p *pass, i int, s *activations) {
 	m.afterAttention(p, i, s)
 }
 
-// layerAgain computes what layerForward left and was not kept, and z of down_proj.
+// layerAgain recomputes the activations of a layer that were not saved, and z of down_proj.
 func (m *Model) layerAgain(p *pass, i int, s *activations) {
 	l := &m.Layers[i]
-	if m.keep == KeepAttention {
+	if m.saves == SavedAttention {
 		m.rmsnorm(p.rows, s.input, l.norm1, s.norm1, s.rstd1)
 		if l.QKV.LoRA != nil {
 			m.loraDown(p, i, &l.QKV, s.norm1)
@@ -60,17 +60,18 @@ func (m *Model) afterAttention(p *pass, i int, s *activations) {
 }
 
 func (m *Model) rmsnorm(rows int, x, weight, y, rstd native.Tensor) {
-	m.device.RMSNormForward(&native.RMSNormForward{Rows: int64(rows), Columns: int64(m.Config.HiddenSize), X: x, Weight: weight, Y: y, RStd: rstd, Epsilon: m.Config.RMSNormEps})
+	m.device.RMSNormForward(&native.RMSNormForward{Rows: int64(rows), Columns: int64(m.Config.HiddenSize), X: x, Weight: weight, Y: y, RStd: rstd,
+		Epsilon: m.Config.RMSNormEps})
 }
 
-// ropeOf turns q and k, which lie side by side in the fused qkv.
+// ropeOf rotates q and k, which are adjacent columns of the fused qkv.
 func (m *Model) ropeOf(rows int, qkv native.Tensor) *native.Rope {
 	c := m.Config
 	return &native.Rope{Rows: int64(rows), Heads: int64(c.NumAttentionHeads + c.NumKeyValueHeads), HeadDim: int64(c.HeadDim()), RotaryDim: int64(c.RotaryDim()),
 		TableRows: int64(m.rope.rows()), X: qkv, Cos: m.rope.cos, Sin: m.rope.sin, Index: m.batch.rope}
 }
 
-// splitQKV views the fused rows as queries, keys and values.
+// splitQKV gives views of the fused rows: queries, keys and values.
 func (m *Model) splitQKV(qkv native.Tensor) (q, k, v native.Tensor) {
 	c := m.Config
 	return qkv, qkv.Column(c.HiddenSize), qkv.Column(c.HiddenSize + c.KVSize())
@@ -93,14 +94,15 @@ func (m *Model) attend(p *pass, i int, s *activations) {
 		Q: q, K: k, V: v, CuSeqlens: m.batch.cuSeqlens, Out: s.attention, LSE: s.lse.WithStride(p.rows)})
 }
 
-// pick gathers the rows whose logits are wanted and normalises them: prompts need no lm_head.
+// pick gathers and normalises the picked rows, so that lm_head runs on no others.
 func (m *Model) pick() {
 	s, n := &m.scratch, m.batch.pickedRows
-	m.device.GatherRows(&native.GatherRows{Rows: int64(n), Columns: int64(m.Config.HiddenSize), XRows: int64(m.batch.rows), Index: m.batch.picked, X: s.output, Y: s.picked})
+	m.device.GatherRows(&native.GatherRows{Rows: int64(n), Columns: int64(m.Config.HiddenSize), XRows: int64(m.batch.rows), Index: m.batch.picked,
+		X: s.output, Y: s.picked})
 	m.rmsnorm(n, s.picked, m.norm, s.pickedN, s.pickedR)
 }
 
-// chunks calls f for rows [first, first+n) of the picked ones, as many at once as the logits have room for.
+// chunks calls f for the picked rows [first, first+n), as many at once as the logits' buffer holds.
 func (m *Model) chunks(f func(first, n int) error) error {
 	for first := 0; first < m.batch.pickedRows; first += m.scratch.logitRows {
 		if err := f(first, min(m.scratch.logitRows, m.batch.pickedRows-first)); err != nil {
@@ -112,10 +114,11 @@ func (m *Model) chunks(f func(first, n int) error) error {
 
 func (m *Model) lmHead(first, n int, logits native.Tensor) {
 	c := m.Config
-	m.device.LinearForward(&native.LinearForward{Rows: int64(n), In: int64(c.HiddenSize), Out: int64(c.VocabSize), X: m.scratch.pickedN.Row(first), W: m.head, Y: logits})
+	m.device.LinearForward(&native.LinearForward{Rows: int64(n), In: int64(c.HiddenSize), Out: int64(c.VocabSize), X: m.scratch.pickedN.Row(first),
+		W: m.head, Y: logits})
 }
 
-// row packs whole sequences.
+// pack makes one row of whole sequences.
 func (m *Model) pack(sequences []Sequence) (*row, error) {
 	r := &row{}
 	for _, s := range sequences {
@@ -137,8 +140,8 @@ func (m *Model) checkLength(n int) error {
 	return nil
 }
 
-// Loss runs packed sequences without gradients and returns the loss of each target, in order. adapter says
-// whether LoRA and gates take part.
+// Loss runs packed sequences without gradients and returns the loss of each target, in order; with adapter, LoRA and gates
+// take part.
 func (m *Model) Loss(sequences []Sequence, adapter bool) ([]float32, error) {
 	r, err := m.pack(sequences)
 	if err != nil {
@@ -186,7 +189,7 @@ func (m *Model) Logits(sequences []Sequence, adapter bool) ([][]float32, error) 
 	return m.PickedLogits()
 }
 
-// PickedLogits computes and fetches float32 logits of the picked rows of the last pass.
+// PickedLogits computes float32 logits of the last pass's picked rows and copies them to the host.
 func (m *Model) PickedLogits() ([][]float32, error) {
 	m.pick()
 	var out [][]float32
@@ -204,39 +207,41 @@ func (m *Model) PickedLogits() ([][]float32, error) {
 	return out, err
 }
 
-// PickedArgmax returns the likeliest next token of the picked rows of the last pass.
-func (m *Model) PickedArgmax() ([]int32, error) {
-	return m.pickedIDs(func(first, n int) error {
-		m.device.Argmax(&native.Argmax{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: m.scratch.logits32, Index: m.scratch.choice})
-		return nil
-	})
+// Sampling is how the next token of a row is chosen.
+type Sampling struct {
+	Temperature float64 // 0: the likeliest token
+	TopP        float64 // softmax(logits / Temperature) is cut to this nucleus: see native.Sample
+	U           float32 // the random number in [0, 1) that the draw uses
 }
 
-// PickedSample draws the next token of the picked rows of the last pass from softmax(logits / temperature) cut to
-// its nucleus: see native.Sample. u holds a number in [0, 1) for each row.
-func (m *Model) PickedSample(u []float32, temperature, topP float64) ([]int32, error) {
-	if len(u) != m.batch.pickedRows {
-		return nil, fmt.Errorf("%d random numbers for %d rows", len(u), m.batch.pickedRows)
+// PickedTokens chooses the next token of each picked row of the last pass.
+func (m *Model) PickedTokens(how []Sampling) ([]int32, error) {
+	if len(how) != m.batch.pickedRows {
+		return nil, fmt.Errorf("sampling of %d rows, %d were picked", len(how), m.batch.pickedRows)
 	}
-	s := &m.scratch
-	return m.pickedIDs(func(first, n int) error {
-		if err := native.Upload(m.device, s.u, u[first:first+n]); err != nil {
-			return err
-		}
-		m.device.Sample(&native.Sample{Rows: int64(n), Columns: int64(m.Config.VocabSize), X: s.logits32, U: s.u, Index: s.choice, Temperature: temperature, TopP: topP})
-		return nil
-	})
-}
-
-// pickedIDs computes logits of the picked rows and fetches what choose makes of them in scratch.choice.
-func (m *Model) pickedIDs(choose func(first, n int) error) ([]int32, error) {
 	m.pick()
-	out := make([]int32, m.batch.pickedRows)
+	s, d, vocab := &m.scratch, m.device, int64(m.Config.VocabSize)
+	out := make([]int32, len(how))
 	return out, m.chunks(func(first, n int) error {
-		m.lmHead(first, n, m.scratch.logits32)
-		if err := choose(first, n); err != nil {
-			return err
+		m.lmHead(first, n, s.logits32)
+		for from, to := 0, 0; from < n; from = to {
+			h := how[first+from]
+			for to = from; to < n && how[first+to].Temperature == h.Temperature && how[first+to].TopP == h.TopP; to++ {
+			}
+			rows, x, index := int64(to-from), s.logits32.Row(from), s.choice.Column(from)
+			if h.Temperature == 0 {
+				d.Argmax(&native.Argmax{Rows: rows, Columns: vocab, X: x, Index: index})
+				continue
+			}
+			u := make([]float32, 0, to-from)
+			for _, row := range how[first+from : first+to] {
+				u = append(u, row.U)
+			}
+			if err := native.Upload(d, s.u.Column(from), u); err != nil {
+				return err
+			}
+			d.Sample(&native.Sample{Rows: rows, Columns: vocab, X: x, U: s.u.Column(from), Index: index, Temperature: h.Temperature, TopP: h.TopP})
 		}
-		return native.Download(m.device, out[first:first+n], m.scratch.choice)
+		return native.Download(d, out[first:first+n], s.choice)
 	})
 }

@@ -26,10 +26,12 @@ func FuzzConfig(f *testing.F) {
 		f.Add(text, "", "")
 	}
 	f.Add([]byte("{\"model_type\":[\n0]}"), "", "")
-	f.Add([]byte(`{"model_type":"phi3","vocab_size":8,"hidden_size":1048576,"intermediate_size":16777216,"num_hidden_layers":16777216,"num_attention_heads":1}`), "", "")
+	f.Add([]byte(`{"model_type":"phi3","vocab_size":8,"hidden_size":1048576,"intermediate_size":16777216,`+
+		`"num_hidden_layers":16777216,"num_attention_heads":1}`), "", "")
 	for key, value := range map[string]string{"num_attention_heads": "3", "eos_token_id": "[1, 2]", "layer_types": `["full_attention"]`, "rms_norm_eps": "-1",
 		"rope_scaling": `{"type":"longrope","short_factor":[1],"long_factor":[1e-40],"factor":2}`, "rope_theta": "1e39", "sliding_window": "64",
-		"rope_parameters": `{"rope_type":"default","rope_theta":1e4,"partial_rotary_factor":0.5,"attention_factor":1}`, "hidden_size": "16777216", "novelty": "\n"} {
+		"rope_parameters": `{"rope_type":"default","rope_theta":1e4,"partial_rotary_factor":0.5,"attention_factor":1}`, "hidden_size": "16777216",
+		"novelty": "\n"} {
 		f.Add([]byte(`{"model_type":"phi3","vocab_size":8,"hidden_size":2,"intermediate_size":3,"num_hidden_layers":1,"num_attention_heads":1}`), key, value)
 	}
 	f.Fuzz(func(t *testing.T, text []byte, key, value string) {
@@ -56,7 +58,8 @@ func FuzzConfig(f *testing.F) {
 		if p := float64(c.Parameters()); p < least*(1-1e-9) {
 			t.Fatalf("%g parameters, the layers alone have %g", p, least)
 		}
-		if c.HeadDim()*c.NumAttentionHeads != c.HiddenSize || c.NumAttentionHeads%c.NumKeyValueHeads != 0 || c.RotaryDim()%2 != 0 || c.RotaryDim() > c.HeadDim() {
+		if c.HeadDim()*c.NumAttentionHeads != c.HiddenSize || c.NumAttentionHeads%c.NumKeyValueHeads != 0 || c.RotaryDim()%2 != 0 ||
+			c.RotaryDim() > c.HeadDim() {
 			t.Fatalf("sizes do not fit: %+v", c)
 		}
 		if !(c.RMSNormEps >= 0 && c.RMSNormEps < 1) {

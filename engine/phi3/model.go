@@ -30,9 +30,9 @@ type Model struct {
 	rope    *ropeTable
 	batch   batch
 	scratch scratch
-	saved   []activations // by layer; what is not kept is the same memory for all
+	saved   []activations // by layer; what is not saved is the same memory for all
 	inputs  []native.Tensor
-	keep    Keep
+	saves   Saved
 
 	dir            string
 	gated          bool   // there is a layer with a gate
@@ -41,16 +41,17 @@ type Model struct {
 	embedOnHost    bool
 }
 
-// Keep says what the backward pass finds of each layer; the rest it computes again from the layer's input.
-type Keep string
+// Saved is what the forward pass saves of each layer for the backward pass, which recomputes the rest from the
+// layer's input.
+type Saved string
 
 const (
-	KeepAll       Keep = "all"       // everything
-	KeepAttention Keep = "attention" // also queries, keys, values and attention: what takes longest to compute again for its size
-	KeepInputs    Keep = "inputs"    // inputs alone
+	SavedAll       Saved = "all"
+	SavedAttention Saved = "attention" // inputs, queries, keys, values and attention: the most recomputation saved per byte
+	SavedInputs    Saved = "inputs"
 )
 
-// New reads the configuration of the base model in dir. It takes no memory for it: that is Load's.
+// New reads the configuration of the base model in dir. Memory for it is allocated by Load.
 func New(dir string, o Options) (*Model, error) {
 	config, err := LoadConfig(dir)
 	if err != nil {
@@ -72,8 +73,8 @@ func New(dir string, o Options) (*Model, error) {
 	return m, nil
 }
 
-// EmbedFromHost keeps the embedding in the host's memory, unless it is lm_head too: of each pass a GPU reads a few rows
-// of it. Called before Load and Plan.
+// EmbedFromHost leaves the embedding in the host's memory, unless it is tied to lm_head: a pass reads only a few rows of it
+// over the bus. Call it before Load and Plan.
 func (m *Model) EmbedFromHost() { m.embedOnHost = !m.Config.TieWordEmbeddings }
 
 // Load reads the base model's weights (safetensors) onto the device.
@@ -102,9 +103,9 @@ func (m *Model) Compute() native.DType { return m.compute }
 // MaxTokens is the most rows of one pass.
 func (m *Model) MaxTokens() int { return m.options.MaxTokens }
 
-// Prepare allocates what passes need, once adapters and gates are attached.
-func (m *Model) Prepare(training bool, keep Keep) error {
-	m.survey(training, keep)
+// Prepare allocates what passes work in. Adapters and gates must be attached before.
+func (m *Model) Prepare(training bool, saves Saved) error {
+	m.survey(training, saves)
 	for _, part := range m.working(training) {
 		if err := allocate(m.device, part.purpose, part.cut); err != nil {
 			return err
@@ -113,10 +114,10 @@ func (m *Model) Prepare(training bool, keep Keep) error {
 	return nil
 }
 
-// survey takes note of what decides the activations' layout.
-func (m *Model) survey(training bool, keep Keep) {
-	if m.keep = keep; !training {
-		m.keep = KeepInputs
+// survey derives from adapters and gates what the activations' layout depends on.
+func (m *Model) survey(training bool, saves Saved) {
+	if m.saves = saves; !training {
+		m.saves = SavedInputs
 	}
 	m.gated, m.ungated, m.adapterColumns = false, false, [4]int{}
 	for i := range m.Layers {
@@ -130,13 +131,13 @@ func (m *Model) survey(training bool, keep Keep) {
 	}
 }
 
-// part is a buffer and how it is cut up.
+// part is a buffer, and how tensors are cut out of it.
 type part struct {
 	purpose string
 	cut     func(*arena)
 }
 
-// working are the buffers that passes work in.
+// working lists the buffers that passes work in.
 func (m *Model) working(training bool) []part {
 	t := m.options.MaxTokens
 	return []part{
@@ -145,7 +146,7 @@ func (m *Model) working(training bool) []part {
 		{"layer inputs", func(a *arena) {
 			m.inputs = make([]native.Tensor, len(m.Layers))
 			for i := range m.inputs {
-				if i < 2 || training { // without a backward pass two streams take turns
+				if i < 2 || training { // without a backward pass layers alternate between two buffers
 					m.inputs[i] = a.tensor(m.compute, t, m.Config.HiddenSize)
 				} else {
 					m.inputs[i] = m.inputs[i-2]
@@ -155,7 +156,7 @@ func (m *Model) working(training bool) []part {
 	}
 }
 
-// activationsOf returns where layer i keeps its activations.
+// activationsOf returns the activations of layer i.
 func (m *Model) activationsOf(i int) *activations {
 	s := &m.saved[i]
 	s.input = m.inputs[i]

@@ -50,7 +50,7 @@ func TestOracleQuantization(t *testing.T) {
 					if err := native.Download(d, absmax, l.absmax); err != nil {
 						t.Fatal(err)
 					}
-					name := TensorName(i, l)
+					name := l.TensorName(i)
 					wantQ, _ := want.Tensor(name)
 					wantScale, _ := want.Tensor(name[:len(name)-len("weight")] + "absmax")
 					for j := range q {

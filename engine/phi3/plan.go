@@ -2,15 +2,15 @@ package phi3
 
 import "so8t/native"
 
-// Need is memory that a model will take, under the name that the device has it under.
+// Need is memory that a model will allocate, under the purpose that the device reports it by.
 type Need struct {
 	Purpose string
 	Bytes   int64
 }
 
-// Plan says what Load, Prepare and, without training, one sequence's cache will take, once adapters and gates are
-// attached; their own memory apart. It allocates nothing.
-func (m *Model) Plan(training bool, keep Keep) []Need {
+// Plan lists what Load, Prepare and, without training, the cache of one sequence will allocate, given the adapters and
+// gates that are attached but without their own memory. It allocates nothing.
+func (m *Model) Plan(training bool, saves Saved) []Need {
 	c, size := m.Config, int64(m.compute.Size())
 	v, h, layers := int64(c.VocabSize), int64(c.HiddenSize), int64(len(m.Layers))
 	var needs []Need
@@ -33,7 +33,7 @@ func (m *Model) Plan(training bool, keep Keep) []Need {
 	}
 	needs = append(needs, Need{"base weights", weights}, Need{"base scales", scales}, Need{"norm", (1 + 2*layers) * h * size},
 		Need{"rope table", ropeBytes(c, m.options.MaxLength)}, sized("batch", func(a *arena) { (&batch{}).cut(a, m.options.MaxTokens) }))
-	m.survey(training, keep)
+	m.survey(training, saves)
 	for _, part := range m.working(training) {
 		needs = append(needs, sized(part.purpose, part.cut))
 	}
@@ -50,8 +50,8 @@ func sized(purpose string, cut func(*arena)) Need {
 	return Need{purpose, int64(a.bytes)}
 }
 
-// Workspace is what a GPU's library may take beside: copies of a product's operands, the largest weight with its
-// adapter expanded to bfloat16 twice (for this product and, queued behind it, the next), and room for its streams.
+// Workspace is what a GPU's library may allocate on top: the largest weight with its adapter expanded to bfloat16, twice
+// (for a product and for the next one, queued already), other copies of operands, and its streams.
 func (m *Model) Workspace() int64 {
 	most := int64(0)
 	for i := range m.Layers {

@@ -1,12 +1,12 @@
 package phi3
 
-// pool says which page holds which part of which sequence.
+// pool maps the pages of each slot's sequence to pages of the cache.
 type pool struct {
-	pages, perSlot int     // all there are, and the most that a slot may hold
+	pages, perSlot int     // all of them, and the most that one slot holds
 	vacant         []int32 // taken from the end
 	held           [][]int32
-	table          []int32 // [slots, perSlot]; behind what a slot holds stands any page
-	changed        bool    // the table is not what the device has
+	table          []int32 // [slots, perSlot]; entries beyond what a slot holds are stale
+	changed        bool    // the device's copy of the table is stale
 }
 
 func newPool(slots, perSlot, pages int) *pool {
@@ -20,7 +20,7 @@ func newPool(slots, perSlot, pages int) *pool {
 // Pages is how many pages tokens of one sequence take.
 func Pages(tokens int) int { return (tokens + PageSize - 1) / PageSize }
 
-// resize takes or gives back pages until a slot has n of them; there must be enough.
+// resize gives a slot n pages. The pool must have enough.
 func (p *pool) resize(slot, n int) {
 	held := p.held[slot]
 	for len(held) > n {

@@ -6,9 +6,9 @@ import (
 	"so8t/native"
 )
 
-// ropeTable holds cos and sin for every position, twice for longrope: rows [0, positions) with the short
-// factors, rows [positions, 2·positions) with the long ones. A sample uses the long ones in all its rows
-// once it is longer than original_max_position_embeddings, as transformers chooses by sequence length.
+// ropeTable holds cos and sin for every position; for longrope twice: rows [0, positions) with the short factors, rows
+// [positions, 2·positions) with the long ones. As in transformers, a sequence longer than
+// original_max_position_embeddings uses the long ones for all its positions.
 type ropeTable struct {
 	positions   int
 	long        bool
@@ -35,7 +35,7 @@ func newRopeTable(d *native.Device, c *Config, positions int) (*ropeTable, error
 				factors, position = long, row-positions
 			}
 			for j := range half {
-				// float32 steps, as transformers takes them: at position 100,000 they matter
+				// in float32 step by step, as transformers does: at position 100,000 the rounding shows
 				power := float32(math.Pow(c.Rope.Theta, float64(float32(2*j)/float32(c.RotaryDim()))))
 				inverse := 1 / (float32(factors[j]) * power)
 				angle := float32(position) * inverse

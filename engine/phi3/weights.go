@@ -9,17 +9,28 @@ import (
 	"so8t/native"
 )
 
-// Linear is one frozen weight of a layer with its adapter. Phi-3 fuses q, k, v and gate, up into one matrix
-// each; Projections names the logical slices of its rows.
-type Linear struct {
+// Matrix is the shape of a layer's weight. Phi-3 fuses q, k, v and gate, up into one matrix each; Projections names
+// the logical slices of its rows.
+type Matrix struct {
 	Name        string // as in the checkpoint, after "model.layers.N."
 	In, Out     int
 	Projections []Projection
-	LoRA        *LoRA // nil: no adapter
 
-	operation uint32        // of the dropout draws
-	w         native.Tensor // int8 or compute [Out, In]
-	absmax    native.Tensor // float32 [Out], int8 only
+	operation uint32 // of the dropout draws
+}
+
+// TensorName is the checkpoint's name of a layer's weight.
+func (x *Matrix) TensorName(layer int) string {
+	return fmt.Sprintf("model.layers.%d.%s.weight", layer, x.Name)
+}
+
+// Linear is one frozen weight of a layer with its adapter.
+type Linear struct {
+	Matrix
+	LoRA *LoRA // nil: no adapter
+
+	w      native.Tensor // int8 or compute [Out, In]
+	absmax native.Tensor // float32 [Out], int8 only
 }
 
 // Projection is a logical projection: rows [Begin, Begin+Rows) of its fused weight.
@@ -46,25 +57,28 @@ const (
 // Linears returns the layer's weights in the order of the forward pass.
 func (l *Layer) Linears() []*Linear { return []*Linear{&l.QKV, &l.O, &l.GateUp, &l.Down} }
 
-func newLayer(c *Config) Layer {
+// Matrices are the weights of each layer, in the order of Linears.
+func (c *Config) Matrices() []Matrix {
 	h, kv, i := c.HiddenSize, c.KVSize(), c.IntermediateSize
-	return Layer{
-		QKV: Linear{Name: "self_attn.qkv_proj", In: h, Out: c.QKVSize(), operation: 0,
+	return []Matrix{
+		{Name: "self_attn.qkv_proj", In: h, Out: c.QKVSize(), operation: 0,
 			Projections: []Projection{{"q_proj", 0, h}, {"k_proj", h, kv}, {"v_proj", h + kv, kv}}},
-		O: Linear{Name: "self_attn.o_proj", In: h, Out: h, operation: 1, Projections: []Projection{{"o_proj", 0, h}}},
-		GateUp: Linear{Name: "mlp.gate_up_proj", In: h, Out: 2 * i, operation: 2,
+		{Name: "self_attn.o_proj", In: h, Out: h, operation: 1, Projections: []Projection{{"o_proj", 0, h}}},
+		{Name: "mlp.gate_up_proj", In: h, Out: 2 * i, operation: 2,
 			Projections: []Projection{{"gate_proj", 0, i}, {"up_proj", i, i}}},
-		Down: Linear{Name: "mlp.down_proj", In: i, Out: h, operation: 3, Projections: []Projection{{"down_proj", 0, h}}},
+		{Name: "mlp.down_proj", In: i, Out: h, operation: 3, Projections: []Projection{{"down_proj", 0, h}}},
 	}
 }
 
-// TensorName is the checkpoint's name of a layer's weight.
-func TensorName(layer int, l *Linear) string {
-	return fmt.Sprintf("model.layers.%d.%s.weight", layer, l.Name)
+func newLayer(c *Config) (l Layer) {
+	for i, matrix := range c.Matrices() {
+		l.Linears()[i].Matrix = matrix
+	}
+	return l
 }
 
-// loader streams tensors from the checkpoint to the device through one staging buffer, so that no second
-// full copy of the model ever exists.
+// loader streams tensors from the base's files to the device through one staging buffer, so that there is never a second
+// full copy of the model.
 type loader struct {
 	device  *native.Device
 	files   *safetensors.Model
@@ -105,7 +119,7 @@ func (m *Model) load(ctx context.Context, files *safetensors.Model, int8 bool) e
 		}
 		l := &m.Layers[i]
 		for _, lin := range l.Linears() {
-			if err := ld.linear(TensorName(i, lin), lin); err != nil {
+			if err := ld.linear(lin.TensorName(i), lin); err != nil {
 				return err
 			}
 		}
@@ -119,11 +133,12 @@ func (m *Model) load(ctx context.Context, files *safetensors.Model, int8 bool) e
 	return ld.unused(c)
 }
 
-// unused refuses tensors that the model would silently ignore.
+// unused refuses tensors that the model would ignore silently.
 func (ld *loader) unused(c *Config) error {
 	known := []string{"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"}
 	for i := range c.NumHiddenLayers {
-		for _, name := range []string{"self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj", "input_layernorm", "post_attention_layernorm"} {
+		for _, name := range []string{"self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj", "input_layernorm",
+			"post_attention_layernorm"} {
 			known = append(known, fmt.Sprintf("model.layers.%d.%s.weight", i, name))
 		}
 	}

@@ -3,8 +3,8 @@
 // JSON header that names every tensor, and the tensors' bytes without a gap.
 //
 // Reading maps the file into memory. A Tensor's Data is a view on that mapping:
-// nothing is copied, and Release hands the pages back once they were used, so
-// that a model larger than the memory one wants to spend can be streamed.
+// nothing is copied, and Release returns the pages to the system, so that a
+// model larger than memory can be streamed.
 // Everything the header claims is checked in Open; later accesses cannot fail.
 //
 // Writing puts the header first, computed from names, types and shapes alone,
@@ -12,8 +12,7 @@
 // give the same bytes.
 //
 // Caveats. A view is invalid after Close. A mapped file must not be truncated
-// by anybody while it is open: touching a page that is gone kills the process
-// (SIGBUS); files that are replaced by rename are safe. A tensor's data is
-// aligned to its element only where the file's writer took care of it, as this
-// one and the reference do.
+// while it is open: touching a page that is gone kills the process (SIGBUS).
+// Replacing the file by rename is safe. A tensor's data is aligned to its
+// element only if the file's writer aligned it, as this one and the reference do.
 package safetensors

@@ -20,8 +20,8 @@ const (
 	I64  = "I64"
 )
 
-// dtypes in the reference implementation's order, narrow to wide: files are
-// laid out by it backwards, which aligns every tensor to its element.
+// dtypes in the reference implementation's order, narrow to wide. Files are
+// laid out in the opposite order, which aligns every tensor to its element.
 var dtypes = map[string]struct{ size, rank int64 }{
 	BOOL: {1, 0}, U8: {1, 1}, I8: {1, 2},
 	I16: {2, 3}, F16: {2, 4}, BF16: {2, 5},
@@ -32,7 +32,7 @@ var dtypes = map[string]struct{ size, rank int64 }{
 // ElementBytes is the size of one element of dtype; 0 if there is no such type.
 func ElementBytes(dtype string) int64 { return dtypes[dtype].size }
 
-// Spec is what a header says of a tensor, apart from where it lies.
+// Spec is a tensor's entry in the header, without its offsets.
 type Spec struct {
 	Name  string
 	DType string
@@ -46,15 +46,14 @@ type Tensor struct {
 	Data  []byte
 }
 
-// Named is a Tensor with its name. Its elements may stand in From instead of Data: they are read from there when a
-// file is written.
+// Named is a Tensor with its name. Its elements may be in From instead of Data; they are then read when a file is written.
 type Named struct {
 	Name string
 	Tensor
 	From io.ReaderAt
 }
 
-// Load is the tensor's elements, wherever they stand.
+// Load returns the tensor's elements from Data or From.
 func (n Named) Load() ([]byte, error) {
 	if n.From == nil {
 		return n.Data, nil

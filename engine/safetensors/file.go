@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FormatError says what is wrong with a file's contents. Reading it again cannot help.
+// FormatError says what is wrong with a file's contents.
 type FormatError struct {
 	Path    string
 	Problem error
@@ -26,8 +26,8 @@ type File struct {
 	index   map[string]int // name → position in header.entries
 }
 
-// Open maps the file at path and checks its header against its size. What is
-// wrong with the contents comes as a *FormatError.
+// Open maps the file at path and checks its header against its size. Errors of
+// the contents are a *FormatError.
 func Open(path string) (*File, error) {
 	mapping, err := mapFile(path)
 	if err != nil {
@@ -45,8 +45,8 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Decode reads a whole file's image that is in memory already: views on image
-// in the order of their data, and the header's metadata.
+// Decode is Open for a whole file in memory. It returns views on image in the
+// order of their data, and the header's metadata.
 func Decode(image []byte) ([]Named, map[string]string, error) {
 	h, err := parse(image)
 	if err != nil {
@@ -109,15 +109,15 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 // Metadata is the header's free text; nil if it has none.
 func (f *File) Metadata() map[string]string { return f.header.metadata }
 
-// Release gives the named tensor's pages back to the system. Views stay valid:
-// what is touched again is read again. Unknown names are ignored.
+// Release returns the named tensor's pages to the system. Views stay valid: what
+// is touched again is read from disk again. Unknown names are ignored.
 func (f *File) Release(name string) {
 	i, ok := f.index[name]
 	if !ok {
 		return
 	}
 	e := f.header.entries[i]
-	// Whole pages, neighbours' bytes included: a clean page that is dropped costs a fault, never data.
+	// Whole pages, with neighbours' bytes on them: dropping a clean page costs a fault at most.
 	page := int64(os.Getpagesize())
 	begin := (f.header.data + e.begin) / page * page
 	end := f.header.data + e.end

@@ -113,13 +113,13 @@ func decodeEntry(d *json.Decoder, name string) (entry, error) {
 	return e, nil
 }
 
-// checkLayout wants the tensors to cover the data section exactly, as the
-// reference does: no overlap, no gap, nothing behind the last one.
+// checkLayout checks, as the reference does, that the tensors cover the data
+// section exactly: no overlap, no gap, nothing after the last one.
 func (h *header) checkLayout(fileBytes int64) error {
 	slices.SortFunc(h.entries, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end), cmp.Compare(a.Name, b.Name))
 	})
-	room := fileBytes - h.data
+	dataBytes := fileBytes - h.data
 	var next int64
 	for i, e := range h.entries {
 		want, err := e.Bytes()
@@ -135,13 +135,13 @@ func (h *header) checkLayout(fileBytes int64) error {
 		if e.begin > next {
 			return fmt.Errorf("data bytes %d..%d before tensor %q belong to no tensor", next, e.begin, e.Name)
 		}
-		if e.end > room {
+		if e.end > dataBytes {
 			// Not h.data+e.end: a lying header may hold offsets near the largest integer.
 			return fmt.Errorf("tensor %q needs bytes %d..%d, file has %d", e.Name, h.data+e.begin, uint64(h.data)+uint64(e.end), fileBytes)
 		}
 		next = e.end
 	}
-	if next != room {
+	if next != dataBytes {
 		return fmt.Errorf("last tensor ends at byte %d, file has %d", h.data+next, fileBytes)
 	}
 	return nil
@@ -197,8 +197,8 @@ func quote(b *bytes.Buffer, v any) {
 	b.Truncate(b.Len() - 1)
 }
 
-// readObject visits the keys of a JSON object. encoding/json alone would let the
-// last of two equal keys win in silence.
+// readObject visits the keys of a JSON object and refuses one that comes twice,
+// of which encoding/json would silently take the last.
 func readObject(d *json.Decoder, visit func(key string) error) error {
 	if err := delimiter(d, '{'); err != nil {
 		return err
@@ -266,7 +266,7 @@ func token(d *json.Decoder) (json.Token, error) {
 	return t, err
 }
 
-// end wants nothing but padding behind the value.
+// end checks that nothing but padding follows the value.
 func end(d *json.Decoder) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("text after the closing brace")

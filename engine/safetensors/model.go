@@ -28,7 +28,7 @@ type Model struct {
 
 // OpenModel opens model.safetensors in dir, or the shards that
 // model.safetensors.index.json names, and checks that each tensor of the index
-// is in its shard. What is wrong with the contents comes as a *FormatError.
+// is in its shard. Errors of the contents are a *FormatError.
 func OpenModel(dir string) (*Model, error) {
 	m := &Model{owner: map[string]*File{}}
 	f, err := Open(filepath.Join(dir, SingleName))

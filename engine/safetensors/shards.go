@@ -15,8 +15,8 @@ import (
 // model.safetensors if one file suffices, else model-0000i-of-0000n.safetensors
 // with model.safetensors.index.json, the index last.
 //
-// It writes in place; who wants all or nothing gives it a folder that is
-// renamed once Close succeeded.
+// It writes in place. For all or nothing, let it fill a folder that is renamed
+// once Close has succeeded.
 type ShardedWriter struct {
 	dir      string
 	metadata map[string]string

@@ -88,7 +88,7 @@ func (w *Writer) Append(name string, data []byte) error {
 	return nil
 }
 
-// Finish says whether all data came. It closes nothing.
+// Finish returns an error if data is missing. It closes nothing.
 func (w *Writer) Finish() error {
 	if len(w.order) > 0 {
 		return fmt.Errorf("tensor %q: %d bytes are missing", w.order[0].Name, w.left)
@@ -128,7 +128,7 @@ func Write(w io.Writer, tensors []Named, metadata map[string]string) error {
 	return sw.Finish()
 }
 
-const pieceBytes = 4 << 20 // of a tensor that is read while it is written
+const pieceBytes = 4 << 20 // read at once of a tensor in From
 
 func (w *Writer) appendFrom(t Named, piece []byte) error {
 	for offset, left := int64(0), w.left; left > 0; {

@@ -283,7 +283,8 @@ func TestWriteFrom(t *testing.T) {
 	for i := range data {
 		data[i] = byte(i * 7 >> 3)
 	}
-	tensors := []Named{{Name: "a", Tensor: Tensor{F32, []int64{int64(len(data) / 4)}, data}}, {Name: "b", Tensor: Tensor{U8, []int64{3}, []byte{1, 2, 3}}}, {Name: "none", Tensor: Tensor{F32, []int64{0}, nil}}}
+	tensors := []Named{{Name: "a", Tensor: Tensor{F32, []int64{int64(len(data) / 4)}, data}}, {Name: "b", Tensor: Tensor{U8, []int64{3}, []byte{1, 2, 3}}},
+		{Name: "none", Tensor: Tensor{F32, []int64{0}, nil}}}
 	var want, got bytes.Buffer
 	if err := Write(&want, tensors, nil); err != nil {
 		t.Fatal(err)

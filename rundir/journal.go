@@ -1,4 +1,4 @@
-package activities
+package rundir
 
 import (
 	"bytes"
@@ -14,34 +14,36 @@ import (
 	"so8t/disk"
 )
 
-// journal keeps what long work has yielded so far, for the attempt that goes on with it. It is a
-// file of lines, each the SHA-256 of a JSON value in hex, a space, and that value: first the
-// key of all that the work depends on, then the records in their order. A crash can leave the last line cut
-// short or with sectors of zeros in it, a disk can fail: what counts are the lines up to the first that does
-// not hold.
-type journal[T any] struct {
+// Journal records the results of long work as they come, for the attempt that continues it. It is a file of
+// lines, each the SHA-256 of a JSON value in hex, a space, and that value: first the key of everything the work
+// depends on, then the records in their order. A crash can cut the last line short or leave sectors of zeros in
+// it, and a disk can fail: the lines before the first invalid one count.
+type Journal[T any] struct {
 	path  string
-	lease *disk.Lease // nothing is written without it
+	lease *disk.Lease
 }
 
-// open returns the records that were kept under the same key, and makes the journal fit to be
-// continued. Of another key, or none, it begins anew.
-func (j journal[T]) open(key string) (records []T, err error) {
-	return records, j.lease.During(func() error {
+// NewJournal is the journal of some work in the directory.
+func NewJournal[T any](d *Dir, what string) Journal[T] { return Journal[T]{d.journal(what), d.Lease} }
+
+// Open returns the records that were written under the same key and makes the journal ready for Append. With
+// another key, or without a journal, it starts an empty one.
+func (j Journal[T]) Open(key string) (records []T, err error) {
+	err = j.lease.During(func() error {
 		text, err := os.ReadFile(j.path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		head, good := firstLine(text)
+		head, valid := firstLine(text)
 		var before string
-		if !good || json.Unmarshal(head, &before) != nil || before != key {
+		if !valid || json.Unmarshal(head, &before) != nil || before != key {
 			return j.begin(key)
 		}
 		length := lineLength(head)
 		for {
-			value, good := firstLine(text[length:])
+			value, valid := firstLine(text[length:])
 			var record T
-			if !good || json.Unmarshal(value, &record) != nil {
+			if !valid || json.Unmarshal(value, &record) != nil {
 				break
 			}
 			records = append(records, record)
@@ -49,10 +51,11 @@ func (j journal[T]) open(key string) (records []T, err error) {
 		}
 		return j.cut(int64(length))
 	})
+	return records, err
 }
 
-// begin puts a journal without records in place of whatever there is.
-func (j journal[T]) begin(key string) error {
+// begin replaces the file with a journal without records.
+func (j Journal[T]) begin(key string) error {
 	if err := disk.MakeDir(filepath.Dir(j.path)); err != nil {
 		return err
 	}
@@ -66,13 +69,13 @@ func (j journal[T]) begin(key string) error {
 	})
 }
 
-// cut takes off what does not hold, so that the next line begins where a line ends.
-func (j journal[T]) cut(length int64) error {
+// cut drops what is invalid, so that the next line begins where a line ends.
+func (j Journal[T]) cut(length int64) error {
 	return j.change(func(f *os.File) error { return f.Truncate(length) })
 }
 
-// keep adds a record. Once it returns, the record outlasts a power cut.
-func (j journal[T]) keep(record T) error {
+// Append adds a record. Once it returns, the record survives a loss of power.
+func (j Journal[T]) Append(record T) error {
 	line, err := journalLine(record)
 	if err != nil {
 		return err
@@ -85,8 +88,8 @@ func (j journal[T]) keep(record T) error {
 	})
 }
 
-// change opens the journal, which must be there, and syncs what f did to it.
-func (j journal[T]) change(f func(*os.File) error) error {
+// change opens the journal, which must exist, and syncs what f did to it.
+func (j Journal[T]) change(f func(*os.File) error) error {
 	file, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
@@ -97,8 +100,8 @@ func (j journal[T]) change(f func(*os.File) error) error {
 	return errors.Join(file.Sync(), file.Close())
 }
 
-// remove takes the journal away once the work's result is in place.
-func (j journal[T]) remove() error {
+// Remove deletes the journal, once the result of the work is in place.
+func (j Journal[T]) Remove() error {
 	if _, err := os.Lstat(j.path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -107,7 +110,7 @@ func (j journal[T]) remove() error {
 
 const sumLength = 2 * sha256.Size
 
-// journalLine is a value's line, with its end.
+// journalLine is a value's line, with its newline.
 func journalLine(value any) ([]byte, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
@@ -118,8 +121,8 @@ func journalLine(value any) ([]byte, error) {
 	return fmt.Appendf(nil, "%x %s", sha256.Sum256(bytes.TrimSuffix(text.Bytes(), []byte("\n"))), text.Bytes()), nil
 }
 
-// firstLine is the value that text's first line holds, if that line is whole and sound.
-func firstLine(text []byte) (value []byte, good bool) {
+// firstLine is the value in the first line of text; valid is false if the line is cut short or damaged.
+func firstLine(text []byte) (value []byte, valid bool) {
 	line, _, whole := bytes.Cut(text, []byte("\n"))
 	if !whole || len(line) <= sumLength || line[sumLength] != ' ' {
 		return nil, false

@@ -1,9 +1,8 @@
-package activities
+package rundir
 
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,16 +17,22 @@ import (
 // nights are runs of one configuration under one output_dir.
 type nights struct {
 	*testing.T
-	*Activities
-	server *fakeServer
+	server workflows
 	root   string
 	keep   int
 	config string
 }
 
+// night is one of them, as its last activity sees it.
+type night struct {
+	*Dir
+	run contract.Run
+}
+
+var tokyo = time.FixedZone("Asia/Tokyo", 9*60*60)
+
 func newNights(t *testing.T) *nights {
-	server := &fakeServer{running: map[string]bool{}}
-	return &nights{t, quietActivities(server), server, t.TempDir(), 2, "/configs/demo.yaml"}
+	return &nights{t, workflows{}, t.TempDir(), 2, "/configs/demo.yaml"}
 }
 
 // at is the nominal time of a night: 02:00 in Tokyo of that day of November.
@@ -36,23 +41,23 @@ func at(day int) time.Time { return time.Date(2026, 11, day-1, 17, 0, 0, 0, time
 func (n *nights) claim(id string, when time.Time) (contract.Run, error) {
 	run := runOf(n.root, id)
 	run.ConfigPath, run.Config.OutputDir, run.Config.Nightly.Keep = n.config, n.root, n.keep
-	return n.takeNight(n.Context(), run, contract.ClaimInput{RunInput: contract.RunInput{Nightly: &contract.Nightly{TimeZone: "Asia/Tokyo"}}, ScheduledAt: when})
+	return TakeNight(n.Context(), run, when.In(tokyo), contract.Series{Config: n.config}, n.server.running)
 }
 
 // run is a night that has ended; with a model, unless it failed.
-func (n *nights) run(id string, when time.Time, failed bool) *job {
+func (n *nights) run(id string, when time.Time, failed bool) night {
 	n.Helper()
 	run, err := n.claim(id, when)
 	if err != nil {
 		n.Fatal(err)
 	}
-	j := &job{run: run, log: slog.New(slog.DiscardHandler)}
+	d := dirOf(run.OutputDir)
 	if !failed {
-		n.write(j.path("final_model", "merged", "config.json"))
-		n.write(j.path("final_model", metadataName))
+		n.write(filepath.Join(d.Merged(), "config.json"))
+		n.write(d.Metadata())
 	}
-	n.server.running[id] = false
-	return j
+	n.server[id] = false
+	return night{d, run}
 }
 
 func (n *nights) write(path string) {
@@ -75,9 +80,9 @@ func (n *nights) there() (names []string) {
 	return names
 }
 
-func (n *nights) prune(j *job) []string {
+func (n *nights) prune(last night) []string {
 	n.Helper()
-	removed, err := j.pruneNights(n.Context(), n.Activities)
+	removed, err := last.PruneNights(n.Context(), last.run, n.server.running)
 	if err != nil {
 		n.Fatal(err)
 	}
@@ -130,25 +135,19 @@ func TestNightTakesADatedDirectory(t *testing.T) {
 	}
 }
 
-func TestNightRefusesBadInput(t *testing.T) {
-	n := newNights(t)
-	for want, change := range map[string]func(*contract.Run, *contract.ClaimInput){
-		`nightly.time_zone: "Tokyo" names no time zone`: func(_ *contract.Run, in *contract.ClaimInput) { in.Nightly.TimeZone = "Tokyo" },
-		`nightly.time_zone: "Local" names no time zone`: func(_ *contract.Run, in *contract.ClaimInput) { in.Nightly.TimeZone = "Local" },
-		`leave {workflow_id} out`:                       func(run *contract.Run, _ *contract.ClaimInput) { run.Config.OutputDir = "x/{workflow_id}" },
-	} {
-		run, in := runOf(n.root, "w"), contract.ClaimInput{RunInput: contract.RunInput{Nightly: &contract.Nightly{TimeZone: "UTC"}}}
-		change(&run, &in)
-		if _, err := n.takeNight(t.Context(), run, in); errorType(err) != contract.ErrConfig || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want …%s…", err, want)
-		}
+func TestNightHasNoWorkflowIDInItsDirectory(t *testing.T) {
+	run := runOf(t.TempDir(), "w")
+	run.Config.OutputDir = "x/{workflow_id}"
+	_, err := TakeNight(t.Context(), run, at(25), contract.Series{}, workflows{}.running)
+	if !as[*DirError](err) || !strings.Contains(err.Error(), "leave {workflow_id} out") {
+		t.Error(err)
 	}
 }
 
 func TestPromotedNight(t *testing.T) {
 	n := newNights(t)
-	for _, j := range []*job{n.run("a", at(25), false), n.run("b", at(26), false)} {
-		link, err := j.promoteNight(t.Context())
+	for _, j := range []night{n.run("a", at(25), false), n.run("b", at(26), false)} {
+		link, err := j.PromoteNight(t.Context(), *j.run.Night)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,20 +165,20 @@ func TestPromotedNight(t *testing.T) {
 func TestPromotionNeedsTheLease(t *testing.T) {
 	n := newNights(t)
 	j := n.run("a", at(25), false)
-	if err := os.MkdirAll(j.path("checkpoints"), 0o755); err != nil {
+	if err := os.MkdirAll(j.Checkpoints(), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	take := func(attempt int64) *disk.Lease {
-		l, err := disk.AcquireLease(t.Context(), j.path("checkpoints"), disk.Claimant{Owner: "a", Attempt: attempt, Timeout: time.Minute})
+		l, err := disk.AcquireLease(t.Context(), j.Checkpoints(), disk.Claimant{Owner: "a", Attempt: attempt, Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = l.Release() })
 		return l
 	}
-	j.lease = take(1)
+	j.Lease = take(1)
 	take(2)
-	if _, err := j.promoteNight(t.Context()); !errors.Is(err, disk.ErrLeaseLost) {
+	if _, err := j.PromoteNight(t.Context(), *j.run.Night); !errors.Is(err, disk.ErrLeaseLost) {
 		t.Error(err)
 	}
 	if names := n.there(); slices.Contains(names, "final_model") {
@@ -189,7 +188,7 @@ func TestPromotionNeedsTheLease(t *testing.T) {
 
 func TestOldNightsGo(t *testing.T) {
 	n := newNights(t)
-	var last *job
+	var last night
 	for day := 21; day <= 25; day++ {
 		last = n.run(fmt.Sprint("w", day), at(day), day == 22 || day == 24) // two of them failed
 	}
@@ -210,18 +209,18 @@ func TestNightsThatStay(t *testing.T) {
 	n := newNights(t)
 	n.keep = 1
 	n.run("running", at(10), false)
-	n.server.running["running"] = true
+	n.server["running"] = true
 	current := n.run("current", at(11), false)
-	if _, err := current.promoteNight(t.Context()); err != nil {
+	if _, err := current.PromoteNight(t.Context(), *current.run.Night); err != nil {
 		t.Fatal(err)
 	}
 	atWork := n.run("at work", at(12), false) // an evaluation of it, say, which has no run.json of its own
-	lease, err := disk.AcquireLease(t.Context(), atWork.path("checkpoints"), disk.Claimant{Owner: "evaluate", Timeout: 100 * time.Millisecond})
+	lease, err := disk.AcquireLease(t.Context(), atWork.Checkpoints(), disk.Claimant{Owner: "evaluate", Timeout: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.run("plain", at(13), false)
-	if _, err := n.take(t.Context(), runOf(filepath.Join(n.root, "2026-11-13T0200"), "by hand"), false); err != nil { // went on with it
+	if _, err := Take(t.Context(), runOf(filepath.Join(n.root, "2026-11-13T0200"), "by hand"), n.server.running); err != nil { // went on with it
 		t.Fatal(err)
 	}
 	n.run("copied", at(14), false)
@@ -235,7 +234,7 @@ func TestNightsThatStay(t *testing.T) {
 	n.run("other", at(16), false)
 	n.config = "/configs/demo.yaml"
 	unknown := n.run("unknown to the server", at(17), false)
-	delete(n.server.running, unknown.run.WorkflowID)
+	delete(n.server, unknown.run.WorkflowID)
 	last := n.run("last", at(18), false)
 
 	if removed := n.prune(last); !slices.Equal(removed, []string{"2026-11-17T0200", "2026-11-14T0200"}) {
@@ -246,11 +245,11 @@ func TestNightsThatStay(t *testing.T) {
 	n.want(stay...)
 
 	// Once nothing keeps them, they go.
-	n.server.running["running"] = false
+	n.server["running"] = false
 	if err := lease.Release(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := last.promoteNight(t.Context()); err != nil {
+	if _, err := last.PromoteNight(t.Context(), *last.run.Night); err != nil {
 		t.Fatal(err)
 	}
 	n.prune(last)
@@ -270,7 +269,7 @@ func TestNightsStayIfTheLinkIsUnreadable(t *testing.T) {
 	n.run("a", at(25), false)
 	last := n.run("b", at(26), false)
 	n.write(filepath.Join(n.root, "final_model", "current")) // a file
-	if removed, err := last.pruneNights(t.Context(), n.Activities); err == nil || len(removed) > 0 {
+	if removed, err := last.PruneNights(t.Context(), last.run, n.server.running); err == nil || len(removed) > 0 {
 		t.Errorf("%v, %v", removed, err)
 	}
 	n.want("2026-11-25T0200", "2026-11-26T0200", "final_model")

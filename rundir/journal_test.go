@@ -1,4 +1,4 @@
-package activities
+package rundir
 
 import (
 	"bytes"
@@ -22,15 +22,15 @@ type entry struct {
 var entries = []entry{{"<final>公開</final>\n", 1.0 / 3}, {strings.Repeat("長い答え", 400), 2}, {"", 1e-300}}
 
 // written is a journal with all entries, and its bytes.
-func written(t *testing.T) (j journal[entry], text []byte) {
+func written(t *testing.T) (j Journal[entry], text []byte) {
 	t.Helper()
-	j = journal[entry]{path: filepath.Join(t.TempDir(), ".done", "work.jsonl")}
-	kept, err := j.open("key")
+	j = NewJournal[entry](&Dir{Layout: Layout(t.TempDir())}, "work")
+	kept, err := j.Open("key")
 	if err != nil || len(kept) != 0 {
 		t.Fatalf("a fresh journal: %v, %v", kept, err)
 	}
 	for _, e := range entries {
-		if err := j.keep(e); err != nil {
+		if err := j.Append(e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,20 +42,20 @@ func written(t *testing.T) (j journal[entry], text []byte) {
 }
 
 // goesOn opens what a crash has left, and continues it.
-func goesOn(t *testing.T, j journal[entry], left []byte, what string, want []entry) {
+func goesOn(t *testing.T, j Journal[entry], left []byte, what string, want []entry) {
 	t.Helper()
 	if err := os.WriteFile(j.path, left, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := j.open("key")
+	kept, err := j.Open("key")
 	if err != nil || !slices.Equal(kept, want) {
 		t.Fatalf("%s: %d records, want %d: %v", what, len(kept), len(want), err)
 	}
 	last := entry{"after " + what, 7}
-	if err := j.keep(last); err != nil {
+	if err := j.Append(last); err != nil {
 		t.Fatal(err)
 	}
-	if kept, err = j.open("key"); err != nil || !slices.Equal(kept, append(slices.Clone(want), last)) {
+	if kept, err = j.Open("key"); err != nil || !slices.Equal(kept, append(slices.Clone(want), last)) {
 		t.Fatalf("%s: after one more record %d, want %d: %v", what, len(kept), len(want)+1, err)
 	}
 }
@@ -72,19 +72,19 @@ func lines(text []byte) []int {
 func TestJournal(t *testing.T) {
 	j, text := written(t)
 	goesOn(t, j, text, "a whole journal", entries)
-	if kept, err := j.open("another key"); err != nil || len(kept) != 0 {
+	if kept, err := j.Open("another key"); err != nil || len(kept) != 0 {
 		t.Errorf("another key: %v, %v", kept, err)
 	}
-	if kept, err := j.open("key"); err != nil || len(kept) != 0 {
+	if kept, err := j.Open("key"); err != nil || len(kept) != 0 {
 		t.Errorf("the first key after another: %v, %v", kept, err)
 	}
 	for range 2 {
-		if err := j.remove(); err != nil {
+		if err := j.Remove(); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := j.keep(entries[0]); err == nil {
-		t.Error("a record was kept in no journal")
+	if err := j.Append(entries[0]); err == nil {
+		t.Error("a record was appended to no journal")
 	}
 }
 
@@ -137,17 +137,33 @@ func TestJournalNeedsTheLease(t *testing.T) {
 		return l
 	}
 	j.lease = acquire(1)
-	if _, err := j.open("key"); err != nil {
+	if _, err := j.Open("key"); err != nil {
 		t.Fatal(err)
 	}
 	acquire(2)
-	_, other := j.open("another key")
-	for what, err := range map[string]error{"open": other, "keep": j.keep(entries[0]), "remove": j.remove()} {
+	_, other := j.Open("another key")
+	for what, err := range map[string]error{"open": other, "append": j.Append(entries[0]), "remove": j.Remove()} {
 		if !errors.Is(err, disk.ErrLeaseLost) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	if now, err := os.ReadFile(j.path); err != nil || !bytes.Equal(now, text) {
 		t.Errorf("written without the lease: %v", err)
+	}
+}
+
+// A journal that an older version wrote is continued.
+func TestJournalFormat(t *testing.T) {
+	j := NewJournal[entry](dirOf(t.TempDir()), "work")
+	if _, err := j.Open("key"); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Append(entries[0]); err != nil {
+		t.Fatal(err)
+	}
+	const want = `c0c1baf2fa65372c83bc5781a31d3ee0bceb37e7917317f33a92825fe5367189 "key"` + "\n" +
+		`031364572cb57e185c05f9ccf3972e8e84321ca411300f0d5e5823a533becbb9 {"text":"<final>公開</final>\n","value":0.3333333333333333}` + "\n"
+	if got, err := os.ReadFile(j.path); err != nil || string(got) != want {
+		t.Errorf("%v\n%s", err, got)
 	}
 }
