@@ -149,7 +149,7 @@ esac
 		t.Fatal(err)
 	}
 	err := run(t.Context(), []string{"cuda", "--shape", "tiny", "--device", "cpu", "--sequence", "32", "--batches", "1,2", "--steps", "3", "--quick",
-		"--rank", "4", "--threads", "2", "--python", python, "--child", "6s", "--work", dir, "--out", out, "--parts", "fixed,mix,stall"})
+		"--rank", "4", "--threads", "2", "--python", python, "--child", "6s", "--work", dir, "--out", out, "--parts", "fixed,mix,decode,stall"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,6 +160,9 @@ esac
 	checkRuns(t, r.Runs)
 	if r.Stall == nil || r.Stall.CallSeconds <= 0 || r.Bandwidth == nil || r.Bandwidth.BytesPerSecond < 1e8 || r.Torch != "2.9" {
 		t.Errorf("stall %+v, bandwidth %+v, torch %q", r.Stall, r.Bandwidth, r.Torch)
+	}
+	if len(r.Decode) != 2 || r.Decode[0].TokensPerSecond <= 0 || r.Decode[1].Batch != 64 {
+		t.Errorf("decode %+v", r.Decode)
 	}
 	if text, _ := os.ReadFile(imports); string(text) != "once\n" { // fixed and mix have the same peer
 		t.Errorf("the peer was imported %d times to see whether it is there", strings.Count(string(text), "once"))
