@@ -51,6 +51,7 @@ const (
 	ErrDiskFull    = "DiskFull"
 	ErrDisk        = "DiskError" // it fails, or has become read-only
 	ErrMemory      = "OutOfMemory"
+	ErrDevice      = "DeviceError" // there is none, or it, its driver or its libraries fail
 	ErrDeviceInUse = "DeviceInUse" // another run's process has the GPU
 	ErrNoProgress  = "NoProgress"
 
@@ -66,7 +67,7 @@ func Fatal() []string {
 
 // NeedsPerson lists the error types after which a run waits for resume.
 func NeedsPerson() []string {
-	return []string{ErrDiskFull, ErrDisk, ErrMemory, ErrDeviceInUse, ErrNoProgress}
+	return []string{ErrDiskFull, ErrDisk, ErrMemory, ErrDevice, ErrDeviceInUse, ErrNoProgress}
 }
 
 // Search attributes, all keywords. The worker adds them where the server lets it.

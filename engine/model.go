@@ -83,7 +83,7 @@ func (m *Model) open(ctx context.Context) (err error) {
 		return err
 	}
 	o := m.options
-	if m.device, err = native.Open(native.Options{Device: o.Device, Threads: o.Threads, Choices: o.Choices}); err != nil {
+	if m.device, err = native.Open(native.Options{Device: o.Device, Threads: o.Threads, Algorithms: o.Choices}); err != nil {
 		return err
 	}
 	info, err := m.device.Info()

@@ -1,7 +1,6 @@
 package native
 
 import (
-	"errors"
 	"runtime"
 	"unsafe"
 
@@ -48,10 +47,10 @@ func (s *Snapshot) ReadAt(b []byte, offset int64) (int, error) {
 	defer pin.Unpin()
 	pin.Pin(&b[0])
 	p := &snapshotReadParams{snapshot: s.snapshot, offset: uint64(offset), bytes: uint64(len(b)), host: unsafe.Pointer(&b[0])}
-	failed, _, _ := purego.SyscallN(s.device.library.snapshotRead, s.device.context, uintptr(unsafe.Pointer(p)))
+	code, _, _ := purego.SyscallN(s.device.library.snapshotRead, s.device.context, uintptr(unsafe.Pointer(p)))
 	runtime.KeepAlive(p)
-	if int32(failed) != 0 {
-		return 0, errors.New(text(p.error[:]))
+	if int32(code) != codeOK {
+		return 0, &failure{kindOf(code), text(p.error[:])}
 	}
 	return len(b), nil
 }

@@ -1,7 +1,6 @@
 #include "buffers.h"
 
 #include <algorithm>
-#include <cstdarg>
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -44,15 +43,6 @@ View checked(const Buffers& c, const so8t_tensor& t, const char* name, int64_t r
 }
 
 }  // namespace
-
-void fail(const char* format, ...) {
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    std::vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    throw Error{text, nullptr};
-}
 
 int64_t dtype_bytes(int32_t dtype) {
     switch (dtype) {

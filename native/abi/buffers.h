@@ -1,4 +1,4 @@
-// What both libraries know of memory: buffers behind handles, checked views of them, and how a check fails.
+// Memory as both libraries see it: buffers behind handles, and checked views of them.
 #pragma once
 
 #include <cstdint>
@@ -6,17 +6,10 @@
 #include <string>
 #include <unordered_map>
 
+#include "errors.h"
 #include "so8t.h"
 
 namespace so8t {
-
-struct Error {
-    std::string text;
-    const char* operation = nullptr;  // that failed, where it is not the one called: a device finds things out later
-};
-
-// Throws an Error; the border in exports.cpp puts the operation's name before it.
-[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 // Sets of dtypes, for checks.
 enum : unsigned {

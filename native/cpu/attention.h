@@ -18,13 +18,6 @@ struct Shape {
 
 template <class P>
 Shape shape_of(const P& p) {
-    check_size("rows", p.rows);
-    check_size("sequences", p.sequences);
-    check_size("heads", p.heads, 1);
-    check_size("kv_heads", p.kv_heads, 1);
-    check_size("head_dim", p.head_dim, 1);
-    check_size("window", p.window);
-    if (p.heads % p.kv_heads != 0) fail("%lld heads do not divide among %lld key heads", static_cast<long long>(p.heads), static_cast<long long>(p.kv_heads));
     return {p.rows, p.sequences, p.heads, p.kv_heads, p.head_dim, p.window, static_cast<float>(p.scale)};
 }
 
@@ -60,9 +53,6 @@ struct Operand {
         SO8T_ISA::multiply<T>(w, {m, n, k, dtype_of<T>(), a, lda, false, b, ld, turned, c, ldc, accumulate});
     }
 };
-
-// int32 [sequences + 1], from 0 to rows, ascending
-const int32_t* boundaries_of(Context& c, const so8t_tensor& t, const Shape& s);
 
 // Columns [column, column + head_dim) of rows [first, first + n), rows up to `padded` zero.
 template <class T>

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "attention.h"
+#include "checks/attention.h"
 
 namespace so8t::SO8T_ISA {
 
@@ -13,9 +14,8 @@ namespace {
 
 constexpr int64_t kBlock = 128;  // queries and keys of one product
 
-struct Backward {
+struct Backward : AttentionBackwardViews {
     Shape s;
-    View q, k, v, out, lse, dout, dq, dk, dv;
 };
 
 // P^T and dS^T of keys [k0, k0 + n) by queries [q0, q0 + m), from their scores; m counts the padding.
@@ -124,19 +124,8 @@ void sequence(const Backward& b, int64_t first, int64_t length, int64_t kv, Work
 }  // namespace
 
 void attention_backward(Context& c, const so8t_attention_backward_params& p) {
-    Backward b{shape_of(p), {}, {}, {}, {}, {}, {}, {}, {}, {}};
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    b.q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    const unsigned same = only(b.q.dtype);
-    b.k = c.matrix(p.k, "k", p.rows, kv_width, same);
-    b.v = c.matrix(p.v, "v", p.rows, kv_width, same);
-    b.out = c.matrix(p.out, "out", p.rows, width, same);
-    b.dout = c.matrix(p.dout, "dout", p.rows, width, same);
-    b.dq = c.matrix(p.dq, "dq", p.rows, width, same);
-    b.dk = c.matrix(p.dk, "dk", p.rows, kv_width, same);
-    b.dv = c.matrix(p.dv, "dv", p.rows, kv_width, same);
-    b.lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
-    const int32_t* cu = boundaries_of(c, p.cu_seqlens, b.s);
+    const Backward b{check(c, p), shape_of(p)};
+    const int32_t* cu = b.cu_seqlens.as<int32_t>();
     by_compute(b.q.dtype, [&](auto tag) {
         c.parallel(p.sequences * p.kv_heads, [&](int64_t unit, Worker& w) {
             const int64_t i = unit / p.kv_heads;

@@ -6,19 +6,9 @@
 #include <limits>
 
 #include "attention.h"
+#include "checks/attention.h"
 
 namespace so8t::SO8T_ISA {
-
-const int32_t* boundaries_of(Context& c, const so8t_tensor& t, const Shape& s) {
-    const int32_t* cu = c.vector(t, "cu_seqlens", s.sequences + 1, kI32).as<int32_t>();
-    if (cu[0] != 0 || cu[s.sequences] != s.rows) {
-        fail("cu_seqlens runs from %d to %d, rows is %lld", cu[0], cu[s.sequences], static_cast<long long>(s.rows));
-    }
-    for (int64_t i = 0; i < s.sequences; i++) {
-        if (cu[i + 1] < cu[i]) fail("cu_seqlens[%lld] is %d after %d", static_cast<long long>(i + 1), cu[i + 1], cu[i]);
-    }
-    return cu;
-}
 
 template <class T>
 void copy_head(const View& x, int64_t first, int64_t n, int64_t column, int64_t head_dim, T* y, int64_t padded) {
@@ -45,9 +35,8 @@ struct Unit {
     int64_t query;  // of the sequence: first of this block
 };
 
-struct Attention {
+struct Attention : AttentionForwardViews {
     Shape s;
-    View q, k, v, out, lse;
     int64_t queries;
     bf16* packed;  // null: not packed
 };
@@ -159,14 +148,8 @@ void attend(const Attention& a, const Unit& u, Worker& w) {
 }  // namespace
 
 void attention_forward(Context& c, const so8t_attention_forward_params& p) {
-    Attention a{shape_of(p), {}, {}, {}, {}, {}, kQueries, nullptr};
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    a.q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    a.k = c.matrix(p.k, "k", p.rows, kv_width, only(a.q.dtype));
-    a.v = c.matrix(p.v, "v", p.rows, kv_width, only(a.q.dtype));
-    a.out = c.matrix(p.out, "out", p.rows, width, only(a.q.dtype));
-    a.lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
-    const int32_t* cu = boundaries_of(c, p.cu_seqlens, a.s);
+    Attention a{check(c, p), shape_of(p), kQueries, nullptr};
+    const int32_t* cu = a.cu_seqlens.as<int32_t>();
     std::vector<Sequence> sequences;
     int64_t size = 0;
     for (int64_t i = 0; i < p.sequences; i++) {

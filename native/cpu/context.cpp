@@ -68,7 +68,7 @@ bool has_amx_bf16() {
 // Zeroed memory.
 Buffer reserve(const Context& c, uint64_t bytes, const std::string& purpose, bool on_host) {
     const auto refuse = [&] {
-        fail("%llu bytes for \"%s\": out of memory, %llu bytes held, machine has %llu", static_cast<unsigned long long>(bytes), purpose.c_str(),
+        out_of_memory("%llu bytes for \"%s\": out of memory, %llu bytes held, machine has %llu", static_cast<unsigned long long>(bytes), purpose.c_str(),
              static_cast<unsigned long long>(c.held), static_cast<unsigned long long>(c.memory));
     };
     // Linux promises memory that does not exist and kills the process later: refuse here what cannot fit.
@@ -98,15 +98,6 @@ void release(const Buffer& b) {
 
 }  // namespace
 
-void check_range(const View& v, const char* name, int64_t n, int64_t least, int64_t limit) {
-    const int32_t* p = v.as<int32_t>();
-    for (int64_t i = 0; i < n; i++) {
-        if (p[i] < least || p[i] >= limit) {
-            fail("%s[%lld] is %d, not in [%lld, %lld)", name, static_cast<long long>(i), p[i], static_cast<long long>(least), static_cast<long long>(limit));
-        }
-    }
-}
-
 void* Context::shared_bytes(uint64_t bytes) {
     if (bytes > shared_size_) {
         std::free(shared_);
@@ -127,7 +118,9 @@ Context::~Context() {
 void open_context(Context& c, const so8t_open_params& p) {
     if (p.threads < 0 || p.threads > 1024) fail("threads is %lld", static_cast<long long>(p.threads));
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) fail("this CPU (%s) has no AVX2", cpu_name().c_str());
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
+        no_device("this CPU (%s) has no AVX2", cpu_name().c_str());
+    }
     const bool has512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
     int level = !has512 ? 0 : __builtin_cpu_supports("avx512bf16") ? 2 : 1;

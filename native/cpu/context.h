@@ -17,6 +17,8 @@ namespace so8t {
 
 struct OpTable;
 
+constexpr int64_t kMostHeadDim = 65536;  // attention's scratch is a few rows of this length; no other limit
+
 // The two dynamic code books of the last so8t_adamw, turned into tables from a 16-bit position to a code.
 struct CodeTable {
     std::vector<float> code;
@@ -57,9 +59,6 @@ private:
     void* shared_ = nullptr;
     uint64_t shared_size_ = 0;
 };
-
-// Values of an int32 vector must lie in [least, limit).
-void check_range(const View& v, const char* name, int64_t n, int64_t least, int64_t limit);
 
 }  // namespace so8t
 

@@ -74,7 +74,8 @@ struct GemmCache::State {
         try {
             return make(g);
         } catch (const dnnl::error& e) {
-            fail("oneDNN: %s (status %d)", e.what(), int(e.status));
+            if (e.status == dnnl_out_of_memory) out_of_memory("oneDNN: %s", e.what());
+            device_failed("oneDNN: %s (status %d)", e.what(), int(e.status));
         }
     }
 };
@@ -100,7 +101,8 @@ void GemmCache::run(Worker& w, const Gemm& g) {
     if (p.scratchpad_bytes) dnnl_memory_set_data_handle(p.scratchpad.get(), w.take<char>(p.scratchpad_bytes));
     const dnnl_status_t status = dnnl_primitive_execute(p.matmul.get(), state_->stream.get(), p.scratchpad_bytes ? 4 : 3, args);
     w.release(mark);
-    if (status != dnnl_success) fail("oneDNN: matmul failed (status %d)", int(status));
+    if (status == dnnl_out_of_memory) out_of_memory("oneDNN: matmul");
+    if (status != dnnl_success) device_failed("oneDNN: matmul failed (status %d)", int(status));
 }
 
 namespace {

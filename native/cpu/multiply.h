@@ -10,11 +10,6 @@
 
 namespace so8t::SO8T_ISA {
 
-template <class T>
-constexpr int32_t dtype_of() {
-    return sizeof(T) == 2 ? SO8T_BFLOAT16 : SO8T_FLOAT32;
-}
-
 // C has room for m rounded up to 16.
 template <class T>
 void multiply(Worker& w, Gemm g);

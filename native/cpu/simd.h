@@ -6,14 +6,9 @@
 #include <cstdint>
 #include <cstring>
 
-namespace so8t::SO8T_ISA {
+#include "dtypes.h"
 
-struct bf16 {
-    uint16_t bits;
-};
-struct f16 {
-    uint16_t bits;
-};
+namespace so8t::SO8T_ISA {
 
 inline float to_float(float x) { return x; }
 inline float to_float(bf16 x) {

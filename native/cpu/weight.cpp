@@ -4,15 +4,6 @@
 
 namespace so8t::SO8T_ISA {
 
-Weight weight_of(Context& c, const so8t_tensor& w, const so8t_tensor& absmax, int64_t out, int64_t in) {
-    Weight r;
-    r.w = c.matrix(w, "w", out, in, kI8 | kCompute);
-    r.out = out;
-    r.in = in;
-    if (r.w.dtype == SO8T_INT8) r.absmax = c.vector(absmax, "w_absmax", out, kF32).as<float>();
-    return r;
-}
-
 namespace {
 
 void expand(const int8_t* q, vf scale, int64_t n, float* y) {

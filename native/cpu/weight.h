@@ -1,6 +1,7 @@
 // A weight as it is stored, and its parts in the compute type.
 #pragma once
 
+#include "checks/linear.h"
 #include "multiply.h"
 
 namespace so8t::SO8T_ISA {
@@ -8,14 +9,6 @@ namespace so8t::SO8T_ISA {
 // One unit of a large product: this many rows of activations by this many rows or columns of the weight, over the whole
 // inner dimension. Fixed by the shape alone: results must not depend on the number of threads.
 constexpr int64_t kTileRows = 512, kPanel = 128;
-
-struct Weight {
-    View w;
-    const float* absmax = nullptr;  // int8 only
-    int64_t out = 0, in = 0;
-};
-
-Weight weight_of(Context& c, const so8t_tensor& w, const so8t_tensor& absmax, int64_t out, int64_t in);
 
 // c[m, n] = x W[row .. row + n]^T, x [m, in];  c has room for m rounded up to 16
 template <class T>

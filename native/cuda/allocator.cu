@@ -61,7 +61,7 @@ void Allocator::refuse(uint64_t bytes, const std::string& purpose) {
     std::sort(holders.rbegin(), holders.rend());
     std::string text;
     for (size_t i = 0; i < holders.size() && i < 6; i++) text += (i ? ", " : "") + std::to_string(holders[i].first) + " \"" + holders[i].second + "\"";
-    fail("%llu bytes for \"%s\": out of memory, %llu bytes held (%s), %s has %llu of which %llu are free; less is needed with a smaller data.max_seq_length, "
+    out_of_memory("%llu bytes for \"%s\": out of memory, %llu bytes held (%s), %s has %llu of which %llu are free; less is needed with a smaller data.max_seq_length, "
          "training.per_device_train_batch_size or training.lora_r, with training.gradient_checkpointing: true or an 8-bit training.optim",
          static_cast<unsigned long long>(bytes), purpose.c_str(), static_cast<unsigned long long>(c_.held), text.c_str(), c_.name.c_str(), static_cast<unsigned long long>(total),
          static_cast<unsigned long long>(free));

@@ -1,4 +1,5 @@
 // index[i] = the first column of the largest value of row i.
+#include "checks/logits.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -52,22 +53,18 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(int64_t rows, int colu
 }  // namespace
 
 void argmax(Context& c, const so8t_argmax_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kCompute);
-    const View index = c.vector(p.index, "index", p.rows, kI32);
-    if (p.columns > INT32_MAX) fail("columns is %lld", static_cast<long long>(p.columns));
+    const ArgmaxViews v = check(c, p);
     if (p.rows == 0) return;
-    by_compute(x.dtype, [&](auto tag) {
+    by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                LAUNCH((argmax_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, index.as<int32_t>());
+                LAUNCH((argmax_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride, v.index.as<int32_t>());
             },
-            x);
+            v.x);
     });
     launched("argmax");
     integers_changed(c);

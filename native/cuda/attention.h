@@ -2,40 +2,22 @@
 // whatever sequences they hold; a mask by row keeps the sequences apart, so nothing depends on how they are packed.
 #pragma once
 
+#include "checks/attention.h"
 #include "operations.h"
 #include "ptx.h"
 
 namespace so8t::cuda {
 
 constexpr int kTile = 128;           // the most rows of a tile
-constexpr int kMostHeadDim = 256;
 constexpr int kHeadsTogether = 8;    // whose keys and values stay in the L2 cache while their tiles run
 constexpr float kLog2E = 1.44269504088896341f;
-
-// Both libraries word these alike.
-template <class P>
-void check_heads(const P& p) {
-    check_size("heads", p.heads, 1);
-    check_size("kv_heads", p.kv_heads, 1);
-    check_size("head_dim", p.head_dim, 1);
-    check_size("window", p.window);
-    if (p.heads % p.kv_heads != 0) fail("%lld heads do not divide among %lld key heads", static_cast<long long>(p.heads), static_cast<long long>(p.kv_heads));
-    if (p.head_dim > kMostHeadDim) fail("head_dim is %lld, at most %d", static_cast<long long>(p.head_dim), kMostHeadDim);
-}
-template <class P>
-void check_shape(const P& p) {
-    check_size("rows", p.rows);
-    check_size("sequences", p.sequences);
-    check_heads(p);
-}
 
 // Query i sees the keys [low[i], i], key j is seen by the queries [j, high[j]): sequence and window in one. Both ascend, and
 // go on to a multiple of kTile, so that a tile's first and last row bound what it needs.
 struct Seen {
     const int32_t *low, *high;
 };
-// Checks the boundaries too.
-Seen seen(Context& c, Scratch& scratch, const so8t_tensor& cu_seqlens, int64_t rows, int64_t sequences, int64_t window);
+Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, int64_t sequences, int64_t window);
 
 template <class T>
 struct Matrix {

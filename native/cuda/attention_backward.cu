@@ -298,32 +298,24 @@ void run_rows([[maybe_unused]] Context& c, const Backward<T>& a) {
 }  // namespace
 
 void attention_backward(Context& c, const so8t_attention_backward_params& p) {
-    check_shape(p);
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    const View q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    const unsigned same = only(q.dtype);
-    const View k = c.matrix(p.k, "k", p.rows, kv_width, same), v = c.matrix(p.v, "v", p.rows, kv_width, same);
-    const View out = c.matrix(p.out, "out", p.rows, width, same), dout = c.matrix(p.dout, "dout", p.rows, width, same);
-    const View dq = c.matrix(p.dq, "dq", p.rows, width, same);
-    const View dk = c.matrix(p.dk, "dk", p.rows, kv_width, same), dv = c.matrix(p.dv, "dv", p.rows, kv_width, same);
-    const View lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
+    const AttentionBackwardViews v = check(c, p);
     Scratch scratch(c);
-    const Seen s = seen(c, scratch, p.cu_seqlens, p.rows, p.sequences, p.window);
+    const Seen s = seen(c, scratch, v.cu_seqlens, p.rows, p.sequences, p.window);
     if (p.rows == 0) return;
     const int rows = static_cast<int>(p.rows), heads = static_cast<int>(p.heads), head_dim = static_cast<int>(p.head_dim), padded = static_cast<int>(round_up(p.rows, kTile));
     Statistics* statistics = scratch.take<Statistics>(p.heads * padded);
-    by_compute(q.dtype, [&](auto tag) {
+    by_compute(v.q.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(p.head_dim, [&](auto n) {
             const dim3 grid(static_cast<unsigned>(ceil_div(p.heads * padded * 4, kDeltaThreads)));
-            LAUNCH((find_statistics<T, decltype(n)::value>), grid, dim3(kDeltaThreads), 0, c.stream, matrix_of<const T>(out), matrix_of<const T>(dout), matrix_of<const float>(lse), rows, padded, heads,
+            LAUNCH((find_statistics<T, decltype(n)::value>), grid, dim3(kDeltaThreads), 0, c.stream, matrix_of<const T>(v.out), matrix_of<const T>(v.dout), matrix_of<const float>(v.lse), rows, padded, heads,
                    head_dim, statistics);
             launched("find_statistics");
-        }, out, dout);
-        const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(q, k, v, dout, dq, dk, dv);
-        const Backward<T> a{{matrix_of<const T>(q), matrix_of<const T>(k), matrix_of<const T>(v), s, rows, heads, static_cast<int>(p.heads / p.kv_heads), head_dim,
+        }, v.out, v.dout);
+        const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(v.q, v.k, v.v, v.dout, v.dq, v.dk, v.dv);
+        const Backward<T> a{{matrix_of<const T>(v.q), matrix_of<const T>(v.k), matrix_of<const T>(v.v), s, rows, heads, static_cast<int>(p.heads / p.kv_heads), head_dim,
                              static_cast<float>(p.scale), whole_chunks},
-                            matrix_of<const T>(dout), matrix_of<T>(dq), matrix_of<T>(dk), matrix_of<T>(dv), statistics, padded};
+                            matrix_of<const T>(v.dout), matrix_of<T>(v.dq), matrix_of<T>(v.dk), matrix_of<T>(v.dv), statistics, padded};
         if constexpr (sizeof(T) == 2) {
             if (p.head_dim <= 128) return run_tiles(c, a);
         }

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "attention.h"
-#include "pages.h"
 
 namespace so8t::cuda {
 
@@ -73,7 +72,7 @@ __global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
     for (int first = begin; first < end; first += kPositions) {
         const int n = least(kPositions, end - first);
         __syncthreads();  // the last step's weights have been read
-        for (int j = thread; j < n; j += kBlock) rows[j] = a.pages.row(slot, first + j);
+        for (int j = thread; j < n; j += kBlock) rows[j] = a.pages.row_or_none(slot, first + j);
         __syncthreads();
         // Four lanes make a score.
         for (int i = 0; i < n; i += kBlock / 4) {
@@ -178,25 +177,15 @@ __global__ void __launch_bounds__(kBlock) join_parts(const Cached<T> a) {
 }  // namespace
 
 void attention_cached(Context& c, const so8t_attention_cached_params& p) {
-    check_size("rows", p.rows);
-    check_heads(p);
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    const View q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    const Pages pages = pages_of(c, p);
-    const View cache_k = c.matrix(p.cache_k, "cache_k", p.page_count * p.page_size, kv_width, only(q.dtype));
-    const View cache_v = c.matrix(p.cache_v, "cache_v", p.page_count * p.page_size, kv_width, only(q.dtype));
-    const View slot = c.vector(p.slot, "slot", p.rows, kI32), position = c.vector(p.position, "position", p.rows, kI32);
-    const View out = c.matrix(p.out, "out", p.rows, width, only(q.dtype));
-    check_range(c, slot, "slot", p.rows, 0, p.slots);
-    check_range(c, position, "position", p.rows, 0, p.capacity);
+    const AttentionCachedViews v = check(c, p);
     if (p.rows == 0 || p.capacity == 0) return;
     const int64_t span = round_up(ceil_div(p.capacity, kMostParts), kPositions), parts = ceil_div(p.capacity, span), group = p.heads / p.kv_heads;
     Scratch scratch(c);
     float* sums = scratch.take<float>(p.rows * p.heads * parts * p.head_dim);
     Total* totals = scratch.take<Total>(p.rows * p.heads * parts);
-    by_compute(q.dtype, [&](auto tag) {
+    by_compute(v.q.dtype, [&](auto tag) {
         using T = decltype(tag);
-        const Cached<T> a{matrix_of<const T>(q), matrix_of<const T>(cache_k), matrix_of<const T>(cache_v), matrix_of<T>(out), pages, slot.as<int32_t>(), position.as<int32_t>(),
+        const Cached<T> a{matrix_of<const T>(v.q), matrix_of<const T>(v.cache_k), matrix_of<const T>(v.cache_v), matrix_of<T>(v.out), v.pages, v.slot.as<int32_t>(), v.position.as<int32_t>(),
                           static_cast<int>(p.heads), static_cast<int>(group), static_cast<int>(p.head_dim),
                           // A window that reaches beyond every position is none.
                           static_cast<int>(p.window < p.capacity ? p.window : 0), static_cast<int>(p.slots), static_cast<int>(p.capacity), static_cast<int>(parts),
@@ -212,7 +201,7 @@ void attention_cached(Context& c, const so8t_attention_cached_params& p) {
             } else {
                 launch(std::integral_constant<int, 4>{});
             }
-        }, cache_k, cache_v);
+        }, v.cache_k, v.cache_v);
         launched("attention_cached");
         const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(p.heads));
         LAUNCH((join_parts<T>), grid, dim3(static_cast<unsigned>(round_up(p.head_dim, 32))), 0, c.stream, a);

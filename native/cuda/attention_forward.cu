@@ -190,36 +190,28 @@ __global__ void __launch_bounds__(8 * kRows<D>) forward_rows(const Forward<T> a)
 
 }  // namespace
 
-Seen seen(Context& c, Scratch& scratch, const so8t_tensor& cu_seqlens, int64_t rows, int64_t sequences, int64_t window) {
-    const View cu = c.vector(cu_seqlens, "cu_seqlens", sequences + 1, kI32);
-    check_boundaries(c, cu, "cu_seqlens", sequences, rows);
+Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, int64_t sequences, int64_t window) {
     if (rows == 0) return {};
     const int64_t padded = round_up(rows, kTile);
     int32_t *low = scratch.take<int32_t>(padded), *high = scratch.take<int32_t>(padded);
     const int reach = static_cast<int>(window > 0 && window < rows ? window : rows);
-    LAUNCH(find_seen, dim3(static_cast<unsigned>(ceil_div(padded, kSearchThreads))), dim3(kSearchThreads), 0, c.stream, cu.as<int32_t>(), static_cast<int>(sequences), static_cast<int>(rows),
+    LAUNCH(find_seen, dim3(static_cast<unsigned>(ceil_div(padded, kSearchThreads))), dim3(kSearchThreads), 0, c.stream, cu_seqlens.as<int32_t>(), static_cast<int>(sequences), static_cast<int>(rows),
            static_cast<int>(padded), reach, low, high);
     launched("find_seen");
     return {low, high};
 }
 
 void attention_forward(Context& c, const so8t_attention_forward_params& p) {
-    check_shape(p);
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    const View q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    const unsigned same = only(q.dtype);
-    const View k = c.matrix(p.k, "k", p.rows, kv_width, same), v = c.matrix(p.v, "v", p.rows, kv_width, same);
-    const View out = c.matrix(p.out, "out", p.rows, width, same);
-    const View lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
+    const AttentionForwardViews v = check(c, p);
     Scratch scratch(c);
-    const Seen s = seen(c, scratch, p.cu_seqlens, p.rows, p.sequences, p.window);
+    const Seen s = seen(c, scratch, v.cu_seqlens, p.rows, p.sequences, p.window);
     if (p.rows == 0) return;
-    by_compute(q.dtype, [&](auto tag) {
+    by_compute(v.q.dtype, [&](auto tag) {
         using T = decltype(tag);
-        const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(q, k, v, out);
-        const Forward<T> a{{matrix_of<const T>(q), matrix_of<const T>(k), matrix_of<const T>(v), s, static_cast<int>(p.rows), static_cast<int>(p.heads),
+        const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(v.q, v.k, v.v, v.out);
+        const Forward<T> a{{matrix_of<const T>(v.q), matrix_of<const T>(v.k), matrix_of<const T>(v.v), s, static_cast<int>(p.rows), static_cast<int>(p.heads),
                             static_cast<int>(p.heads / p.kv_heads), static_cast<int>(p.head_dim), static_cast<float>(p.scale), whole_chunks},
-                           matrix_of<T>(out), matrix_of<float>(lse)};
+                           matrix_of<T>(v.out), matrix_of<float>(v.lse)};
         if constexpr (sizeof(T) == 2) {
             // The running maximum there is of scores before they are scaled.
             if (p.head_dim <= 128 && p.scale > 0) {

@@ -1,4 +1,4 @@
-// What every operation works with: one stream of one GPU, memory, and errors that the device finds out by itself.
+// What every operation works with: one stream of one GPU, memory, and errors that only the device can find.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -16,6 +16,9 @@
 namespace so8t {
 
 struct OpTable;
+
+constexpr int64_t kMostHeadDim = 256;  // what attention's tiles hold
+
 class Allocator;
 class Staging;
 class Products;
@@ -44,6 +47,7 @@ struct Context : Buffers {
     const OpTable* ops = nullptr;
     std::string name, isa;
     int device = 0;
+    bool counted = false;       // among the open contexts
     int processors = 0;         // streaming multiprocessors
     int capability = 0;         // 10 major + minor
     size_t shared_limit = 0;    // bytes of shared memory that a block may ask for
@@ -109,22 +113,12 @@ private:
     size_t blocks_, used_;
 };
 
-// Fails where a runtime call failed.
+// Throws what a runtime call returned: out of memory, no device, or a device that failed, with what to do about it.
 void check_cuda(cudaError_t e, const char* what);
-// Behind every launch: fails where the launch itself was refused.
+// Called after every launch: throws if the launch itself was refused.
 void launched(const char* kernel);
 
-// Queue a check of an int32 vector on the device. What it finds is the error of the next synchronize or download.
-// Kernels must not read or write out of bounds meanwhile: they leave such rows out.
-// Values lie in [least, limit).
-void check_range(Context& c, const View& v, const char* name, int64_t n, int64_t least, int64_t limit);
-// Strictly ascending values.
-void check_ascending(Context& c, const View& v, const char* name, int64_t n);
-// n + 1 values that run from 0 to rows and never fall.
-void check_boundaries(Context& c, const View& v, const char* name, int64_t n, int64_t rows);
-// n float32 values that never fall.
-void check_code_book(Context& c, const View& v, int64_t n);
-// An operation wrote int32 values: what was checked counts no longer.
+// An operation wrote int32 values: every vector must be checked again.
 void integers_changed(Context& c);
 // Once the stream has come to its end: fails with what the checks found.
 void report_finding(Context& c);

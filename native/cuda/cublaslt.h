@@ -65,7 +65,8 @@ struct Api {
 };
 
 // The functions of libcublasLt.so.13 or .12, from the loader's path, CUDA_HOME or the wheels of a virtual environment.
-// Fails with where it looked and how to get it.
 const Api& api();
+// Throws, naming where it looked and how to install it, if the library is missing; an emulated library needs none.
+void require();
 
 }  // namespace so8t::cublaslt

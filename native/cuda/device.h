@@ -13,6 +13,8 @@
 
 #include <cstdint>
 
+#include "dtypes.h"
+
 namespace so8t::cuda {
 
 #if defined(SO8T_EMULATED)
@@ -27,13 +29,6 @@ namespace so8t::cuda {
 #endif
 
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
-
-struct bf16 {
-    uint16_t bits;
-};
-struct f16 {
-    uint16_t bits;
-};
 
 #if defined(SO8T_EMULATED)
 inline uint16_t float_to_bfloat(float f) {
@@ -133,8 +128,5 @@ __device__ inline float block_max(float x) {
     __syncthreads();
     return most;
 }
-
-__host__ __device__ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-__host__ __device__ inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 }  // namespace so8t::cuda

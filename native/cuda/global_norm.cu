@@ -1,4 +1,5 @@
 // norm = sqrt(sum of squares): partial sums of fixed stretches, added in an order that nothing changes, in float64.
+#include "checks/optimizer.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -43,22 +44,20 @@ __global__ void __launch_bounds__(kThreads) norm_kernel(int64_t stretches, const
 }  // namespace
 
 void global_norm(Context& c, const so8t_global_norm_params& p) {
-    check_size("n", p.n);
-    const View x = c.vector(p.x, "x", p.n, kF32);
-    const View norm = c.vector(p.norm, "norm", 1, kF32);
+    const GlobalNormViews v = check(c, p);
     const int64_t stretches = ceil_div(p.n, kStretch);
     Scratch scratch(c);
     double* partial = scratch.take<double>(std::max<int64_t>(stretches, 1));
     if (stretches > 0) {
         const dim3 grid(static_cast<unsigned>(std::min<int64_t>(stretches, static_cast<int64_t>(c.processors) * 64)));
-        if (aligned16(x.data)) {
-            LAUNCH((squares_kernel<4>), grid, dim3(kThreads), 0, c.stream, p.n, stretches, x.as<float>(), partial);
+        if (aligned16(v.x.data)) {
+            LAUNCH((squares_kernel<4>), grid, dim3(kThreads), 0, c.stream, p.n, stretches, v.x.as<float>(), partial);
         } else {
-            LAUNCH((squares_kernel<1>), grid, dim3(kThreads), 0, c.stream, p.n, stretches, x.as<float>(), partial);
+            LAUNCH((squares_kernel<1>), grid, dim3(kThreads), 0, c.stream, p.n, stretches, v.x.as<float>(), partial);
         }
         launched("global_norm");
     }
-    LAUNCH(norm_kernel, dim3(1), dim3(kThreads), 0, c.stream, stretches, partial, norm.as<float>());
+    LAUNCH(norm_kernel, dim3(1), dim3(kThreads), 0, c.stream, stretches, partial, v.norm.as<float>());
     launched("global_norm");
 }
 

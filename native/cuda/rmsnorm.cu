@@ -1,5 +1,6 @@
 // y = weight * x * rstd, rstd = 1 / sqrt(mean(x^2) + epsilon). Zhang and Sennrich, arXiv 1910.07467.
 // dx = residual + rstd * (w dy - x * rstd^2 * mean(w dy x))
+#include "checks/layers.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -81,54 +82,41 @@ __global__ void __launch_bounds__(kThreads, 1) backward_kernel(int64_t rows, int
 }  // namespace
 
 void rmsnorm_forward(Context& c, const so8t_rmsnorm_forward_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kCompute);
-    const View weight = c.vector(p.weight, "weight", p.columns, kF32 | only(x.dtype));
-    const View y = c.matrix(p.y, "y", p.rows, p.columns, only(x.dtype));
-    const View rstd = c.vector(p.rstd, "rstd", p.rows, kF32);
+    const RMSNormForwardViews v = check(c, p);
     if (p.rows == 0) return;
-    by_compute(x.dtype, [&](auto tag) {
+    by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
-        by_compute(weight.dtype, [&](auto weight_tag) {
+        by_compute(v.weight.dtype, [&](auto weight_tag) {
             using W = decltype(weight_tag);
             by_width<T>(
                 p.columns,
                 [&](auto width) {
                     constexpr int V = decltype(width)::value;
                     const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, weight.as<W>(), y.as<T>(), y.stride, rstd.as<float>(), static_cast<float>(p.epsilon));
+                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride, v.weight.as<W>(), v.y.as<T>(), v.y.stride, v.rstd.as<float>(), static_cast<float>(p.epsilon));
                 },
-                x, weight, y);
+                v.x, v.weight, v.y);
         });
     });
     launched("rmsnorm_forward");
 }
 
 void rmsnorm_backward(Context& c, const so8t_rmsnorm_backward_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kCompute);
-    const View weight = c.vector(p.weight, "weight", p.columns, kF32 | only(x.dtype));
-    const View rstd = c.vector(p.rstd, "rstd", p.rows, kF32);
-    const View dy = c.matrix(p.dy, "dy", p.rows, p.columns, only(x.dtype));
-    const View dx = c.matrix(p.dx, "dx", p.rows, p.columns, only(x.dtype));
-    View residual;
-    if (present(p.residual)) residual = c.matrix(p.residual, "residual", p.rows, p.columns, only(x.dtype));
+    const RMSNormBackwardViews v = check(c, p);
     if (p.rows == 0) return;
-    by_compute(x.dtype, [&](auto tag) {
+    by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
-        by_compute(weight.dtype, [&](auto weight_tag) {
+        by_compute(v.weight.dtype, [&](auto weight_tag) {
             using W = decltype(weight_tag);
             by_width<T>(
                 p.columns,
                 [&](auto width) {
                     constexpr int V = decltype(width)::value;
                     const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                    LAUNCH((backward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, weight.as<W>(), rstd.as<float>(), dy.as<T>(), dy.stride, residual.as<T>(), residual.stride,
-                           dx.as<T>(), dx.stride);
+                    LAUNCH((backward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride, v.weight.as<W>(), v.rstd.as<float>(), v.dy.as<T>(), v.dy.stride, v.residual.as<T>(), v.residual.stride,
+                           v.dx.as<T>(), v.dx.stride);
                 },
-                x, weight, dy, dx, residual ? residual : dx);
+                v.x, v.weight, v.dy, v.dx, v.residual ? v.residual : v.dx);
         });
     });
     launched("rmsnorm_backward");

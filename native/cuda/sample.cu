@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "checks/logits.h"
 #include "operations.h"
 #include "ptx.h"
 
@@ -85,18 +86,11 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(int columns, const flo
 }  // namespace
 
 void sample(Context& c, const so8t_sample_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    if (!(p.temperature > 0)) fail("temperature is %g", p.temperature);
-    if (!(p.top_p > 0 && p.top_p <= 1)) fail("top_p is %g", p.top_p);
-    if (p.columns > INT32_MAX - 2 * kThreads) fail("columns is %lld", static_cast<long long>(p.columns));
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kF32);
-    const View u = c.vector(p.u, "u", p.rows, kF32);
-    const View index = c.vector(p.index, "index", p.rows, kI32);
+    const SampleViews v = check(c, p);
     if (p.rows == 0) return;
     if (p.rows > INT32_MAX) fail("rows is %lld", static_cast<long long>(p.rows));
     const double temperature = std::max(p.temperature, 1e-30);  // colder ones leave float32, and choose the same
-    LAUNCH(sample_kernel, dim3(static_cast<unsigned>(p.rows)), dim3(kThreads), 0, c.stream, static_cast<int>(p.columns), x.as<float>(), x.stride, u.as<float>(), index.as<int32_t>(),
+    LAUNCH(sample_kernel, dim3(static_cast<unsigned>(p.rows)), dim3(kThreads), 0, c.stream, static_cast<int>(p.columns), v.x.as<float>(), v.x.stride, v.u.as<float>(), v.index.as<int32_t>(),
            static_cast<float>(1.4426950408889634 / temperature), p.top_p);
     launched("sample");
     integers_changed(c);

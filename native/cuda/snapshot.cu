@@ -13,8 +13,9 @@ void snapshot_begin(Context& c, so8t_snapshot_begin_params& p) {
     Context::Snapshot s{nullptr, p.bytes, 0, nullptr, nullptr};
     try {
         s.data = c.allocator->take(p.bytes, "snapshot", s.reserved);
-    } catch (const Error&) {
-        s.data = nullptr;  // no room on the device: the training waits for the way to the host instead
+    } catch (const Error& e) {
+        if (e.code != SO8T_ERROR_OUT_OF_MEMORY) throw;
+        s.data = nullptr;  // the copy goes to the host at once, and training waits for it
     }
     if (s.data) {
         check_cuda(cudaMemcpyAsync(s.data, from, p.bytes, cudaMemcpyDeviceToDevice, c.stream), "copy within the device");

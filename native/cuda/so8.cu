@@ -1,5 +1,6 @@
 // Rotation gates: R = (I - A/2)^-1 (I + A/2), A skew (Cayley, 1846), and y = R x by blocks of eight columns.
 // With M = I - A/2: dA = M^-T G (I + R)^T / 2, dtheta_ij = dA_ij - dA_ji.
+#include "checks/so8.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -233,54 +234,33 @@ void rotate([[maybe_unused]] Context& c, int64_t rows, int64_t blocks, const Vie
 }  // namespace
 
 void cayley_forward(Context& c, const so8t_cayley_forward_params& p) {
-    check_size("blocks", p.blocks);
-    const View theta = c.matrix(p.theta, "theta", p.blocks, 28, kF32);
-    const View rotation = c.matrix(p.rotation, "rotation", p.blocks, 64, kF32);
+    const CayleyForwardViews v = check(c, p);
     if (p.blocks == 0) return;
-    LAUNCH(cayley_forward_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks, kCayleyBlocks))), dim3(kCayleyThreads), 0, c.stream, p.blocks, theta.as<float>(), theta.stride, rotation.as<float>(), rotation.stride);
+    LAUNCH(cayley_forward_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks, kCayleyBlocks))), dim3(kCayleyThreads), 0, c.stream, p.blocks, v.theta.as<float>(), v.theta.stride, v.rotation.as<float>(), v.rotation.stride);
     launched("cayley_forward");
 }
 
 void cayley_backward(Context& c, const so8t_cayley_backward_params& p) {
-    check_size("blocks", p.blocks);
-    const View theta = c.matrix(p.theta, "theta", p.blocks, 28, kF32);
-    const View rotation = c.matrix(p.rotation, "rotation", p.blocks, 64, kF32);
-    const View drotation = c.matrix(p.drotation, "drotation", p.blocks, 64, kF32);
-    const View dtheta = c.matrix(p.dtheta, "dtheta", p.blocks, 28, kF32);
+    const CayleyBackwardViews v = check(c, p);
     if (p.blocks == 0) return;
-    LAUNCH(cayley_backward_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks, kCayleyBlocks))), dim3(kCayleyThreads), 0, c.stream, p.blocks, theta.as<float>(), theta.stride, rotation.as<float>(), rotation.stride,
-           drotation.as<float>(), drotation.stride, dtheta.as<float>(), dtheta.stride);
+    LAUNCH(cayley_backward_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks, kCayleyBlocks))), dim3(kCayleyThreads), 0, c.stream, p.blocks, v.theta.as<float>(), v.theta.stride, v.rotation.as<float>(), v.rotation.stride,
+           v.drotation.as<float>(), v.drotation.stride, v.dtheta.as<float>(), v.dtheta.stride);
     launched("cayley_backward");
 }
 
 void rotate_forward(Context& c, const so8t_rotate_forward_params& p) {
-    check_size("rows", p.rows);
-    check_size("blocks", p.blocks);
-    const int64_t width = 8 * p.blocks;
-    const View x = c.matrix(p.x, "x", p.rows, width, kCompute);
-    const View rotation = c.vector(p.rotation, "rotation", 64 * p.blocks, kF32);
-    const View y = c.matrix(p.y, "y", p.rows, width, only(x.dtype));
+    const RotateForwardViews v = check(c, p);
     if (p.rows == 0 || p.blocks == 0) return;
-    by_compute(x.dtype, [&](auto tag) { rotate<decltype(tag), false>(c, p.rows, p.blocks, x, rotation.as<float>(), y); });
+    by_compute(v.x.dtype, [&](auto tag) { rotate<decltype(tag), false>(c, p.rows, p.blocks, v.x, v.rotation.as<float>(), v.y); });
 }
 
 void rotate_backward(Context& c, const so8t_rotate_backward_params& p) {
-    check_size("rows", p.rows);
-    check_size("blocks", p.blocks);
-    const int64_t width = 8 * p.blocks;
-    const View dy = c.matrix(p.dy, "dy", p.rows, width, kCompute);
-    const View rotation = c.vector(p.rotation, "rotation", 64 * p.blocks, kF32);
-    const View dx = c.matrix(p.dx, "dx", p.rows, width, only(dy.dtype));
-    View x, drotation;
-    if (present(p.drotation)) {
-        x = c.matrix(p.x, "x", p.rows, width, only(dy.dtype));
-        drotation = c.vector(p.drotation, "drotation", 64 * p.blocks, kF32);
-    }
+    const RotateBackwardViews v = check(c, p);
     if (p.rows == 0 || p.blocks == 0) return;
-    by_compute(dy.dtype, [&](auto tag) {
+    by_compute(v.dy.dtype, [&](auto tag) {
         using T = decltype(tag);
-        if (!drotation) {
-            rotate<T, true>(c, p.rows, p.blocks, dy, rotation.as<float>(), dx);
+        if (!v.drotation) {
+            rotate<T, true>(c, p.rows, p.blocks, v.dy, v.rotation.as<float>(), v.dx);
             return;
         }
         const int64_t tiles = ceil_div(p.blocks, kTile);
@@ -288,13 +268,13 @@ void rotate_backward(Context& c, const so8t_rotate_backward_params& p) {
         Scratch scratch(c);
         float* partial = scratch.take<float>(parts * p.blocks * 64);
         const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(parts));
-        if (wide(x, dy, dx)) {
-            LAUNCH((backward_kernel<T, true>), grid, dim3(kThreads), 0, c.stream, p.rows, p.blocks, stretch, x.as<T>(), x.stride, rotation.as<float>(), dy.as<T>(), dy.stride, dx.as<T>(), dx.stride, partial);
+        if (wide(v.x, v.dy, v.dx)) {
+            LAUNCH((backward_kernel<T, true>), grid, dim3(kThreads), 0, c.stream, p.rows, p.blocks, stretch, v.x.as<T>(), v.x.stride, v.rotation.as<float>(), v.dy.as<T>(), v.dy.stride, v.dx.as<T>(), v.dx.stride, partial);
         } else {
-            LAUNCH((backward_kernel<T, false>), grid, dim3(kThreads), 0, c.stream, p.rows, p.blocks, stretch, x.as<T>(), x.stride, rotation.as<float>(), dy.as<T>(), dy.stride, dx.as<T>(), dx.stride, partial);
+            LAUNCH((backward_kernel<T, false>), grid, dim3(kThreads), 0, c.stream, p.rows, p.blocks, stretch, v.x.as<T>(), v.x.stride, v.rotation.as<float>(), v.dy.as<T>(), v.dy.stride, v.dx.as<T>(), v.dx.stride, partial);
         }
         launched("rotate_backward");
-        LAUNCH(add_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks * 64, kThreads))), dim3(kThreads), 0, c.stream, p.blocks * 64, parts, partial, drotation.as<float>());
+        LAUNCH(add_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks * 64, kThreads))), dim3(kThreads), 0, c.stream, p.blocks * 64, parts, partial, v.drotation.as<float>());
         launched("rotate_backward");
     });
 }

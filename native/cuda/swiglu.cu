@@ -1,5 +1,6 @@
 // y = silu(gate) * up, silu(g) = g / (1 + e^-g). Shazeer, arXiv 2002.05202.
 // dgate = dy * up * s * (1 + gate * (1 - s)), dup = dy * gate * s, s = 1 / (1 + e^-gate)
+#include "checks/layers.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -43,42 +44,35 @@ __global__ void __launch_bounds__(kSweepThreads) backward_kernel(int64_t rows, i
 }  // namespace
 
 void swiglu_forward(Context& c, const so8t_swiglu_forward_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View in = c.matrix(p.gate_up, "gate_up", p.rows, 2 * p.columns, kCompute);
-    const View y = c.matrix(p.y, "y", p.rows, p.columns, only(in.dtype));
+    const SwiGLUForwardViews v = check(c, p);
     if (p.rows == 0 || p.columns == 0) return;
-    by_compute(in.dtype, [&](auto tag) {
+    by_compute(v.gate_up.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((forward_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, in.as<T>(), in.stride, y.as<T>(), y.stride);
+                LAUNCH((forward_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, v.gate_up.as<T>(), v.gate_up.stride, v.y.as<T>(), v.y.stride);
             },
-            in, y);
+            v.gate_up, v.y);
     });
     launched("swiglu_forward");
 }
 
 void swiglu_backward(Context& c, const so8t_swiglu_backward_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View in = c.matrix(p.gate_up, "gate_up", p.rows, 2 * p.columns, kCompute);
-    const View dy = c.matrix(p.dy, "dy", p.rows, p.columns, only(in.dtype));
-    const View d = c.matrix(p.dgate_up, "dgate_up", p.rows, 2 * p.columns, only(in.dtype));
+    const SwiGLUBackwardViews v = check(c, p);
     if (p.rows == 0 || p.columns == 0) return;
-    by_compute(in.dtype, [&](auto tag) {
+    by_compute(v.gate_up.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((backward_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, in.as<T>(), in.stride, dy.as<T>(), dy.stride, d.as<T>(), d.stride);
+                LAUNCH((backward_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, v.gate_up.as<T>(), v.gate_up.stride, v.dy.as<T>(), v.dy.stride, v.dgate_up.as<T>(), v.dgate_up.stride);
             },
-            in, dy, d);
+            v.gate_up, v.dy, v.dgate_up);
     });
     launched("swiglu_backward");
 }

@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kAcross* kDown) expand(const W* w, int64_t w_s
 template <class W, class T>
 void expand_to(Context& c, const View& w, const float* absmax, int64_t rows, int64_t columns, T* y, int64_t y_stride) {
     if (rows == 0 || columns == 0) return;
-    const View to{reinterpret_cast<char*>(y), y_stride, sizeof(T) == 2 ? SO8T_BFLOAT16 : SO8T_FLOAT32};
+    const View to{reinterpret_cast<char*>(y), y_stride, dtype_of<T>()};
     const int64_t down = ceil_div(rows, kDown);
     by_width<W>(columns, [&](auto v) {
         constexpr int width = decltype(v)::value;
@@ -79,21 +79,8 @@ __global__ void __launch_bounds__(kThreads) place(Diagonal<T> d, int64_t out, in
 }
 
 bool holds(const Weight& w, int32_t dtype) { return w.w.dtype == dtype; }
-template <class T>
-constexpr int32_t dtype_of() {
-    return sizeof(T) == 2 ? SO8T_BFLOAT16 : SO8T_FLOAT32;
-}
 
 }  // namespace
-
-Weight weight_of(Context& c, const so8t_tensor& w, const so8t_tensor& absmax, int64_t out, int64_t in) {
-    Weight r;
-    r.w = c.matrix(w, "w", out, in, kI8 | kCompute);
-    r.out = out;
-    r.in = in;
-    if (r.w.dtype == SO8T_INT8) r.absmax = c.vector(absmax, "w_absmax", out, kF32).as<float>();
-    return r;
-}
 
 View in_compute(Context& c, Scratch& s, const View& x, int64_t rows, int64_t columns, int32_t compute) {
     if (x.dtype == compute) return x;
@@ -103,18 +90,14 @@ View in_compute(Context& c, Scratch& s, const View& x, int64_t rows, int64_t col
     return {reinterpret_cast<char*>(y), ld, compute};
 }
 
-Slices slices_of(Context& c, Scratch& s, const so8t_lora_slice* slice, int64_t count, int64_t rank, int64_t out, int32_t compute, int64_t least_rows) {
+Slices slices_of(Context& c, Scratch& s, const Slice* slice, int64_t count, int64_t rank, int32_t compute) {
     Slices r;
     r.count = static_cast<int>(count);
     r.rank = rank;
     for (int i = 0; i < r.count; i++) {
-        const so8t_lora_slice& part = slice[i];
-        if (part.out_begin < 0 || part.out_rows < least_rows || part.out_begin > out || part.out_rows > out - part.out_begin) {
-            fail("slice %d is rows %lld + %lld of %lld", i, static_cast<long long>(part.out_begin), static_cast<long long>(part.out_rows), static_cast<long long>(out));
-        }
-        r.begin[i] = part.out_begin;
-        r.rows[i] = part.out_rows;
-        r.b[i] = in_compute(c, s, c.matrix(part.b, "b", part.out_rows, rank, kF32 | only(compute)), part.out_rows, rank, compute);
+        r.begin[i] = slice[i].begin;
+        r.rows[i] = slice[i].rows;
+        r.b[i] = in_compute(c, s, slice[i].b, slice[i].rows, rank, compute);
     }
     return r;
 }

@@ -7,9 +7,12 @@
 //   SO8T_EMULATED_COPIES=now   cp.async lands at once (finds a barrier missing behind a read); default: late, at its wait
 //   SO8T_EMULATED_MEMORY=64M   the device's memory
 //   SO8T_EMULATED_DEVICES=0    how many devices there are; default 1
+//   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, or lost@N, at the N-th launch, after
+//                              which every call fails until the device is reset. Read at each call, so that a test can
+//                              take it away again.
 //
-// What a kernel must not do aborts the process, saying what and where: a barrier that part of a block reaches, a
-// warp-collective that part of a warp reaches, an address that 16 bytes cannot be read from at once.
+// A kernel's own faults abort the process, naming the fault and the place: a barrier that only part of a block reaches, a
+// warp-collective that only part of a warp reaches, a 16-byte access at an unaligned address.
 #pragma once
 
 #include <cmath>
@@ -45,7 +48,7 @@ struct alignas(8) float2 {
 
 #define CUDART_VERSION 13000
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101, cudaErrorNotReady = 600 };
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101, cudaErrorNotReady = 600, cudaErrorLaunchFailure = 719 };
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventDefault = 0 };
@@ -59,6 +62,8 @@ struct cudaDeviceProp {
 
 const char* cudaGetErrorString(cudaError_t);
 cudaError_t cudaGetLastError();
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaDeviceReset();
 cudaError_t cudaGetDeviceCount(int*);
 cudaError_t cudaDriverGetVersion(int*);
 cudaError_t cudaSetDevice(int);
@@ -96,6 +101,9 @@ template <class F, class... Arguments>
 std::function<void()> bound(F f, Arguments... arguments) {
     return [=] { f(arguments...); };
 }
+bool fault(const char* name);  // whether SO8T_EMULATED_FAULT is this one
+void launch_failed(cudaError_t);
+bool lost_at_this_launch();
 unsigned char* dynamic_shared();
 bool copies_land_now();
 

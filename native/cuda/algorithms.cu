@@ -1,4 +1,4 @@
-#include "choices.h"
+#include "algorithms.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -29,7 +29,7 @@ constexpr const char* kBetween = " | ";
 
 }  // namespace
 
-void Choices::open(const std::string& path, const std::string& prefix) {
+void Algorithms::open(const std::string& path, const std::string& prefix) {
     path_ = path;
     prefix_ = prefix + kBetween;
     if (path.empty()) return;
@@ -43,7 +43,7 @@ void Choices::open(const std::string& path, const std::string& prefix) {
     }
 }
 
-bool Choices::find(const std::string& product, void* algo) const {
+bool Algorithms::find(const std::string& product, void* algo) const {
     const auto it = known_.find(product);
     if (it == known_.end()) return false;
     unsigned char* bytes = static_cast<unsigned char*>(algo);
@@ -51,7 +51,7 @@ bool Choices::find(const std::string& product, void* algo) const {
     return true;
 }
 
-void Choices::add(const std::string& product, const void* algo) {
+void Algorithms::add(const std::string& product, const void* algo) {
     std::string hex(2 * kAlgoBytes, '0');
     for (size_t i = 0; i < kAlgoBytes; i++) std::snprintf(&hex[2 * i], 3, "%02x", static_cast<const unsigned char*>(algo)[i]);
     hex.resize(2 * kAlgoBytes);
@@ -64,7 +64,7 @@ void Choices::add(const std::string& product, const void* algo) {
     const bool written = fd >= 0 && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && ::fsync(fd) == 0;
     const int error = errno;
     if (fd >= 0) ::close(fd);
-    if (!written) fail("choices %s: %s", path_.c_str(), std::strerror(error));
+    if (!written) file_failed("algorithms %s: %s", path_.c_str(), std::strerror(error));
 }
 
 }  // namespace so8t

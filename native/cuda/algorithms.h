@@ -8,7 +8,7 @@
 
 namespace so8t {
 
-class Choices {
+class Algorithms {
 public:
     // Reads the file; none is no fault. An empty path keeps choices in memory only.
     void open(const std::string& path, const std::string& prefix);
