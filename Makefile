@@ -89,11 +89,12 @@ test: build server
 	go test -timeout 30m ./...
 
 # The CUDA library's kernels without a GPU: every native test on the emulator, copies landing late and at once, warps in
-# other orders, faults that must be noticed, and two of the oracle's models.
+# other orders, faults that must be noticed, two of the oracle's models, and runs whose device fails.
 test-emulated: native-emulated
 	SO8T_DEVICE=cuda_emulated go test -count=1 ./native
 	SO8T_DEVICE=cuda_emulated SO8T_EMULATED_COPIES=now SO8T_EMULATED_SEED=2 go test -count=1 -run TestOperations ./native
 	SO8T_DEVICE=cuda_emulated go test -count=1 -timeout 20m -run 'TestOracle.*/^(d96|gqa)$$|TestSameBits' ./engine
+	SO8T_REQUIRE_CUDA=1 go test -count=1 -run TestDeviceFaults ./activities
 
 # Kills and losses of power, at random instants of a seed; SLACK is what a disk's stall may add to
 # the work that is repeated.

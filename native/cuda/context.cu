@@ -34,12 +34,12 @@ void check_cuda(cudaError_t e, const char* what) {
     switch (e) {
         case cudaSuccess: return;
         case cudaErrorMemoryAllocation: out_of_memory("%s", text().c_str());
-        case cudaErrorNoDevice: no_device("%s", text().c_str());
+        case cudaErrorNoDevice: no_device("there is no NVIDIA GPU (%s)", text().c_str());
         case cudaErrorInsufficientDriver: old_driver();
         default: break;
     }
-    // Most of these are sticky: every later call of the process fails too.
-    device_failed("%s; if it fails again, restart the worker, then the machine", text().c_str());
+    // Most of these are sticky: every later call of the process fails too, until release() has reset the device.
+    device_failed("%s: a new context may do; if not, restart the worker, or the machine", text().c_str());
 }
 
 void launched(const char* kernel) { check_cuda(cudaGetLastError(), kernel); }
