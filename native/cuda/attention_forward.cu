@@ -49,6 +49,65 @@ constexpr int kQueries = 128;
 template <int D>
 constexpr int kKeys = D > 112 ? 48 : 64;  // as many as registers hold scores of, beside the sums
 
+// Scores of keys [key, key + K) become weights relative to each row's largest score so far, with which sums and totals are
+// brought into line. whole: every row sees every key.
+template <int D, int K>
+__device__ __forceinline__ void soften(float (&s)[2][K / 8][4], float (&o)[2][D / 8][4], float (&most)[2][2], float (&total)[2][2], const Seen& seen, int top, int key, bool whole,
+                                       float scale) {
+    constexpr int NT = K / 8;
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            if (!whole) {
+                const int row = top + m * 16 + h * 8 + lane / 4, low = seen.low[row];
+#pragma unroll
+                for (int i = 0; i < 2 * NT; i++) {
+                    const int j = key + i / 2 * 8 + lane % 4 * 2 + i % 2;
+                    if (j < low || j > row) s[m][i / 2][2 * h + i % 2] = kNothing;
+                }
+            }
+            float next = most[m][h];
+#pragma unroll
+            for (int i = 0; i < 2 * NT; i++) next = fmaxf(next, s[m][i / 2][2 * h + i % 2]);
+            next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 1));
+            next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 2));
+            const float base = next == kNothing ? 0.0f : next * scale;
+            if (__ballot_sync(kAllLanes, next != most[m][h])) {
+                const float shrink = exp2_fast(most[m][h] * scale - base);
+                total[m][h] *= shrink;
+#pragma unroll
+                for (int i = 0; i < D / 4; i++) o[m][i / 2][2 * h + i % 2] *= shrink;
+            }
+            most[m][h] = next;
+#pragma unroll
+            for (int i = 0; i < 2 * NT; i++) {
+                float& x = s[m][i / 2][2 * h + i % 2];
+                x = exp2_fast(x * scale - base);
+                total[m][h] += x;
+            }
+        }
+    }
+}
+
+// The factor that makes sums of weighted values means, and the rows' log-sum-exp.
+__device__ __forceinline__ void finish_sums(float (&inverse)[2][2], const float (&most)[2][2], const float (&total)[2][2], const Forward<bf16>& a, int head, int top) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            float t = total[m][h];
+            t += __shfl_xor_sync(kAllLanes, t, 1);
+            t += __shfl_xor_sync(kAllLanes, t, 2);
+            inverse[m][h] = t > 0 ? 1.0f / t : 0.0f;
+            const int row = top + m * 16 + h * 8 + lane / 4;
+            if (lane % 4 == 0 && row < a.rows) a.lse.data[head * a.lse.stride + row] = most[m][h] * a.scale + logf(t);
+        }
+    }
+}
+
 // Four warps of 32 queries. Keys and values have one buffer each: values come in while scores are made, the next keys while
 // values are summed.
 template <int D>
@@ -58,7 +117,6 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16>
     bf16 *q = shared, *k = q + kQueries * D, *v = k + K * D;
     const int head = head_of_block();
     if (head >= a.heads) return;
-    const int lane = threadIdx.x % 32;
     // The last tiles see the most keys: they start first.
     const int first = (gridDim.y - 1 - blockIdx.y) * kQueries, end = least(first + kQueries, a.rows);
     const int mine = threadIdx.x / 32 * 32, top = first + mine;
@@ -86,54 +144,11 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16>
             cp_async_commit();
         }
         if (!any) continue;
-#pragma unroll
-        for (int m = 0; m < MT; m++) {
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                if (!whole) {
-                    const int row = top + m * 16 + h * 8 + lane / 4, low = a.seen.low[row];
-#pragma unroll
-                    for (int i = 0; i < 2 * NT; i++) {
-                        const int j = key + i / 2 * 8 + lane % 4 * 2 + i % 2;
-                        if (j < low || j > row) s[m][i / 2][2 * h + i % 2] = kNothing;
-                    }
-                }
-                float next = most[m][h];
-#pragma unroll
-                for (int i = 0; i < 2 * NT; i++) next = fmaxf(next, s[m][i / 2][2 * h + i % 2]);
-                next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 1));
-                next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 2));
-                const float base = next == kNothing ? 0.0f : next * scale;
-                if (__ballot_sync(kAllLanes, next != most[m][h])) {
-                    const float shrink = exp2_fast(most[m][h] * scale - base);
-                    total[m][h] *= shrink;
-#pragma unroll
-                    for (int i = 0; i < D / 4; i++) o[m][i / 2][2 * h + i % 2] *= shrink;
-                }
-                most[m][h] = next;
-#pragma unroll
-                for (int i = 0; i < 2 * NT; i++) {
-                    float& x = s[m][i / 2][2 * h + i % 2];
-                    x = exp2_fast(x * scale - base);
-                    total[m][h] += x;
-                }
-            }
-        }
+        soften<D, K>(s, o, most, total, a.seen, top, key, whole, scale);
         multiply_add<D>(o, s, v);
     }
     float inverse[MT][2];
-#pragma unroll
-    for (int m = 0; m < MT; m++) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            float t = total[m][h];
-            t += __shfl_xor_sync(kAllLanes, t, 1);
-            t += __shfl_xor_sync(kAllLanes, t, 2);
-            inverse[m][h] = t > 0 ? 1.0f / t : 0.0f;
-            const int row = top + m * 16 + h * 8 + lane / 4;
-            if (lane % 4 == 0 && row < a.rows) a.lse.data[head * a.lse.stride + row] = most[m][h] * a.scale + logf(t);
-        }
-    }
+    finish_sums(inverse, most, total, a, head, top);
     store_rows<D>(q + mine * D, o, inverse, a.out, column, top, a.rows, a.head_dim, a.wide);
 }
 
