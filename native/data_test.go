@@ -46,6 +46,7 @@ func dataCases() []testCase {
 		{"sample", sampling},
 		{"argmax", func(f *fixture) { argmax(f, 5, 1031) }},
 		{"argmax/wide", func(f *fixture) { argmax(f, 3, 36864) }},
+		{"argmax/nan", argmaxNaN},
 	}
 }
 
@@ -99,6 +100,23 @@ func argmax(f *fixture, rows, columns int) {
 			}
 		}
 	}
+	f.check("index", index, 1, rows, want, 1e-30)
+}
+
+// argmaxNaN: NaN ranks below every number; of nothing else the first column is taken.
+func argmaxNaN(f *fixture) {
+	const rows, columns = 4, 1031
+	nan, least := float32(math.NaN()), float32(math.Inf(-1))
+	values, want := f.normal(rows*columns, f.compute), []float64{900, 3, 5, 0}
+	values[0], values[1], values[899], values[900], values[901] = nan, 40, nan, 50, nan
+	for j := range columns {
+		values[columns+j] = least
+		values[2*columns+j], values[3*columns+j] = nan, nan
+	}
+	values[columns], values[columns+1], values[columns+2] = nan, nan, nan
+	values[2*columns+5], values[2*columns+1000] = -7, -8
+	index := f.ints(make([]int32, rows)...)
+	f.d.Argmax(&Argmax{Rows: rows, Columns: columns, X: f.matrix(values, columns, f.compute), Index: index})
 	f.check("index", index, 1, rows, want, 1e-30)
 }
 

@@ -140,7 +140,7 @@ func concerns(t *testing.T, f fault, source string) bool {
 	if filepath.Ext(f.file) != ".h" || filepath.Ext(source) != ".cu" {
 		return false
 	}
-	users := map[string][]string{"device.h": {"quantize_rows.cu", "cuda/cross_entropy.cu"}, "attention.h": {"attention_forward.cu"}, "dropout.h": {"drop.cu"}, "pages.h": {"gather_rows.cu"}}[filepath.Base(f.file)]
+	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"}, "dropout.h": {"drop.cu"}, "pages.h": {"gather_rows.cu"}}[filepath.Base(f.file)]
 	if users == nil {
 		t.Fatalf("nobody is known to use %s", f.file)
 	}

@@ -48,13 +48,13 @@ struct View {
 struct Buffer {
     void* data;
     uint64_t bytes;
-    uint64_t reserved;  // what the library took for it; each library counts in its own way
+    uint64_t reserved;  // bytes that the library allocated for it, in its own way of counting
     std::string purpose;
     bool on_host = false;  // not counted
 };
 
 struct Buffers {
-    const char* operation = "";  // under way; exports.cpp sets it
+    const char* operation = "";  // the current one; exports.cpp sets it
     std::unordered_map<uint64_t, Buffer> buffers;
     uint64_t next_buffer = 1;
     uint64_t held = 0, peak = 0, memory = 0;
@@ -62,7 +62,7 @@ struct Buffers {
         uint64_t held = 0, peak = 0;
     };
     std::map<std::string, Use> uses;  // by purpose
-    std::string account;              // so8t_memory's last answer
+    std::string account;              // what so8t_memory returned last
 
     // [rows, columns], columns contiguous. Fails unless the tensor is present, of one of these dtypes and inside its buffer.
     View matrix(const so8t_tensor& t, const char* name, int64_t rows, int64_t columns, unsigned dtypes) const;
@@ -75,17 +75,17 @@ struct Buffers {
     // Enters a buffer and returns its handle.
     uint64_t enter(const Buffer& b);
     void leave(uint64_t handle);
-    // Counts memory by purpose.
+    // Count memory by purpose.
     void hold(const std::string& purpose, uint64_t bytes);
     void drop(const std::string& purpose, uint64_t bytes);
 };
 
-// "held high-water purpose" by lines, the highest first.
+// Lines "held peak purpose", the highest peak first.
 std::string memory_account(const Buffers& b);
 
 void check_snapshot_range(const so8t_snapshot_read_params& p, uint64_t bytes);
 
-// A size from the caller: negative or absurdly large ones are errors.
+// Refuses a size from the caller that is less than `least` or absurdly large.
 void check_size(const char* name, int64_t value, int64_t least = 0);
 
 }  // namespace so8t

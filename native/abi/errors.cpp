@@ -15,13 +15,13 @@ Error error(int32_t code, const char* format, va_list args) {
 
 }  // namespace
 
-#define THROWS(name, code)                      \
-    void name(const char* format, ...) {        \
-        va_list args;                           \
-        va_start(args, format);                 \
-        Error e = error(code, format, args);    \
-        va_end(args);                           \
-        throw e;                                \
+#define THROWS(name, code)                   \
+    void name(const char* format, ...) {     \
+        va_list args;                        \
+        va_start(args, format);              \
+        Error e = error(code, format, args); \
+        va_end(args);                        \
+        throw e;                             \
     }
 THROWS(fail, SO8T_ERROR_BAD_ARGUMENT)
 THROWS(no_device, SO8T_ERROR_NO_DEVICE)

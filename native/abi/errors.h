@@ -15,7 +15,7 @@ struct Error {
 };
 
 // Each throws an Error; exports.cpp puts the operation's name before its text.
-[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));           // a bad argument
+[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));  // a bad argument
 [[noreturn]] void no_device(const char* format, ...) __attribute__((format(printf, 1, 2)));
 [[noreturn]] void out_of_memory(const char* format, ...) __attribute__((format(printf, 1, 2)));
 [[noreturn]] void device_failed(const char* format, ...) __attribute__((format(printf, 1, 2)));  // the device, its driver or its libraries

@@ -132,12 +132,12 @@ SO8T_API int32_t so8t_record_drop(so8t_ctx* c, const so8t_recording_params* p) {
     return guarded(c, "record_drop", p, [&] { c->recordings.drop(*p); });
 }
 
-#define OPERATION(name, params)                                                                                                                    \
-    SO8T_API int32_t so8t_##name(so8t_ctx* c, const so8t_##params##_params* p) {                                                                   \
-        return guarded(c, #name, p, [&] {                                                                                                          \
-            c->ops->name(*c, *p);                                                                                                                  \
+#define OPERATION(name, params)                                                                                                                         \
+    SO8T_API int32_t so8t_##name(so8t_ctx* c, const so8t_##params##_params* p) {                                                                        \
+        return guarded(c, #name, p, [&] {                                                                                                               \
+            c->ops->name(*c, *p);                                                                                                                       \
             if (c->recordings.open) c->recordings.find(c->recordings.open).calls.push_back({#name, [q = *p](so8t::Context& d) { d.ops->name(d, q); }}); \
-        });                                                                                                                                        \
+        });                                                                                                                                             \
     }
 #include "operations.def"
 #undef OPERATION

@@ -22,7 +22,7 @@ inline void update(const AdamWFactors& s, float clip, vf gradient, vf& param, vf
     param = param * set(s.decay) + set(s.rate) * m / (sqrt(v) / set(s.correction) + set(s.epsilon));
 }
 
-// For each of 65536 positions in [-1, 1] the nearest code; the lower one in the middle.
+// The nearest code for each of 65536 positions in [-1, 1]; of two as near, the lower.
 const uint8_t* table_of(CodeTable& t, const float* code) {
     if (!t.code.empty() && std::memcmp(t.code.data(), code, 256 * sizeof(float)) == 0) return t.nearest.data();
     t.code.assign(code, code + 256);
@@ -42,7 +42,7 @@ const uint8_t* table_of(CodeTable& t, const float* code) {
     return t.nearest.data();
 }
 
-// Of one block: its largest magnitude, and each value's code.
+// A block's largest magnitude, and each value's code.
 void quantize(const float* x, int64_t n, const uint8_t* nearest, uint8_t* out, float& absmax) {
     vf most = set(0);
     for_vectors(n, [&](int64_t j, auto k) { most = max(most, abs(load(x + j, k))); });

@@ -12,7 +12,7 @@ void argmax(Context& c, const so8t_argmax_params& p) {
         using T = decltype(tag);
         c.parallel(p.rows, [&](int64_t i, Worker&) {
             const T* row = v.x.row<T>(i);
-            // The largest of each stretch first; only a stretch that beats the best so far is looked at one by one.
+            // The largest of a stretch of columns first; its column is searched only if it beats the best so far.
             constexpr int64_t stretch = 256;
             int64_t at = 0;
             while (at < p.columns && std::isnan(to_float(row[at]))) at++;

@@ -5,7 +5,7 @@
 
 namespace so8t::SO8T_ISA {
 
-// Sequences are padded to whole vectors, and further where each shape costs a primitive.
+// Sequences are padded to whole vectors; to 32 rows where oneDNN needs a primitive for each shape.
 template <class T>
 int64_t padding(const Worker& w) {
     return packs<T>(w) ? 16 : 32;
@@ -21,7 +21,7 @@ Shape shape_of(const P& p) {
     return {p.rows, p.sequences, p.heads, p.kv_heads, p.head_dim, p.window, static_cast<float>(p.scale)};
 }
 
-// The right side of several products: packed once where the thread multiplies packed panels.
+// The right operand of several products: packed once if the thread multiplies packed panels.
 template <class T>
 struct Operand {
     const T* b;
@@ -30,7 +30,8 @@ struct Operand {
     const T* packed = nullptr;
 
     // room: packed_size(n, k) elements
-    Operand(Worker& w, const T* from, int64_t stride, int64_t columns, int64_t depth, bool turn, T* room) : b(from), ld(stride), n(columns), k(depth), turned(turn) {
+    Operand(Worker& w, const T* from, int64_t stride, int64_t columns, int64_t depth, bool turn, T* room)
+        : b(from), ld(stride), n(columns), k(depth), turned(turn) {
         if constexpr (sizeof(T) == 2) {
             if (!packs<T>(w)) return;
             if (turned) {

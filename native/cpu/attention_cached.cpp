@@ -1,4 +1,4 @@
-// One new query a row against the keys and values that its slot holds: out = softmax(scale q k^T) v.
+// out = softmax(scale q k^T) v for one query a row, over the keys and values in its slot of the cache.
 #include <algorithm>
 #include <cmath>
 #include <limits>

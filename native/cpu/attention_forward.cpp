@@ -20,19 +20,19 @@ template void copy_head(const View&, int64_t, int64_t, int64_t, int64_t, bf16*, 
 
 namespace {
 
-// Queries and keys of one product. Packed keys cost nothing to come back to, so queries may be fewer and waste less
-// beyond the diagonal.
+// Queries and keys of one product. Packed keys are packed once for all queries, so blocks of queries may be small, which
+// wastes less beyond the diagonal.
 constexpr int64_t kQueries = 128, kPackedQueries = 64, kKeys = 256;
 
 struct Sequence {
     int64_t first, length;
-    int64_t packed;  // where its keys and values lie
+    int64_t packed;  // where its packed keys and values begin
 };
 
 struct Unit {
     const Sequence* sequence;
     int64_t head;
-    int64_t query;  // of the sequence: first of this block
+    int64_t query;  // the block's first, counted within the sequence
 };
 
 struct Attention : AttentionForwardViews {
@@ -45,7 +45,9 @@ struct Attention : AttentionForwardViews {
 int64_t block_size(const Attention& a, int64_t n) { return packed_size(n, a.s.head_dim) + packed_size(a.s.head_dim, n); }
 int64_t head_size(const Attention& a, int64_t length) { return length / kKeys * block_size(a, kKeys) + (length % kKeys ? block_size(a, length % kKeys) : 0); }
 
-bf16* packed_block(const Attention& a, const Sequence& s, int64_t kv, int64_t key) { return a.packed + s.packed + kv * head_size(a, s.length) + key / kKeys * block_size(a, kKeys); }
+bf16* packed_block(const Attention& a, const Sequence& s, int64_t kv, int64_t key) {
+    return a.packed + s.packed + kv * head_size(a, s.length) + key / kKeys * block_size(a, kKeys);
+}
 
 void pack_block(const Attention& a, const Sequence& s, int64_t kv, int64_t key) {
     const int64_t D = a.s.head_dim, n = std::min(kKeys, s.length - key);
@@ -159,7 +161,7 @@ void attention_forward(Context& c, const so8t_attention_forward_params& p) {
     if (c.packs && a.q.dtype == SO8T_BFLOAT16) {
         a.queries = kPackedQueries;
         a.packed = c.shared<bf16>(size);
-        std::vector<Unit> blocks;  // of keys; query stands for the first of them
+        std::vector<Unit> blocks;  // of keys; query is the first key
         for (const Sequence& s : sequences) {
             for (int64_t kv = 0; kv < p.kv_heads; kv++) {
                 for (int64_t key = 0; key < s.length; key += kKeys) blocks.push_back({&s, kv, key});
@@ -173,7 +175,7 @@ void attention_forward(Context& c, const so8t_attention_forward_params& p) {
     std::vector<Unit> units;
     for (const Sequence& s : sequences) {
         for (int64_t h = 0; h < p.heads; h++) {
-            // The last blocks see the most keys: first come, so that no thread ends with a long one.
+            // The last blocks see the most keys: they come first, so that no thread ends with a long one.
             for (int64_t block = ceil_div(s.length, a.queries) - 1; block >= 0; block--) units.push_back({&s, h, block * a.queries});
         }
     }

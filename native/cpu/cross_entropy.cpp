@@ -10,7 +10,7 @@ namespace so8t::SO8T_ISA {
 
 namespace {
 
-// log of the sum of e^x, by way of the largest x.
+// log of the sum of e^(x - most), most the largest x.
 template <class T>
 float log_sum_exp(const T* x, int64_t n, float& most) {
     vf m = set(-std::numeric_limits<float>::infinity());

@@ -37,7 +37,7 @@ void scatter_rows(Context& c, const so8t_scatter_rows_params& p) {
         by_compute(v.y.dtype, [&](auto to) {
             using X = decltype(from);
             using Y = decltype(to);
-            // Unit i writes row index[i] and the empty rows before it; the last one those behind it.
+            // Unit i writes row index[i] and the empty rows before it; the last unit the empty rows at the end.
             c.parallel(p.rows + 1, [&](int64_t i, Worker&) {
                 const int64_t begin = i == 0 ? 0 : at[i - 1] + 1, end = i == p.rows ? p.y_rows : at[i];
                 for (int64_t r = begin; r < end; r++) std::memset(static_cast<void*>(v.y.row<Y>(r)), 0, static_cast<size_t>(p.columns) * sizeof(Y));

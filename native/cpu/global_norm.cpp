@@ -1,4 +1,4 @@
-// norm = sqrt(sum of squares): partial sums of fixed stretches, added in their order, in float64.
+// norm = sqrt(sum of squares): partial sums of fixed stretches, added in order in float64.
 #include <cmath>
 
 #include "checks/optimizer.h"
@@ -15,7 +15,7 @@ void global_norm(Context& c, const so8t_global_norm_params& p) {
         const float* v = views.x.as<float>() + unit * stretch;
         const int64_t n = p.n - unit * stretch < stretch ? p.n - unit * stretch : stretch;
         double total = 0;
-        // float32 inside 256 numbers, float64 beyond.
+        // float32 sums of 256 numbers, float64 sums of those.
         for (int64_t begin = 0; begin < n; begin += 256) {
             vf s = set(0);
             for_vectors(n - begin < 256 ? n - begin : 256, [&](int64_t j, auto k) {

@@ -29,7 +29,8 @@ void tile(const Linear& l, int64_t m0, int64_t m, int64_t n0, int64_t n, Worker&
             uint32_t bits[kPanel / 32];
             keep_bits(l.dropout, m0 + i, n0, n, bits);
             const vf inverse = set(l.dropout.inverse);
-            for_vectors(n, [&](int64_t j, auto k) { store(y + j, fma(keep(load(low + i * ld + j, k), bits[j / 32] >> (j % 32)), inverse, load(from + j, k)), k); });
+            for_vectors(
+                n, [&](int64_t j, auto k) { store(y + j, fma(keep(load(low + i * ld + j, k), bits[j / 32] >> (j % 32)), inverse, load(from + j, k)), k); });
         } else {
             for_vectors(n, [&](int64_t j, auto k) { store(y + j, load(from + j, k), k); });
         }

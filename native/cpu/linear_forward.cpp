@@ -11,7 +11,7 @@ struct Linear : LinearForwardViews {
     int64_t rows, in, out, rank, slices;
 };
 
-// The B of slices that are stored as float32 become copies in the compute type.
+// A slice's B that is stored as float32 is copied in the compute type.
 void round_slices(Context& c, Linear& l) {
     int64_t size = 0;
     for (int64_t i = 0; i < l.slices; i++) {
@@ -37,7 +37,7 @@ void tile(const Linear& l, int64_t m0, int64_t m, int64_t n0, int64_t n, Worker&
         const int64_t begin = std::max(n0, s.begin), end = std::min(n0 + n, s.begin + s.rows);
         if (begin >= end) continue;
         multiply<T>(w, {m, end - begin, l.rank, dtype_of<T>(), l.z.row<T>(m0) + i * l.rank, l.z.stride, false, s.b.row<T>(begin - s.begin), s.b.stride, true,
-                         c + (begin - n0), ld, true});
+                        c + (begin - n0), ld, true});
     }
     for (int64_t i = 0; i < m; i++) {
         Y* y = l.y.row<Y>(m0 + i) + n0;
@@ -51,7 +51,7 @@ void tile(const Linear& l, int64_t m0, int64_t m, int64_t n0, int64_t n, Worker&
     }
 }
 
-// Decoding: so few rows that reading the weight is the cost. Each weight row is expanded in registers and used for every row.
+// Decoding has so few rows that the time goes into reading the weight: each of its rows is expanded in registers once.
 constexpr int64_t kFewRows = 8;
 constexpr int64_t kFewOutputs = 32;
 
@@ -123,7 +123,8 @@ void few_rows(const Linear& l, int64_t n0, int64_t n, Worker& w) {
 template <class T, class Y>
 void run(Context& c, const Linear& l) {
     if (l.rows <= kFewRows) {
-        c.parallel(ceil_div(l.out, kFewOutputs), [&](int64_t unit, Worker& w) { few_rows<T, Y>(l, unit * kFewOutputs, std::min(kFewOutputs, l.out - unit * kFewOutputs), w); });
+        c.parallel(ceil_div(l.out, kFewOutputs),
+                   [&](int64_t unit, Worker& w) { few_rows<T, Y>(l, unit * kFewOutputs, std::min(kFewOutputs, l.out - unit * kFewOutputs), w); });
         return;
     }
     const int64_t blocks = ceil_div(l.rows, kTileRows), panels = ceil_div(l.out, kPanel);
@@ -139,9 +140,7 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
     Linear l{check(c, p), p.rows, p.in, p.out, p.rank, p.slices};
     round_slices(c, l);
     if (l.rows == 0) return;
-    by_compute(l.x.dtype, [&](auto x) {
-        by_compute(l.y.dtype, [&](auto y) { run<decltype(x), decltype(y)>(c, l); });
-    });
+    by_compute(l.x.dtype, [&](auto x) { by_compute(l.y.dtype, [&](auto y) { run<decltype(x), decltype(y)>(c, l); }); });
 }
 
 }  // namespace so8t::SO8T_ISA

@@ -1,5 +1,5 @@
 // z = scale * dropout(x) A^T and a_grad += dz^T dropout(x). LoRA: Hu et al., arXiv 2106.09685.
-// The mask only zeroes; 1 / (1 - p) is applied to the float32 sums, so that x is not rounded twice.
+// The mask only zeroes; 1 / (1 - p) multiplies the float32 sums, so that x is not rounded twice.
 #include <algorithm>
 #include <cstring>
 
@@ -11,9 +11,9 @@ namespace so8t::SO8T_ISA {
 namespace {
 
 constexpr int64_t kRows = 128;   // of z in one unit
-constexpr int64_t kChunk = 512;  // of columns whose mask is made at once, of rows that a_grad sums over
+constexpr int64_t kChunk = 512;  // columns whose mask is drawn at once; rows that a_grad sums over at once
 
-// Columns [begin, begin + n) of row i of x, dropped where the mask says so.
+// Copies columns [begin, begin + n) of row i of x, with zeros where the mask drops them.
 template <class T>
 void dropped(const Dropout& d, const View& x, int64_t i, int64_t begin, int64_t n, T* y) {
     const T* from = x.row<T>(i) + begin;

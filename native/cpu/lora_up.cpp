@@ -26,7 +26,7 @@ void lora_up_backward(Context& c, const so8t_lora_up_backward_params& p) {
     if (p.rows == 0) return;
     by_compute(v.dy.dtype, [&](auto tag) {
         using T = decltype(tag);
-        T* turned = c.shared<T>(R * depth + size);  // z^T, rows padded with zeros; behind it the B that are rounded
+        T* turned = c.shared<T>(R * depth + size);  // z^T, rows padded with zeros; after it the rounded copies of B
         if (size > 0) {
             bf16* copy = reinterpret_cast<bf16*>(turned + R * depth);
             for (int64_t i = 0; i < p.slices; i++) {
@@ -44,7 +44,8 @@ void lora_up_backward(Context& c, const so8t_lora_up_backward_params& p) {
                 const int64_t i = unit / blocks, m0 = unit % blocks * kRows, m = std::min(kRows, p.rows - m0), ld = rank;
                 const Slice& s = v.slice[i];
                 float* tile = w.take<float>(round_up(m, 16) * ld);
-                multiply<T>(w, {m, rank, s.rows, dtype_of<T>(), v.dy.row<T>(m0) + s.begin, v.dy.stride, false, s.b.row<T>(0), s.b.stride, false, tile, ld, false});
+                multiply<T>(w,
+                            {m, rank, s.rows, dtype_of<T>(), v.dy.row<T>(m0) + s.begin, v.dy.stride, false, s.b.row<T>(0), s.b.stride, false, tile, ld, false});
                 const vf scale = set(static_cast<float>(p.scale));
                 for (int64_t r = 0; r < m; r++) {
                     for_vectors(rank, [&](int64_t j, auto n) { store(v.dz.row<T>(m0 + r) + i * rank + j, load(tile + r * ld + j, n) * scale, n); });
@@ -54,15 +55,16 @@ void lora_up_backward(Context& c, const so8t_lora_up_backward_params& p) {
             int64_t i = p.slices - 1;
             while (unit < first_unit[i]) i--;
             const Slice& s = v.slice[i];
-            // b_grad^T, because dy is then read as it lies; the small tile is turned at the end.
+            // b_grad^T, so that dy is read in place; the small tile is transposed at the end.
             const int64_t o0 = (unit - first_unit[i]) * kPanel, n = std::min(kPanel, s.rows - o0);
             float* tile = w.take<float>(round_up(rank, 16) * n);
-            const bool direct = packs<T>(w);  // oneDNN wants whole shapes without gaps
+            const bool direct = packs<T>(w);  // oneDNN needs few shapes and rows without gaps
             T* part = w.take<T>(kChunk * n);
             for (int64_t k0 = 0; k0 < depth; k0 += kChunk) {
                 const int64_t k = std::min(kChunk, depth - k0), inside = std::min(k, p.rows - k0);
                 if (direct) {
-                    multiply<T>(w, {rank, n, inside, dtype_of<T>(), turned + i * rank * depth + k0, depth, false, v.dy.row<T>(k0) + s.begin + o0, v.dy.stride, false, tile, n, k0 > 0});
+                    multiply<T>(w, {rank, n, inside, dtype_of<T>(), turned + i * rank * depth + k0, depth, false, v.dy.row<T>(k0) + s.begin + o0, v.dy.stride,
+                                    false, tile, n, k0 > 0});
                     continue;
                 }
                 for (int64_t r = 0; r < inside; r++) {

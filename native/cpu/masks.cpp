@@ -1,5 +1,5 @@
-// Philox4x32-10, Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011): counters in 64-bit lanes, whose upper
-// halves hold what the products leave there and are never read.
+// Philox4x32-10, Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011): counters in 64-bit lanes whose upper
+// halves hold remains of the products and are never read.
 #include "masks.h"
 
 namespace so8t::SO8T_ISA {
@@ -8,7 +8,7 @@ namespace {
 
 #if defined(__AVX512F__)
 
-// The kept ones of 128 columns, from counter `at` on.
+// Which of 128 columns are kept, from counter `at` on.
 inline void keep128(const Dropout& d, uint32_t at, uint32_t position, uint32_t sample, uint32_t words[4]) {
     const __m512i m0 = _mm512_set1_epi64(kPhiloxM0), m1 = _mm512_set1_epi64(kPhiloxM1), low = _mm512_set1_epi64(0xFFFFFFFF);
     __m512i c0[2], c1[2], c2[2], c3[2];
@@ -62,7 +62,7 @@ inline void keep128(const Dropout& d, uint32_t at, uint32_t position, uint32_t s
         }
         const __m256i a = _mm256_or_si256(_mm256_and_si256(c0, low), _mm256_slli_epi64(c1, 32));
         const __m256i b = _mm256_or_si256(_mm256_and_si256(c2, low), _mm256_slli_epi64(c3, 32));
-        // Counters 0 and 2 stand in even, 1 and 3 in odd: a >= threshold where max(a, threshold) = a.
+        // even holds counters 0 and 2, odd 1 and 3; a >= threshold where max(a, threshold) = a.
         const __m256i even = _mm256_unpacklo_epi64(a, b), odd = _mm256_unpackhi_epi64(a, b);
         const __m256i e = _mm256_cmpeq_epi16(_mm256_max_epu16(even, threshold), even), o = _mm256_cmpeq_epi16(_mm256_max_epu16(odd, threshold), odd);
         words[i] = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_packs_epi16(e, o)));

@@ -6,7 +6,7 @@
 
 namespace so8t::SO8T_ISA {
 
-// Bit j % 32 of word j / 32 says whether column begin + j is kept. begin is a multiple of 8; words: room for n rounded up to 64.
+// Bit j % 32 of word j / 32 tells whether column begin + j is kept. begin is a multiple of 8; words holds n bits rounded up to 64.
 void keep_bits(const Dropout& d, int64_t row, int64_t begin, int64_t n, uint32_t* words);
 
 // y = x where kept, else 0

@@ -11,7 +11,7 @@ namespace so8t::SO8T_ISA {
 #include "operations.def"
 #undef OPERATION
 
-// Rows of one unit of work, so that a unit moves about 64 KiB: small enough to spread, large enough to be worth a counter.
+// Rows of one unit of work: about 64 KiB, few enough to spread over threads and enough to outweigh taking a unit.
 inline int64_t rows_per_unit(int64_t columns) {
     int64_t n = 16384 / (columns > 0 ? columns : 1);
     return n < 1 ? 1 : n;

@@ -24,7 +24,7 @@ void quantize_rows(Context& c, const so8t_quantize_rows_params& p) {
                     std::memset(out, 0, static_cast<size_t>(p.columns));
                     continue;
                 }
-                // In torch 127 / absmax is 127 * (1 / absmax): bitsandbytes' halves fall as these three roundings have it.
+                // torch computes 127 / absmax as 127 * (1 / absmax): these three roundings decide bitsandbytes' ties.
                 const vf factor = set(1.0f / largest_value * 127.0f);
                 for_vectors(p.columns, [&](int64_t j, auto n) { store_int8(out + j, load(row + j, n) * factor, n); });
             }

@@ -1,4 +1,4 @@
-// (x_j, x_{j+d/2}) turned by angle index * frequency_j, given as tables. Su et al., arXiv 2104.09864; halves as Hugging Face pairs them.
+// (x_j, x_{j+d/2}) rotated by the angle index * frequency_j, from tables. Su et al., arXiv 2104.09864; paired by halves, as Hugging Face does.
 #include "checks/layers.h"
 #include "operations.h"
 

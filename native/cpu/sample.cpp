@@ -35,7 +35,7 @@ void sample(Context& c, const so8t_sample_params& p) {
         int64_t last = 0;
         for (int64_t j = 0; j < p.columns; j++) {
             if (!(row[j] >= least)) continue;
-            last = j;  // should rounding keep the sum below u * mass, the last one kept
+            last = j;  // the last kept one, if rounding leaves the sum below u * mass
             sum += weight[j];
             if (sum > u[i] * mass) break;
         }

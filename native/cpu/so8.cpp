@@ -11,7 +11,7 @@ namespace so8t::SO8T_ISA {
 
 namespace {
 
-// A in double: M is well conditioned (its eigenvalues are 1 + i t), the cost is nothing.
+// A in float64, whose cost is negligible. M is well conditioned: its eigenvalues are 1 + i t.
 void skew(const float* theta, double a[8][8]) {
     for (int i = 0, k = 0; i < 8; i++) {
         a[i][i] = 0;
@@ -22,7 +22,7 @@ void skew(const float* theta, double a[8][8]) {
     }
 }
 
-// b = m^-1 b, by elimination with row exchanges
+// b = m^-1 b by Gauss-Jordan elimination with pivoting
 void solve(double m[8][8], double b[8][8]) {
     for (int k = 0; k < 8; k++) {
         int pivot = k;
@@ -150,7 +150,7 @@ void rotate_backward(Context& c, const so8t_rotate_backward_params& p) {
     const int64_t width = 8 * p.blocks;
     by_compute(v.dy.dtype, [&](auto tag) {
         using T = decltype(tag);
-        // First the sums over rows, because dx may take dy's place.
+        // The sums over rows come first, as dx may be dy.
         if (v.drotation) {
             c.parallel(ceil_div(width, kColumnsPerUnit), [&](int64_t unit, Worker&) {
                 const int64_t begin = unit * kColumnsPerUnit, n = std::min(kColumnsPerUnit, width - begin);

@@ -1,7 +1,8 @@
 // AdamW: Loshchilov and Hutter, arXiv 1711.05101. 8-bit states by blocks of 256: Dettmers et al., arXiv 2110.02861, in the
 // order of rounding of bitsandbytes 0.50 on the CPU: a state is stored as the code nearest to its position in 65536 steps of
-// [-1, 1], so that even 0 becomes the code nearest to 1 / 65535. Every product and sum is rounded by itself where it says
-// _rn: contraction would change the states' bytes.
+// [-1, 1], so that even 0 becomes the code nearest to 1 / 65535. Where _rn is written every product and sum is rounded by
+// itself: contraction would change the states' bytes.
+// Reference: TestOracleAdamW and TestOperations/adamw in native/training_test.go.
 #include "checks/optimizer.h"
 #include "layout.h"
 
@@ -13,7 +14,7 @@ constexpr int kThreads = 256;
 constexpr int kPositions = 65536;
 
 struct Step : AdamWFactors {
-    const float* norm;  // on the device: nobody waits for it
+    const float* norm;  // on the device, so that the host does not wait for it
 };
 
 __device__ inline float clip_of(const Step& s) {
@@ -54,7 +55,7 @@ __global__ void __launch_bounds__(kThreads) whole_kernel(Step s, int64_t n, floa
     }
 }
 
-// For each of 65536 positions in [-1, 1] the nearest code; the lower one in the middle.
+// The nearest code for each of 65536 positions in [-1, 1]; of two as near, the lower.
 __global__ void __launch_bounds__(kThreads) nearest_kernel(const float* m_code, const float* v_code, uint8_t* nearest) {
     const float* code = blockIdx.y == 0 ? m_code : v_code;
     const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
@@ -85,7 +86,7 @@ __device__ inline uint8_t quantized(float x, float inverse, const uint8_t* neare
     return nearest[static_cast<uint16_t>(static_cast<int>(fmaf(__fmul_rn(__fadd_rn(u, 1.0f), 0.5f), 65535.0f, 0.5f)))];
 }
 
-// A warp takes a block of states: each lane twice four that lie together, so that a warp's accesses have no gaps.
+// A warp takes a block of states, each lane twice four contiguous ones, so that a warp's accesses are coalesced.
 template <bool Wide>
 __global__ void __launch_bounds__(kThreads) eight_bit_kernel(Step s, int64_t n, float* param, const float* gradient, States states) {
     __shared__ float code[2][kCodes];
@@ -195,7 +196,7 @@ void adamw(Context& c, const so8t_adamw_params& p) {
     states.absmax[1] = views.v_absmax.as<float>();
     states.code[0] = views.m_code.as<float>();
     states.code[1] = views.v_code.as<float>();
-    // Made again each time: some microseconds, and no copy to compare the books with.
+    // Computed at each step: it takes microseconds and needs no copy of the books to compare with.
     Scratch scratch(c);
     uint8_t* nearest = scratch.take<uint8_t>(2 * kPositions);
     LAUNCH(nearest_kernel, dim3(kPositions / kThreads, 2), dim3(kThreads), 0, c.stream, states.code[0], states.code[1], nearest);

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kAlgoBytes = 64;
 
-// FNV-1a, 64 bits: enough to know a torn line.
+// FNV-1a, 64 bits: enough to recognize a torn line.
 std::string sum_of(const std::string& text) {
     uint64_t h = 0xCBF29CE484222325u;
     for (unsigned char c : text) h = (h ^ c) * 0x100000001B3u;
@@ -39,7 +39,7 @@ void Algorithms::open(const std::string& path, const std::string& prefix) {
         if (before == std::string::npos || line.substr(last + 3) != sum_of(line.substr(0, last)) || line.compare(0, prefix_.size(), prefix_) != 0) continue;
         const std::string algo = line.substr(before + 3, last - before - 3);
         if (before < prefix_.size() || algo.size() != 2 * kAlgoBytes) continue;
-        known_.emplace(line.substr(prefix_.size(), before - prefix_.size()), algo);  // the first one stays
+        known_.emplace(line.substr(prefix_.size(), before - prefix_.size()), algo);  // of several the first counts
     }
 }
 
@@ -58,7 +58,7 @@ void Algorithms::add(const std::string& product, const void* algo) {
     known_.emplace(product, hex);
     if (path_.empty()) return;
     const std::string text = prefix_ + product + kBetween + hex;
-    // A newline first, should the line before be torn.
+    // Begins with a newline in case the last line is torn.
     const std::string line = "\n" + text + kBetween + sum_of(text) + "\n";
     const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     const bool written = fd >= 0 && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && ::fsync(fd) == 0;

@@ -1,5 +1,5 @@
-// The file of chosen algorithms: a line "card | cuBLASLt's version | product | 64 bytes, hexadecimal | sum". Whoever has
-// it computes the same bits again. A line that a power cut tore is left out, and its choice is made anew.
+// The file of chosen algorithms: a line "card | cuBLASLt's version | product | 64 bytes, hexadecimal | sum". A run that has
+// it computes the same bits again. A line torn by a power cut is skipped, and its product timed again.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,11 @@ namespace so8t {
 
 class Algorithms {
 public:
-    // Reads the file; none is no fault. An empty path keeps choices in memory only.
+    // Reads the file, if it exists. With an empty path algorithms are remembered in memory only.
     void open(const std::string& path, const std::string& prefix);
-    // Whether product was chosen before; algo: 64 bytes.
+    // Copies the product's algorithm, 64 bytes, if one was chosen before.
     bool find(const std::string& product, void* algo) const;
-    // On disk before it returns.
+    // Returns once the line is on disk.
     void add(const std::string& product, const void* algo);
 
 private:

@@ -1,5 +1,6 @@
-// One new query a row against the keys and values that its slot holds: out = softmax(scale q k^T) v.
-// A slot's positions are shared out among blocks, whose sums are joined afterwards: Dao et al., "Flash-Decoding" (2023).
+// out = softmax(scale q k^T) v for one query a row, over the keys and values in its slot of the cache.
+// A slot's positions are split among blocks, whose sums are combined afterwards: Dao et al., "Flash-Decoding" (2023).
+// Reference: TestOperations/attention_cached in native/attention_test.go.
 #include <cmath>
 
 #include "attention.h"
@@ -8,8 +9,8 @@ namespace so8t::cuda {
 
 namespace {
 
-constexpr int kBlock = 256;     // threads
-constexpr int kPositions = 256; // of a step
+constexpr int kBlock = 256;      // threads
+constexpr int kPositions = 256;  // of a step
 constexpr int kMostParts = 32;
 constexpr float kNothing = -INFINITY;
 
@@ -25,13 +26,13 @@ struct Cached {
     Pages pages;
     const int32_t *slot, *position;
     int heads, group, head_dim, window, slots, capacity;
-    int parts, span;  // positions of a part: by capacity alone, so that a row's bits do not depend on its company
+    int parts, span;  // span: positions of a part, by capacity alone, so that a row's bits do not depend on the other rows
     float scale;
     float* sums;    // [rows, heads, parts, D]
     Total* totals;  // [rows, heads, parts]
 };
 
-// Positions [begin, end) that a row sees; none of a row that the queued checks refuse.
+// Positions [begin, end) that a row sees; none if the queued checks will refuse the row.
 struct Range {
     int begin, end;
 };
@@ -84,7 +85,7 @@ __device__ __forceinline__ void score(const Cached<T>& a, Part<V, G>& s, int64_t
     }
 }
 
-// Scores become weights relative to the head's largest score so far; a warp takes a head.
+// Turns scores into weights relative to the head's largest score so far; a warp takes a head.
 template <int V, int G>
 __device__ __forceinline__ void soften(Part<V, G>& s, int n) {
     const int lane = threadIdx.x % 32;
@@ -146,7 +147,7 @@ __global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
         s.query[g][d] = g < heads ? to_float(a.q.data[row * a.q.stride + static_cast<int64_t>(head + g) * a.head_dim + d]) * a.scale : 0.0f;
     }
     if (thread < G) s.totals[thread] = {kNothing, 0};
-    // Of the values, a thread takes one chunk of every strands-th position; threads that make no whole strand take none.
+    // A thread adds one chunk of the values of every strands-th position; threads beyond the last whole strand add none.
     const int chunks = a.head_dim / V, strands = kBlock / chunks, column = thread % chunks * V;
     const int strand = thread / chunks < strands ? thread / chunks : kPositions;
     float sums[G][V] = {};
@@ -178,7 +179,7 @@ __global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
     }
 }
 
-// A block joins the parts of a row's head.
+// A block combines the parts of a row's head.
 template <class T>
 __global__ void __launch_bounds__(kBlock) join_parts(const Cached<T> a) {
     const int row = blockIdx.x, head = blockIdx.y;
@@ -210,23 +211,26 @@ void attention_cached(Context& c, const so8t_attention_cached_params& p) {
     Total* totals = scratch.take<Total>(p.rows * p.heads * parts);
     by_compute(v.q.dtype, [&](auto tag) {
         using T = decltype(tag);
-        const Cached<T> a{matrix_of<const T>(v.q), matrix_of<const T>(v.cache_k), matrix_of<const T>(v.cache_v), matrix_of<T>(v.out), v.pages, v.slot.as<int32_t>(), v.position.as<int32_t>(),
-                          static_cast<int>(p.heads), static_cast<int>(group), static_cast<int>(p.head_dim),
-                          // A window that reaches beyond every position is none.
-                          static_cast<int>(p.window < p.capacity ? p.window : 0), static_cast<int>(p.slots), static_cast<int>(p.capacity), static_cast<int>(parts),
-                          static_cast<int>(span), static_cast<float>(p.scale), sums, totals};
-        by_width<T>(p.head_dim, [&](auto n) {
-            const auto launch = [&](auto most) {
-                constexpr int G = decltype(most)::value;
-                const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(parts), static_cast<unsigned>(p.kv_heads * ceil_div(group, G)));
-                LAUNCH((attend_part<T, decltype(n)::value, decltype(most)::value>), grid, dim3(kBlock), 0, c.stream, a);
-            };
-            if (group == 1) {
-                launch(std::integral_constant<int, 1>{});
-            } else {
-                launch(std::integral_constant<int, 4>{});
-            }
-        }, v.cache_k, v.cache_v);
+        const Cached<T> a{matrix_of<const T>(v.q), matrix_of<const T>(v.cache_k), matrix_of<const T>(v.cache_v), matrix_of<T>(v.out), v.pages,
+                          v.slot.as<int32_t>(), v.position.as<int32_t>(), static_cast<int>(p.heads), static_cast<int>(group), static_cast<int>(p.head_dim),
+                          // A window of all positions is none.
+                          static_cast<int>(p.window < p.capacity ? p.window : 0), static_cast<int>(p.slots), static_cast<int>(p.capacity),
+                          static_cast<int>(parts), static_cast<int>(span), static_cast<float>(p.scale), sums, totals};
+        by_width<T>(
+            p.head_dim,
+            [&](auto n) {
+                const auto launch = [&](auto most) {
+                    constexpr int G = decltype(most)::value;
+                    const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(parts), static_cast<unsigned>(p.kv_heads * ceil_div(group, G)));
+                    LAUNCH((attend_part<T, decltype(n)::value, decltype(most)::value>), grid, dim3(kBlock), 0, c.stream, a);
+                };
+                if (group == 1) {
+                    launch(std::integral_constant<int, 1>{});
+                } else {
+                    launch(std::integral_constant<int, 4>{});
+                }
+            },
+            v.cache_k, v.cache_v);
         launched("attention_cached");
         const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(p.heads));
         LAUNCH((join_parts<T>), grid, dim3(static_cast<unsigned>(round_up(p.head_dim, 32))), 0, c.stream, a);

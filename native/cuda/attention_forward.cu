@@ -1,5 +1,6 @@
 // out = softmax(scale q k^T) v over packed sequences, causal; lse = log of the sum of e^(scale q k^T).
 // Tiles of keys with a running maximum: Milakov and Gimelshein, arXiv 1805.02867; Dao, arXiv 2307.08691.
+// Reference: TestOperations/attention in native/attention_test.go.
 #include <cmath>
 
 #include "attention.h"
@@ -10,7 +11,7 @@ namespace {
 
 constexpr int kSearchThreads = 256;
 
-// Also of boundaries that the queued check will refuse: low[i] is in [0, i], high[i] in (i, rows].
+// low[i] is in [0, i] and high[i] in (i, rows], even if the queued check will refuse the boundaries.
 __global__ void __launch_bounds__(kSearchThreads) find_seen(const int32_t* cu, int sequences, int rows, int padded, int window, int32_t* low, int32_t* high) {
     const int row = blockIdx.x * kSearchThreads + threadIdx.x;
     if (row >= padded) return;
@@ -47,13 +48,13 @@ constexpr float kNothing = -INFINITY;
 
 constexpr int kQueries = 128;
 template <int D>
-constexpr int kKeys = D > 112 ? 48 : 64;  // as many as registers hold scores of, beside the sums
+constexpr int kKeys = D > 112 ? 48 : 64;  // as many scores as fit into registers beside the sums
 
-// Scores of keys [key, key + K) become weights relative to each row's largest score so far, with which sums and totals are
-// brought into line. whole: every row sees every key.
+// Turns scores of keys [key, key + K) into weights relative to each row's largest score so far, and rescales sums and totals
+// to it. whole: every row sees every key.
 template <int D, int K>
-__device__ __forceinline__ void soften(float (&s)[2][K / 8][4], float (&o)[2][D / 8][4], float (&most)[2][2], float (&total)[2][2], const Seen& seen, int top, int key, bool whole,
-                                       float scale) {
+__device__ __forceinline__ void soften(float (&s)[2][K / 8][4], float (&o)[2][D / 8][4], float (&most)[2][2], float (&total)[2][2], const Seen& seen, int top,
+                                       int key, bool whole, float scale) {
     constexpr int NT = K / 8;
     const int lane = threadIdx.x % 32;
 #pragma unroll
@@ -91,8 +92,9 @@ __device__ __forceinline__ void soften(float (&s)[2][K / 8][4], float (&o)[2][D 
     }
 }
 
-// The factor that makes sums of weighted values means, and the rows' log-sum-exp.
-__device__ __forceinline__ void finish_sums(float (&inverse)[2][2], const float (&most)[2][2], const float (&total)[2][2], const Forward<bf16>& a, int head, int top) {
+// The factor that normalizes the sums of weighted values, and the rows' log-sum-exp.
+__device__ __forceinline__ void finish_sums(float (&inverse)[2][2], const float (&most)[2][2], const float (&total)[2][2], const Forward<bf16>& a, int head,
+                                            int top) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int m = 0; m < 2; m++) {
@@ -108,8 +110,8 @@ __device__ __forceinline__ void finish_sums(float (&inverse)[2][2], const float 
     }
 }
 
-// Four warps of 32 queries. Keys and values have one buffer each: values come in while scores are made, the next keys while
-// values are summed.
+// Four warps of 32 queries. Keys and values have one buffer each: values are loaded while scores are computed, the next keys
+// while values are summed.
 template <int D>
 __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16> a) {
     constexpr int MT = 2, K = kKeys<D>, NT = K / 8;
@@ -117,7 +119,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16>
     bf16 *q = shared, *k = q + kQueries * D, *v = k + K * D;
     const int head = head_of_block();
     if (head >= a.heads) return;
-    // The last tiles see the most keys: they start first.
+    // The last tiles see the most keys, so they start first.
     const int first = (gridDim.y - 1 - blockIdx.y) * kQueries, end = least(first + kQueries, a.rows);
     const int mine = threadIdx.x / 32 * 32, top = first + mine;
     const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
@@ -210,8 +212,8 @@ Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, in
     const int64_t padded = round_up(rows, kTile);
     int32_t *low = scratch.take<int32_t>(padded), *high = scratch.take<int32_t>(padded);
     const int reach = static_cast<int>(window > 0 && window < rows ? window : rows);
-    LAUNCH(find_seen, dim3(static_cast<unsigned>(ceil_div(padded, kSearchThreads))), dim3(kSearchThreads), 0, c.stream, cu_seqlens.as<int32_t>(), static_cast<int>(sequences), static_cast<int>(rows),
-           static_cast<int>(padded), reach, low, high);
+    LAUNCH(find_seen, dim3(static_cast<unsigned>(ceil_div(padded, kSearchThreads))), dim3(kSearchThreads), 0, c.stream, cu_seqlens.as<int32_t>(),
+           static_cast<int>(sequences), static_cast<int>(rows), static_cast<int>(padded), reach, low, high);
     launched("find_seen");
     return {low, high};
 }
@@ -226,13 +228,14 @@ void attention_forward(Context& c, const so8t_attention_forward_params& p) {
         const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(v.q, v.k, v.v, v.out);
         const Forward<T> a{{matrix_of<const T>(v.q), matrix_of<const T>(v.k), matrix_of<const T>(v.v), s, static_cast<int>(p.rows), static_cast<int>(p.heads),
                             static_cast<int>(p.heads / p.kv_heads), static_cast<int>(p.head_dim), static_cast<float>(p.scale), whole_chunks},
-                           matrix_of<T>(v.out), matrix_of<float>(v.lse)};
+                           matrix_of<T>(v.out),
+                           matrix_of<float>(v.lse)};
         if constexpr (sizeof(T) == 2) {
-            // The running maximum there is of scores before they are scaled.
+            // Its running maximum is that of unscaled scores, which needs a positive scale.
             if (p.head_dim <= 128 && p.scale > 0) {
                 by_tile_width(p.head_dim, [&](auto d) {
                     constexpr int D = decltype(d)::value;
-                    constexpr size_t bytes = (kQueries + 2 * kKeys<D>) * D * sizeof(bf16);
+                    constexpr size_t bytes = (kQueries + 2 * kKeys<D>)*D * sizeof(bf16);
                     allow_shared(forward_tiles<D>, bytes);
                     LAUNCH((forward_tiles<D>), grid_of(p.heads, p.rows, kQueries), dim3(kThreads), bytes, c.stream, a);
                 });

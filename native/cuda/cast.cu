@@ -1,4 +1,5 @@
 // y = x in another float format; x = 0.
+// Reference: TestOperations/cast and TestCastFloat16 in native/data_test.go.
 #include "checks/rows.h"
 #include "layout.h"
 

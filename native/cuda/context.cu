@@ -1,3 +1,5 @@
+// Opens and closes a context, its memory, and transfers.
+// Reference: TestMemory in native/device_test.go.
 #include "context.h"
 
 #include <atomic>
@@ -23,8 +25,8 @@ namespace {
 [[noreturn]] void old_driver() {
     int driver = 0;
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver <= 0) no_device("there is no NVIDIA driver");
-    device_failed("the NVIDIA driver supports CUDA %d.%d, this library needs %d.%d: update the driver", driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000,
-                  CUDART_VERSION % 1000 / 10);
+    device_failed("the NVIDIA driver supports CUDA %d.%d, this library needs %d.%d: update the driver", driver / 1000, driver % 1000 / 10,
+                  CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
 }
 
 }  // namespace
@@ -48,7 +50,7 @@ namespace {
 
 void release_buffer(Context& c, const Buffer& b) {
     if (b.on_host) {
-        cudaStreamSynchronize(c.stream);  // other memory goes to operations behind those that use it; this goes to anybody
+        cudaStreamSynchronize(c.stream);  // device memory is reused behind the stream's operations; this goes back to the system
         cudaFreeHost(b.data);
     } else {
         c.allocator->give(b.data, b.reserved);
@@ -95,7 +97,7 @@ void Context::release() {
     counted = false;
 }
 
-// A first operation may need several blocks; when it is over they become one that holds them all.
+// The first operations may need several blocks; at their end these are freed, and the next block is as large as all of them.
 Scratch::~Scratch() {
     std::vector<Context::Block>& blocks = c_.scratch_;
     c_.scratch_used_ = blocks.size() == blocks_ ? used_ : 0;

@@ -1,6 +1,8 @@
 // loss = logsumexp(logits) - logits[target]; gradient = scale * (softmax - onehot), written over the logits.
-// A row of up to 32768 bfloat16 or 28672 float32 logits is read once and stays in registers between its sum and its gradient; the rest of a
-// longer one is read twice before it is written: the largest value and the sum are found together, each thread's sum relative to its own largest so far.
+// A row of up to 32768 bfloat16 or 28672 float32 logits is read once and stays in registers between its sum and its gradient;
+// the rest of a longer one is read twice. The largest value and the sum are found in one pass, each thread's sum relative to
+// its own largest so far.
+// Reference: TestOperations/cross_entropy in native/training_test.go.
 #include "checks/logits.h"
 #include "layout.h"
 
@@ -30,7 +32,8 @@ struct Sum {
 };
 
 template <class T, int V, bool Backward>
-__global__ void __launch_bounds__(kThreads) cross_entropy_kernel(int64_t rows, int columns, T* logits, int64_t stride, const int32_t* target, float* loss, float scale) {
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_kernel(int64_t rows, int columns, T* logits, int64_t stride, const int32_t* target, float* loss, float scale) {
     constexpr int K = kHeld<T, V>;
     lines(rows, [&](int64_t row) {
         T* x = logits + row * stride;
@@ -80,8 +83,8 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(int64_t rows, i
             // softmax - 1 of a probability near 1
             if (t / V == at) from_float(scale * expm1f(right - lse), x[t]);
         };
-        groups_of_line<K>(
-            groups, [&](int at, int k) { write(held[k], at); }, [&](int at) { write(load<T, V>(x + at * V), at); });
+        const auto write_held = [&](int at, int k) { write(held[k], at); };
+        groups_of_line<K>(groups, write_held, [&](int at) { write(load<T, V>(x + at * V), at); });
     });
 }
 
@@ -96,7 +99,8 @@ void run(Context& c, const so8t_cross_entropy_params& p) {
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = lines_of(c, p.rows, p.columns / V, kHeld<T, V>, kThreads);
-                LAUNCH((cross_entropy_kernel<T, V, Backward>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.logits.as<T>(), v.logits.stride, v.target.as<int32_t>(), v.loss.as<float>(), static_cast<float>(p.scale));
+                LAUNCH((cross_entropy_kernel<T, V, Backward>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.logits.as<T>(),
+                       v.logits.stride, v.target.as<int32_t>(), v.loss.as<float>(), static_cast<float>(p.scale));
             },
             v.logits);
     });

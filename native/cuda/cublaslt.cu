@@ -17,8 +17,10 @@ namespace so8t::cublaslt {
 namespace {
 
 [[noreturn]] void missing(const std::string& tried) {
-    device_failed("cuBLASLt was not found: install the CUDA toolkit and set CUDA_HOME, or pip install nvidia-cublas in the worker's virtual environment "
-                  "(looked for %s)", tried.c_str());
+    device_failed(
+        "cuBLASLt was not found: install the CUDA toolkit and set CUDA_HOME, or pip install nvidia-cublas in the worker's virtual environment "
+        "(looked for %s)",
+        tried.c_str());
 }
 
 }  // namespace
@@ -33,7 +35,7 @@ void require() {
 
 namespace {
 
-// Where the library may be, the loader's own path first.
+// Paths to try, the loader's own first.
 std::vector<std::string> places() {
     std::vector<std::string> all;
     for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12"}) {
@@ -67,7 +69,7 @@ Api open() {
     }
     if (!library) missing(tried);
     Api a;
-#define X(name, result, parameters)                                           \
+#define X(name, result, parameters)                                                    \
     a.name = reinterpret_cast<result(*) parameters>(dlsym(library, "cublasLt" #name)); \
     if (!a.name) device_failed("cuBLASLt has no cublasLt" #name);
     SO8T_CUBLASLT(X)

@@ -1,5 +1,5 @@
-// draws = philox4x32-10({column / 8, position, sample, 0}, subkey), subkey = philox4x32-10({step, layer, operation}, seed):
-// a mask that only its inputs decide, made where it is used and never stored.
+// y = x where the mask of abi/dropout.h keeps it, else 0.
+// Reference: TestOperations/lora in native/linear_test.go.
 #include "drop.h"
 
 #include "layout.h"

@@ -1,4 +1,5 @@
 // y[i] = x[index[i]], and its counterpart y[index[i]] = x[i] with zeros elsewhere; keys and values into the cache.
+// Reference: TestOperations/gather_scatter in native/data_test.go.
 #include "checks/attention.h"
 #include "checks/rows.h"
 #include "layout.h"
@@ -8,7 +9,8 @@ namespace so8t::cuda {
 namespace {
 
 template <class X, class Y, int V>
-__global__ void __launch_bounds__(kSweepThreads) gather_kernel(int64_t rows, int64_t columns, int64_t x_rows, const int32_t* index, const X* x, int64_t x_stride, Y* y, int64_t y_stride) {
+__global__ void __launch_bounds__(kSweepThreads)
+    gather_kernel(int64_t rows, int64_t columns, int64_t x_rows, const int32_t* index, const X* x, int64_t x_stride, Y* y, int64_t y_stride) {
     sweep(rows, columns / V, [&](int64_t row, int64_t group) {
         const int64_t at = index[row];
         if (at < 0 || at >= x_rows) return;
@@ -24,9 +26,10 @@ __global__ void __launch_bounds__(kSweepThreads) invert_kernel(int64_t rows, int
     if (i < rows && index[i] >= 0 && index[i] < y_rows) source[index[i]] = static_cast<int32_t>(i);
 }
 
-// Each row of y once: from its source, or zeros where that is negative.
+// Writes each row of y once: from its source, or zeros if that is negative.
 template <class X, class Y, int V>
-__global__ void __launch_bounds__(kSweepThreads) scatter_kernel(int64_t y_rows, int64_t columns, const int32_t* source, const X* x, int64_t x_stride, Y* y, int64_t y_stride) {
+__global__ void __launch_bounds__(kSweepThreads)
+    scatter_kernel(int64_t y_rows, int64_t columns, const int32_t* source, const X* x, int64_t x_stride, Y* y, int64_t y_stride) {
     sweep(y_rows, columns / V, [&](int64_t row, int64_t group) {
         float v[V] = {};
         const int64_t from = source[row];
@@ -35,10 +38,11 @@ __global__ void __launch_bounds__(kSweepThreads) scatter_kernel(int64_t y_rows, 
     });
 }
 
-// Keys and values are one sweep: a new token's few rows would not fill a GPU twice.
+// Keys and values in one sweep: a new token's few rows do not fill a GPU.
 template <class T, int V>
-__global__ void __launch_bounds__(kSweepThreads) store_kernel(int64_t rows, int64_t columns, Pages pages, const int32_t* slot, const int32_t* position, const T* k, int64_t k_stride, const T* v, int64_t v_stride,
-                                                              T* cache_k, int64_t cache_k_stride, T* cache_v, int64_t cache_v_stride) {
+__global__ void __launch_bounds__(kSweepThreads)
+    store_kernel(int64_t rows, int64_t columns, Pages pages, const int32_t* slot, const int32_t* position, const T* k, int64_t k_stride, const T* v,
+                 int64_t v_stride, T* cache_k, int64_t cache_k_stride, T* cache_v, int64_t cache_v_stride) {
     sweep(rows, columns / V, [&](int64_t row, int64_t group) {
         const int64_t to = pages.row_or_none(slot[row], position[row]), column = group * V;
         if (to < 0) return;
@@ -59,7 +63,8 @@ void gather_rows(Context& c, const so8t_gather_rows_params& p) {
             by_widest<X, Y>(p.columns % width_of<X, Y>() == 0 && wide(v.x, v.y), [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((gather_kernel<X, Y, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, p.x_rows, v.index.as<int32_t>(), v.x.as<X>(), v.x.stride, v.y.as<Y>(), v.y.stride);
+                LAUNCH((gather_kernel<X, Y, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, p.x_rows, v.index.as<int32_t>(), v.x.as<X>(), v.x.stride,
+                       v.y.as<Y>(), v.y.stride);
             });
         });
     });
@@ -73,7 +78,8 @@ void scatter_rows(Context& c, const so8t_scatter_rows_params& p) {
     int32_t* source = scratch.take<int32_t>(p.y_rows);
     check_cuda(cudaMemsetAsync(source, 0xFF, static_cast<size_t>(p.y_rows) * sizeof *source, c.stream), "cudaMemset");
     if (p.rows > 0) {
-        LAUNCH(invert_kernel, dim3(static_cast<unsigned>(ceil_div(p.rows, kSweepThreads))), dim3(kSweepThreads), 0, c.stream, p.rows, p.y_rows, v.index.as<int32_t>(), source);
+        LAUNCH(invert_kernel, dim3(static_cast<unsigned>(ceil_div(p.rows, kSweepThreads))), dim3(kSweepThreads), 0, c.stream, p.rows, p.y_rows,
+               v.index.as<int32_t>(), source);
         launched("scatter_rows");
     }
     by_compute(v.x.dtype, [&](auto from) {
@@ -100,8 +106,8 @@ void kv_store(Context& c, const so8t_kv_store_params& p) {
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((store_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, a.pages, a.slot.as<int32_t>(), a.position.as<int32_t>(), a.k.as<T>(), a.k.stride, a.v.as<T>(), a.v.stride, a.cache_k.as<T>(),
-                       a.cache_k.stride, a.cache_v.as<T>(), a.cache_v.stride);
+                LAUNCH((store_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, a.pages, a.slot.as<int32_t>(), a.position.as<int32_t>(),
+                       a.k.as<T>(), a.k.stride, a.v.as<T>(), a.v.stride, a.cache_k.as<T>(), a.cache_k.stride, a.cache_v.as<T>(), a.cache_v.stride);
             },
             a.k, a.v, a.cache_k, a.cache_v);
     });

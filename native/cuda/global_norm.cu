@@ -1,4 +1,5 @@
-// norm = sqrt(sum of squares): partial sums of fixed stretches, added in an order that nothing changes, in float64.
+// norm = sqrt(sum of squares): partial sums of fixed stretches, added in a fixed order in float64.
+// Reference: TestOperations/global_norm in native/training_test.go.
 #include "checks/optimizer.h"
 #include "layout.h"
 
@@ -7,7 +8,7 @@ namespace so8t::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kGroups = 16;  // of four numbers, a thread's part of a stretch: float32 inside, float64 beyond
+constexpr int kGroups = 16;  // of four numbers, a thread's part of a stretch: float32 within it, float64 across
 constexpr int64_t kStretch = int64_t(4) * kGroups * kThreads;
 
 template <int V>
@@ -16,7 +17,7 @@ __global__ void __launch_bounds__(kThreads) squares_kernel(int64_t n, int64_t st
         float s = 0;
 #pragma unroll 4
         for (int k = 0; k < kGroups; k++) {
-            // The same numbers by either width, so that alignment does not change the sum.
+            // Either width adds the same numbers, so that alignment does not change the sum.
             const int64_t at = stretch * kStretch + (static_cast<int64_t>(k) * kThreads + threadIdx.x) * 4;
             if (V == 4 && at + 4 <= n) {
                 const Vec<float, 4> v = load<float, 4>(x + at);

@@ -1,5 +1,6 @@
 // dx = dy W + (dz A) * mask / (1 - p). Without dropout one product, [dy | dz] [W ; A]; with it the adapter's part comes
-// first, and the base's product adds to it: only the smaller part is rounded twice.
+// first, and the base's product adds to it, so that only the smaller part is rounded twice.
+// Reference: TestOperations/linear_backward in native/linear_test.go.
 #include "lora_dx.h"
 #include "products.h"
 #include "weight.h"
@@ -17,7 +18,8 @@ void linear_backward(Context& c, const so8t_linear_backward_params& p) {
         using T = decltype(tag);
         if (apart) lora_dx(c, v.dropout, p.rows, p.in, p.columns, v.dz, v.a, v.dx);
         const Operand g = joined<T>(c, s, p.rows, v.dy, p.out, v.dz, columns), w = below<T>(c, s, v.weight, v.a, columns);
-        c.products->run({p.rows, p.in, p.out + columns, v.dy.dtype, g.data, g.ld, false, w.data, w.ld, false, v.dx.data, v.dx.stride, v.dx.dtype, 1, apart ? 1.0f : 0.0f});
+        c.products->run(
+            {p.rows, p.in, p.out + columns, v.dy.dtype, g.data, g.ld, false, w.data, w.ld, false, v.dx.data, v.dx.stride, v.dx.dtype, 1, apart ? 1.0f : 0.0f});
     });
 }
 

@@ -1,4 +1,5 @@
 // y = residual + x W^T + [z_i B_i^T] as one product: [x | z] [W | B]^T, B block-diagonal. QLoRA: Dettmers et al., arXiv 2305.14314.
+// Reference: TestOperations/linear_forward in native/linear_test.go.
 #include "few_rows.h"
 #include "products.h"
 
@@ -30,7 +31,7 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
             product.beta = 1;
             product.residual = l.residual.data;
             product.ld_residual = l.residual.stride;
-            if (l.residual.dtype != l.y.dtype) {  // a product adds to its own type only
+            if (l.residual.dtype != l.y.dtype) {  // cuBLASLt adds only what has C's type
                 so8t_cast_params widen{p.rows, p.out, p.residual, p.y};
                 cast(c, widen);
                 product.residual = nullptr;

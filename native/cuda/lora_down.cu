@@ -1,5 +1,6 @@
 // z = scale * dropout(x) A^T and a_grad += dz^T dropout(x). LoRA: Hu et al., arXiv 2106.09685.
-// The mask only zeroes; 1 / (1 - p) is a factor of the product, so that x is not rounded twice.
+// The mask only zeroes; 1 / (1 - p) multiplies the product, so that x is not rounded twice.
+// Reference: TestOperations/lora in native/linear_test.go.
 #include "drop.h"
 #include "few_rows.h"
 #include "products.h"
@@ -46,7 +47,8 @@ void lora_down_backward(Context& c, const so8t_lora_down_backward_params& p) {
     if (p.rows == 0) return;
     Scratch s(c);
     const Operand kept = dropped(c, s, v.dropout, p.rows, p.in, v.x);
-    c.products->run({p.columns, p.in, p.rows, v.x.dtype, v.dz.data, v.dz.stride, true, kept.data, kept.ld, false, v.a_grad.data, v.a_grad.stride, v.a_grad.dtype, v.dropout.inverse, 1});
+    c.products->run({p.columns, p.in, p.rows, v.x.dtype, v.dz.data, v.dz.stride, true, kept.data, kept.ld, false, v.a_grad.data, v.a_grad.stride,
+                     v.a_grad.dtype, v.dropout.inverse, 1});
 }
 
 }  // namespace so8t::cuda

@@ -19,7 +19,7 @@ bool wide(const View& v, const Views&... more) {
     return wide(v) && wide(more...);
 }
 
-// f(integral_constant<int, V>): V elements of T in 16 bytes where the views are wide and columns a multiple of V, else 1.
+// f(integral_constant<int, V>): as many elements of T as 16 bytes hold if the views are wide and columns a multiple, else 1.
 template <class T, class F, class... Views>
 void by_width(int64_t columns, F&& f, const Views&... views) {
     constexpr int V = 16 / sizeof(T);

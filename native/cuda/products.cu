@@ -77,10 +77,11 @@ struct Description {
     // What the choice of an algorithm depends on.
     std::string key() const {
         char text[256];
-        std::snprintf(text, sizeof text, "%lld x %lld x %lld %c%c %s %s lda %lld ldb %lld ldc %lld %lld align %u %u %u %u%s", static_cast<long long>(class_of(p.m)),
-                      static_cast<long long>(p.n), static_cast<long long>(p.transpose_a ? class_of(p.k) : p.k), p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N',
-                      dtype_name(p.dtype), dtype_name(p.c_dtype), static_cast<long long>(p.lda), static_cast<long long>(p.ldb), static_cast<long long>(p.ldc),
-                      static_cast<long long>(ld_from), alignment(p.a), alignment(p.b), alignment(from), alignment(p.c), p.beta != 0 ? " +" : "");
+        std::snprintf(text, sizeof text, "%lld x %lld x %lld %c%c %s %s lda %lld ldb %lld ldc %lld %lld align %u %u %u %u%s",
+                      static_cast<long long>(class_of(p.m)), static_cast<long long>(p.n), static_cast<long long>(p.transpose_a ? class_of(p.k) : p.k),
+                      p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', dtype_name(p.dtype), dtype_name(p.c_dtype), static_cast<long long>(p.lda),
+                      static_cast<long long>(p.ldb), static_cast<long long>(p.ldc), static_cast<long long>(ld_from), alignment(p.a), alignment(p.b),
+                      alignment(from), alignment(p.c), p.beta != 0 ? " +" : "");
         return text;
     }
 

@@ -1,5 +1,6 @@
 // y = weight * x * rstd, rstd = 1 / sqrt(mean(x^2) + epsilon). Zhang and Sennrich, arXiv 1910.07467.
 // dx = residual + rstd * (w dy - x * rstd^2 * mean(w dy x))
+// Reference: TestOperations/rmsnorm in native/layers_test.go.
 #include "checks/layers.h"
 #include "layout.h"
 
@@ -11,7 +12,8 @@ constexpr int kThreads = 512;
 constexpr int kHeld = 4;  // groups of a row in a thread's registers: up to 16384 columns of bfloat16
 
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kThreads) forward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, T* y, int64_t y_stride, float* rstd, float epsilon) {
+__global__ void __launch_bounds__(kThreads)
+    forward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, T* y, int64_t y_stride, float* rstd, float epsilon) {
     lines(rows, [&](int64_t row) {
         const T* from = x + row * x_stride;
         T* to = y + row * y_stride;
@@ -37,16 +39,17 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(int64_t rows, int col
             for (int i = 0; i < V; i++) w[i] *= to_float(v.at[i]) * r;
             store_floats(to + at * V, w);
         };
-        groups_of_line<kHeld>(
-            columns / V, [&](int at, int k) { write(held[k], at); }, [&](int at) { write(load<T, V>(from + at * V), at); });
+        const auto write_held = [&](int at, int k) { write(held[k], at); };
+        groups_of_line<kHeld>(columns / V, write_held, [&](int at) { write(load<T, V>(from + at * V), at); });
     });
 }
 
-// residual may be null; it and dy may be dx: a thread reads and writes only its own groups. One block a multiprocessor is enough
-// said to the compiler: left to itself it spills for occupancy, of which full rows' loads need little.
+// residual may be null; it and dy may be dx: a thread reads and writes only its own groups. Launch bounds of one block per
+// multiprocessor let the compiler use enough registers; for more occupancy, of which long rows need little, it would spill.
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kThreads, 1) backward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, const float* rstd, const T* dy, int64_t dy_stride, const T* residual,
-                                                                int64_t residual_stride, T* dx, int64_t dx_stride) {
+__global__ void __launch_bounds__(kThreads, 1)
+    backward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, const float* rstd, const T* dy, int64_t dy_stride,
+                    const T* residual, int64_t residual_stride, T* dx, int64_t dx_stride) {
     lines(rows, [&](int64_t row) {
         const T *a = x + row * x_stride, *g = dy + row * dy_stride;
         Vec<T, V> held_a[kHeld], held_g[kHeld];
@@ -93,7 +96,8 @@ void rmsnorm_forward(Context& c, const so8t_rmsnorm_forward_params& p) {
                 [&](auto width) {
                     constexpr int V = decltype(width)::value;
                     const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride, v.weight.as<W>(), v.y.as<T>(), v.y.stride, v.rstd.as<float>(), static_cast<float>(p.epsilon));
+                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride,
+                           v.weight.as<W>(), v.y.as<T>(), v.y.stride, v.rstd.as<float>(), static_cast<float>(p.epsilon));
                 },
                 v.x, v.weight, v.y);
         });
@@ -113,8 +117,8 @@ void rmsnorm_backward(Context& c, const so8t_rmsnorm_backward_params& p) {
                 [&](auto width) {
                     constexpr int V = decltype(width)::value;
                     const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                    LAUNCH((backward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride, v.weight.as<W>(), v.rstd.as<float>(), v.dy.as<T>(), v.dy.stride, v.residual.as<T>(), v.residual.stride,
-                           v.dx.as<T>(), v.dx.stride);
+                    LAUNCH((backward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride,
+                           v.weight.as<W>(), v.rstd.as<float>(), v.dy.as<T>(), v.dy.stride, v.residual.as<T>(), v.residual.stride, v.dx.as<T>(), v.dx.stride);
                 },
                 v.x, v.weight, v.dy, v.dx, v.residual ? v.residual : v.dx);
         });

@@ -1,4 +1,5 @@
-// (x_j, x_{j+d/2}) turned by angle index * frequency_j, given as tables. Su et al., arXiv 2104.09864; halves as Hugging Face pairs them.
+// (x_j, x_{j+d/2}) rotated by the angle index * frequency_j, from tables. Su et al., arXiv 2104.09864; paired by halves, as Hugging Face does.
+// Reference: TestOperations/rope in native/layers_test.go.
 #include "checks/layers.h"
 #include "layout.h"
 
@@ -7,8 +8,9 @@ namespace so8t::cuda {
 namespace {
 
 template <class T, int V>
-__global__ void __launch_bounds__(kSweepThreads) turn_kernel(int64_t rows, int heads, int head_dim, int half, int64_t table_rows, T* x, int64_t x_stride, const float* cos, int64_t cos_stride, const float* sin,
-                                                             int64_t sin_stride, const int32_t* index, float direction) {
+__global__ void __launch_bounds__(kSweepThreads)
+    turn_kernel(int64_t rows, int heads, int head_dim, int half, int64_t table_rows, T* x, int64_t x_stride, const float* cos, int64_t cos_stride,
+                const float* sin, int64_t sin_stride, const int32_t* index, float direction) {
     const int per_head = half / V;
     sweep(rows, static_cast<int64_t>(heads) * per_head, [&](int64_t row, int64_t group) {
         const int64_t at = index[row];
@@ -41,8 +43,8 @@ void turn(Context& c, const so8t_rope_params& p, float direction) {
         by_widest<T>(half % width_of<T>() == 0 && p.head_dim % width_of<T>() == 0 && wide(v.x, v.cos, v.sin), [&](auto columns) {
             constexpr int V = decltype(columns)::value;
             const Layout l = sweep_of(c, p.rows, p.heads * (half / V));
-            LAUNCH((turn_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.heads), static_cast<int>(p.head_dim), static_cast<int>(half), p.table_rows, v.x.as<T>(), v.x.stride, v.cos.as<float>(),
-                   v.cos.stride, v.sin.as<float>(), v.sin.stride, v.index.as<int32_t>(), direction);
+            LAUNCH((turn_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.heads), static_cast<int>(p.head_dim), static_cast<int>(half),
+                   p.table_rows, v.x.as<T>(), v.x.stride, v.cos.as<float>(), v.cos.stride, v.sin.as<float>(), v.sin.stride, v.index.as<int32_t>(), direction);
         });
     });
     launched("rope");

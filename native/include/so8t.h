@@ -41,39 +41,39 @@ enum { SO8T_FLOAT32 = 1, SO8T_BFLOAT16 = 2, SO8T_INT8 = 3, SO8T_INT32 = 4, SO8T_
 
 /* A matrix (or vector) inside a buffer. buffer 0: absent. */
 typedef struct {
-    uint64_t buffer;   /* handle from so8t_alloc */
-    uint64_t offset;   /* bytes from the buffer's start */
-    int64_t stride;    /* elements from one row to the next; columns are contiguous */
-    int32_t dtype;     /* SO8T_FLOAT32 ... */
-    int32_t reserved;  /* 0 */
+    uint64_t buffer;  /* handle from so8t_alloc */
+    uint64_t offset;  /* bytes from the buffer's start */
+    int64_t stride;   /* elements from one row to the next; columns are contiguous */
+    int32_t dtype;    /* SO8T_FLOAT32 ... */
+    int32_t reserved; /* 0 */
 } so8t_tensor;
 
 /* ---- context and memory ---- */
 
 typedef struct {
-    int64_t threads;    /* 0: the CPUs this process may use. CUDA ignores it. */
-    int64_t device;     /* CUDA device ordinal */
+    int64_t threads;      /* 0: the CPUs this process may use. CUDA ignores it. */
+    int64_t device;       /* CUDA device ordinal */
     char algorithms[512]; /* path of a file. A GPU times the algorithms for a product once: those in the file are taken,
                            * new ones appended, so that a run that has the file computes the same bits. Empty: each
                            * context times them again. The CPU ignores it. */
 } so8t_open_params;
 
 typedef struct {
-    char name[128];         /* CPU or GPU model */
-    char isa[64];           /* instruction sets in use, e.g. "avx512_bf16" or "sm_90a" */
+    char name[128]; /* CPU or GPU model */
+    char isa[64];   /* instruction sets in use, e.g. "avx512_bf16" or "sm_90a" */
     int64_t threads;
-    uint64_t memory_bytes;  /* of the device */
-    uint64_t free_bytes;    /* of it, allocated by no process */
-    uint64_t held_bytes;    /* allocated now */
-    uint64_t peak_bytes;    /* the most allocated at once since open */
+    uint64_t memory_bytes; /* of the device */
+    uint64_t free_bytes;   /* of it, allocated by no process */
+    uint64_t held_bytes;   /* allocated now */
+    uint64_t peak_bytes;   /* the most allocated at once since open */
 } so8t_device_info_params;
 
 typedef struct {
     uint64_t bytes;
-    uint64_t buffer;   /* out: handle, 64-byte aligned memory, zeroed */
-    char purpose[32];  /* named in out-of-memory errors */
-    int64_t on_host;   /* 1: pinned memory of the host that a GPU reads over its bus, for data it reads seldom; not
-                        * counted in held_bytes. A CPU has one kind of memory. */
+    uint64_t buffer;  /* out: handle, 64-byte aligned memory, zeroed */
+    char purpose[32]; /* named in out-of-memory errors */
+    int64_t on_host;  /* 1: pinned memory of the host that a GPU reads over its bus, for data it reads seldom; not
+                       * counted in held_bytes. A CPU has one kind of memory. */
 } so8t_alloc_params;
 
 typedef struct {
@@ -84,7 +84,7 @@ typedef struct {
     uint64_t buffer;
     uint64_t offset;
     uint64_t bytes;
-    void* host;  /* upload: read; download: written */
+    void* host; /* upload: read; download: written */
 } so8t_transfer_params;
 
 SO8T_API int32_t so8t_abi_version(void);
@@ -109,15 +109,15 @@ typedef struct {
     uint64_t buffer;
     uint64_t offset;
     uint64_t bytes;
-    uint64_t snapshot;  /* out: handle */
+    uint64_t snapshot; /* out: handle */
 } so8t_snapshot_begin_params;
 
 typedef struct {
     uint64_t snapshot;
     uint64_t offset;
     uint64_t bytes;
-    void* host;       /* written */
-    char error[256];  /* out: the text of a failure; so8t_last_error belongs to the context's own thread */
+    void* host;      /* written */
+    char error[256]; /* out: the text of a failure; so8t_last_error belongs to the context's own thread */
 } so8t_snapshot_read_params;
 
 typedef struct {
@@ -133,7 +133,7 @@ SO8T_API int32_t so8t_snapshot_end(so8t_ctx*, const so8t_snapshot_end_params*);
  * recorded; a replay executes them again on what the same memory holds then. Transfers and allocations are not recorded.
  * A replay fails if memory that it uses has been freed. */
 typedef struct {
-    uint64_t recording;  /* out: handle */
+    uint64_t recording; /* out: handle */
 } so8t_record_begin_params;
 
 typedef struct {

@@ -16,7 +16,7 @@ constexpr int64_t kCodes = 256;   // of a code book
 
 struct AdamWViews {
     View param, gradient, m, v;
-    View norm;                            // present where gradients are clipped
+    View norm;                                // present where gradients are clipped
     View m_absmax, v_absmax, m_code, v_code;  // 8-bit states only
 };
 

@@ -1,10 +1,10 @@
 // CUDA on the CPU, for tests: shadows the toolkit's header of that name when the same .cu sources are built with g++.
 // One fiber a CUDA thread; the blocks of a launch run one after another, the warps of a block in random order, each alone
-// up to its next block barrier, so that a missing barrier shows. Streams do everything at once. Device memory ends at a
-// page that may not be touched, and starts filled with garbage.
+// up to its next block barrier, so that a missing barrier shows. Streams execute at once. Device memory ends at a page that
+// may not be touched, and is filled with garbage at first.
 //
 //   SO8T_EMULATED_SEED=7       another order of warps and lanes
-//   SO8T_EMULATED_COPIES=now   cp.async lands at once (finds a barrier missing behind a read); default: late, at its wait
+//   SO8T_EMULATED_COPIES=now   cp.async lands at once (finds a barrier missing after a read); default: late, at its wait
 //   SO8T_EMULATED_MEMORY=64M   the device's memory
 //   SO8T_EMULATED_DEVICES=0    how many devices there are; default 1
 //   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, or lost@N, at the N-th launch, after
@@ -48,7 +48,17 @@ struct alignas(8) float2 {
 
 #define CUDART_VERSION 13000
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101, cudaErrorNotReady = 600, cudaErrorLaunchFailure = 719 };
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorNotReady = 600,
+    cudaErrorLaunchFailure = 719
+};
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventDefault = 0 };
@@ -115,7 +125,7 @@ const Place& here();
 const dim3 &block_index(), &block_size(), &grid_size();
 int lane();
 
-// Every lane of the warp gives bytes and sees those of all 32 until the next collective.
+// Every lane of the warp passes bytes and sees those of all 32 until the next collective.
 const unsigned char* exchange(const void* value, size_t bytes);  // [32][64]
 void exchanged();
 void block_barrier(int line);
@@ -144,7 +154,7 @@ void from_all(const T& value, T (&out)[32]) {
 #define blockDim (emulated::block_size())
 #define gridDim (emulated::grid_size())
 
-// The line tells barriers apart: an optimizer may make two of one.
+// The line identifies a barrier: a compiler may duplicate one.
 #define __syncthreads() emulated::block_barrier(__LINE__)
 inline void __syncwarp(unsigned = ~0u) {
     char nothing = 0;

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <vector>
 
-// Saves the callee's registers on the stack, its address in *from, and goes on where `to` was saved.
+// Saves the callee-saved registers on the stack and its address in *from, and continues where `to` was saved.
 extern "C" void so8t_switch_fiber(void** from, void* to);
 asm(R"(
 .text
@@ -123,7 +123,7 @@ void resume(int i) {
     so8t_switch_fiber(&m.scheduler, f.saved);
 }
 
-// A warp alone, until all of its threads wait for the block or are done.
+// Runs one warp until all of its threads wait at a block barrier or are done.
 void run_warp(int first, int end) {
     Machine& m = machine();
     for (;;) {
@@ -222,7 +222,8 @@ void launch(dim3 grid, dim3 block, size_t shared_bytes, const char* kernel, cons
     Machine& m = machine();
     const std::lock_guard<std::mutex> lock(m.one_launch);
     const uint64_t threads = uint64_t(block.x) * block.y * block.z;
-    if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFF || grid.y > 65535 || grid.z > 65535 || shared_bytes > 232448) {
+    if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFF || grid.y > 65535 || grid.z > 65535 ||
+        shared_bytes > 232448) {
         launch_failed(cudaErrorInvalidConfiguration);
         return;
     }

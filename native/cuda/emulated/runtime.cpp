@@ -1,4 +1,4 @@
-// The runtime's functions: memory, streams that do everything at once, and injected faults.
+// The runtime's functions: memory, streams that execute at once, and injected faults.
 #include "cuda_runtime.h"
 
 #include <sys/mman.h>
