@@ -3,7 +3,7 @@
 # make native-cuda      native/build/libso8t_cuda.so, for NVIDIA GPUs
 # make native-emulated  the same sources for the CPU, for tests
 # make server  bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
-# make test    every test; make test-emulated: those of the GPU library, without a GPU; make vet: go vet, staticcheck, workflowcheck
+# make test    every test; make test-emulated: those of the GPU library, without a GPU; make vet: go vet, staticcheck, workflowcheck, clang-format
 # make crash   KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
 # make fuzz    every fuzz target for FUZZTIME=60s
 # make soak    one run of SOAK epochs: what grows with the length of a run
@@ -17,6 +17,8 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
+FORMATTED := $(shell find native -path native/build -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print)
+
 .PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz soak bench bench-full bench-save bench-cuda gpu histories clean
 build: worker bin/temporal $(NATIVE)
 
@@ -28,6 +30,7 @@ setup:
 	command -v g++ >/dev/null || missing="$$missing g++"; \
 	command -v cmake >/dev/null || missing="$$missing cmake"; \
 	[ -e /usr/include/dnnl.h ] || [ -e /usr/local/include/dnnl.h ] || missing="$$missing libdnnl-dev"; \
+	command -v clang-format >/dev/null || missing="$$missing clang-format"; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ]; then \
 		if ! command -v apt-get >/dev/null; then echo "missing:$$missing (the names are Debian's); install them and try again" >&2; exit 1; fi; \
@@ -84,6 +87,7 @@ vet: bin/staticcheck bin/workflowcheck
 	go vet ./...
 	bin/staticcheck ./...
 	bin/workflowcheck -config tools/workflowcheck.yaml ./workflows
+	clang-format --dry-run -Werror $(FORMATTED)
 
 test: build server
 	go test -timeout 30m ./...

@@ -71,8 +71,8 @@ func newSmallRun(t *testing.T) *smallRun {
 	var claimed contract.Claimed
 	r.do(r.activities.Claim, contract.ClaimInput{RunInput: contract.RunInput{Config: "../configs/demo.yaml", Set: map[string]any{
 		"output_dir": filepath.Join(dir, "out"), "data.input_path": records, "model.base_model_path": "../demo/base", "device": "cuda",
-		"training.num_train_epochs": 1, "training.per_device_train_batch_size": 1, "training.gradient_accumulation_steps": 1, "training.lora_r": 4, "training.lora_target_modules": []any{"o_proj"},
-		"training.save_steps": 1, "training.eval_steps": 1000, "so8t.enabled": false,
+		"training.num_train_epochs": 1, "training.per_device_train_batch_size": 1, "training.gradient_accumulation_steps": 1, "training.lora_r": 4,
+		"training.lora_target_modules": []any{"o_proj"}, "training.save_steps": 1, "training.eval_steps": 1000, "so8t.enabled": false,
 	}}}, &claimed)
 	r.run = claimed.Run
 	var split contract.SplitResult
@@ -128,8 +128,10 @@ func TestDeviceFaults(t *testing.T) {
 		says                           []string
 	}{
 		{"cuBLAS is missing", "SO8T_EMULATED_FAULT", "cublas_missing", contract.ErrDevice, []string{"cuBLASLt was not found", "CUDA_HOME", "then resume"}},
-		{"the driver is too old", "SO8T_EMULATED_FAULT", "old_driver", contract.ErrDevice, []string{"the NVIDIA driver supports CUDA 12.0, this library needs 13.0: update the driver", "then resume"}},
-		{"the device is lost", "SO8T_EMULATED_FAULT", "lost@200", contract.ErrDevice, []string{"unspecified launch failure", "restart the worker", "then resume"}},
+		{"the driver is too old", "SO8T_EMULATED_FAULT", "old_driver", contract.ErrDevice,
+			[]string{"the NVIDIA driver supports CUDA 12.0, this library needs 13.0: update the driver", "then resume"}},
+		{"the device is lost", "SO8T_EMULATED_FAULT", "lost@200", contract.ErrDevice,
+			[]string{"unspecified launch failure", "restart the worker", "then resume"}},
 		{"there is no memory", "SO8T_EMULATED_FAULT", "out_of_memory", contract.ErrMemory, []string{"out of memory"}},
 		{"there is no GPU", "SO8T_EMULATED_DEVICES", "0", contract.ErrDevice, []string{"there is no NVIDIA GPU", "nvidia-smi", "then resume"}},
 	} {

@@ -161,10 +161,12 @@ func (x *shapeBencher) linear() {
 			x.of(l.name+"/"+op, flops, 0, call)
 		}
 		run("linear_forward", base+up, func() {
-			x.d.LinearForward(&LinearForward{Rows: n, In: int64(l.in), Out: int64(l.out), X: in, W: w, WAbsmax: scale, Y: out, Rank: R, Slices: int64(l.slices), Z: z, Slice: slices})
+			x.d.LinearForward(&LinearForward{Rows: n, In: int64(l.in), Out: int64(l.out), X: in, W: w, WAbsmax: scale, Y: out, Rank: R,
+				Slices: int64(l.slices), Z: z, Slice: slices})
 		})
 		run("linear_backward", base+down, func() {
-			x.d.LinearBackward(&LinearBackward{Rows: n, In: int64(l.in), Out: int64(l.out), DY: out, W: w, WAbsmax: scale, DX: in, Columns: int64(columns), DZ: z, A: a, Dropout: dropout})
+			x.d.LinearBackward(&LinearBackward{Rows: n, In: int64(l.in), Out: int64(l.out), DY: out, W: w, WAbsmax: scale, DX: in,
+				Columns: int64(columns), DZ: z, A: a, Dropout: dropout})
 		})
 		run("lora_down_forward", down, func() {
 			x.d.LoRADownForward(&LoRADownForward{Rows: n, In: int64(l.in), Columns: int64(columns), X: in, A: a, Z: z, Scale: 2, Dropout: dropout})
@@ -197,7 +199,8 @@ func (x *shapeBencher) head() {
 func (x *shapeBencher) attention() {
 	C, n, qkv := x.width, x.n, x.qkv
 	pairs := x.elements() * float64(x.rows/x.sequences) / 2 // multiply-adds of q k^T below the diagonal
-	attention := AttentionForward{Rows: n, Sequences: int64(len(x.boundaries) - 1), Heads: int64(x.heads), KVHeads: int64(x.heads), HeadDim: int64(x.dim), Scale: 0.1,
+	attention := AttentionForward{Rows: n, Sequences: int64(len(x.boundaries) - 1), Heads: int64(x.heads), KVHeads: int64(x.heads),
+		HeadDim: int64(x.dim), Scale: 0.1,
 		Q: qkv, K: qkv.Column(C), V: qkv.Column(2 * C), CuSeqlens: x.ints(x.boundaries), Out: x.hidden, LSE: x.tensor(Float32, x.heads, x.rows)}
 	x.of("attention_forward", 4*pairs, 0, func() { x.d.AttentionForward(&attention) })
 	dqkv := x.tensor(BFloat16, x.rows, 3*C)
@@ -220,7 +223,8 @@ func (x *shapeBencher) layers() {
 		x.d.RMSNormBackward(&RMSNormBackward{Rows: n, Columns: int64(C), X: hidden, Weight: weight, RStd: x.rstd, DY: dout, Residual: hidden, DX: dout})
 	})
 	x.of("rope_forward", 0, 8*width, func() {
-		x.d.RopeForward(&Rope{Rows: n, Heads: int64(2 * x.heads), HeadDim: int64(x.dim), RotaryDim: int64(x.dim), TableRows: n, X: x.qkv, Cos: table, Sin: table, Index: x.positions})
+		x.d.RopeForward(&Rope{Rows: n, Heads: int64(2 * x.heads), HeadDim: int64(x.dim), RotaryDim: int64(x.dim), TableRows: n, X: x.qkv, Cos: table,
+			Sin: table, Index: x.positions})
 	})
 	x.of("swiglu_forward", 0, 6*float64(n)*float64(I), func() {
 		x.d.SwiGLUForward(&SwiGLUForward{Rows: n, Columns: int64(I), GateUp: gateUp, Y: inner})
@@ -240,7 +244,8 @@ func (x *shapeBencher) optimizer() {
 	param, m, v, norm := x.tensor(Float32, 1, count), x.tensor(Float32, 1, count), x.tensor(Float32, 1, count), x.tensor(Float32, 1, 1)
 	x.of("global_norm", 0, 4*float64(count), func() { x.d.GlobalNorm(&GlobalNorm{N: int64(count), X: param, Norm: norm}) })
 	x.of("adamw", 0, 28*float64(count), func() {
-		x.d.AdamW(&AdamW{N: int64(count), Step: 1, Param: param, Gradient: param, M: m, V: v, Norm: norm, LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.99, Epsilon: 1e-8, MaxNorm: 1})
+		x.d.AdamW(&AdamW{N: int64(count), Step: 1, Param: param, Gradient: param, M: m, V: v, Norm: norm, LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.99,
+			Epsilon: 1e-8, MaxNorm: 1})
 	})
 	x.of("smallest_call", 0, 4, func() { x.d.Zero(&Zero{Rows: 1, Columns: 1, X: norm}) })
 }

@@ -124,7 +124,7 @@ func goString(address uintptr) string {
 	if address == 0 {
 		return ""
 	}
-	start := *(*unsafe.Pointer)(unsafe.Pointer(&address)) // C memory: no Go pointer is made up
+	start := *(*unsafe.Pointer)(unsafe.Pointer(&address)) // C memory: not a Go pointer made from an integer
 	n := 0
 	for *(*byte)(unsafe.Add(start, n)) != 0 {
 		n++
@@ -132,7 +132,7 @@ func goString(address uintptr) string {
 	return strings.Clone(unsafe.String((*byte)(start), n))
 }
 
-// call runs a function of the library on p, unless something failed before. The library keeps no pointer.
+// call calls a function of the library with p, unless something failed before. The library keeps no pointer.
 func call[T any](d *Device, function uintptr, p *T) {
 	if d.err != nil {
 		return

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// What kind of failure an error of this package is, for errors.Is. Its text names operation, shapes and cause.
+// The kinds of failure, for errors.Is. An error's text names operation, shapes and cause.
 var (
 	ErrArgument = errors.New("bad argument")      // the caller's: a shape, a type, a handle, an index
 	ErrNoDevice = errors.New("no device")         // the library works, but its hardware is not there
@@ -25,7 +25,7 @@ const (
 	codeInternal
 )
 
-// failure is an error of a kind whose text says all: the kind's own would say it twice.
+// failure is an error of one of the kinds, whose own text would repeat what text says.
 type failure struct {
 	kind error // nil: internal
 	text string

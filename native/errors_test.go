@@ -60,8 +60,8 @@ type refusal struct {
 	want string
 }
 
-// refused expects each call to fail as a bad argument whose text names the operation and the cause. What only the contents
-// of memory tell, a device may find out as late as in Synchronize.
+// refused expects each call to fail as a bad argument whose text names the operation and the cause. A device may find bad
+// contents of memory as late as in Synchronize.
 func (c *calls) refused(all []refusal) {
 	c.t.Helper()
 	for _, r := range all {

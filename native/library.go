@@ -30,8 +30,8 @@ type library struct {
 // symbols names every function of the header.
 func (l *library) symbols() map[string]*uintptr {
 	return map[string]*uintptr{
-		"abi_version": &l.abi, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo, "memory": &l.memory,
-		"alloc": &l.alloc, "free": &l.free, "upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
+		"abi_version": &l.abi, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo,
+		"memory": &l.memory, "alloc": &l.alloc, "free": &l.free, "upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
 		"snapshot_begin": &l.snapshotBegin, "snapshot_read": &l.snapshotRead, "snapshot_end": &l.snapshotEnd,
 		"record_begin": &l.recordBegin, "record_end": &l.recordEnd, "replay": &l.replay, "record_drop": &l.recordDrop,
 		"zero": &l.zero, "cast": &l.cast, "quantize_rows": &l.quantizeRows, "dequantize_rows": &l.dequantizeRows,
@@ -67,7 +67,7 @@ func openLibrary(kind string) (*library, error) {
 	return nil, failed(ErrDevice, "%s is in none of %s: build it with `make %s`, or set SO8T_NATIVE_DIR to its folder", name, strings.Join(tried, ", "), build)
 }
 
-// found reports whether a library of that kind is there to be opened.
+// found reports whether there is a library of that kind.
 func found(kind string) bool {
 	for _, dir := range searchPath() {
 		if _, err := os.Stat(filepath.Join(dir, "libso8t_"+kind+".so")); err == nil {
@@ -98,7 +98,7 @@ func searchPath() (dirs []string) {
 }
 
 func loadLibrary(path string) (*library, error) {
-	// RTLD_LOCAL: both libraries export the same names, and neither may land in the other
+	// RTLD_LOCAL: both libraries export the same names, and neither may bind to the other's
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		return nil, failed(ErrDevice, "open %s: %v: build it anew on this machine", path, err)
@@ -116,8 +116,8 @@ func loadLibrary(path string) (*library, error) {
 		return nil, errors.Join(err, purego.Dlclose(handle))
 	}
 	if got, _, _ := purego.SyscallN(version); int32(got) != abiVersion {
-		return nil, errors.Join(failed(ErrDevice, "%s has ABI version %d, this program needs %d: build it anew from this program's sources", path, int32(got), abiVersion),
-			purego.Dlclose(handle))
+		err := failed(ErrDevice, "%s has ABI version %d, this program needs %d: build it anew from this program's sources", path, int32(got), abiVersion)
+		return nil, errors.Join(err, purego.Dlclose(handle))
 	}
 	for name, at := range l.symbols() {
 		if *at, err = address(name); err != nil {

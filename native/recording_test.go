@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A replay does what was recorded, on what the memory holds by then.
+// A replay executes what was recorded, on what the memory holds by then.
 func TestRecording(t *testing.T) {
 	f := newFixture(t, 2, Float32)
 	const rows, columns = 3, 40

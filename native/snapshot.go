@@ -7,7 +7,7 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// Snapshot is a copy of device memory that stays as it was while the device goes on.
+// Snapshot is a copy of device memory, unchanged by later operations.
 type Snapshot struct {
 	device   *Device
 	snapshot uint64
@@ -25,7 +25,7 @@ type snapshotReadParams struct {
 	error                   [256]byte
 }
 
-// Snapshot copies bytes of a tensor's memory, behind the operations queued so far. It does not wait for them.
+// Snapshot copies bytes of a tensor's memory after the operations queued so far. It does not wait for them.
 func (d *Device) Snapshot(t Tensor, bytes int64) (*Snapshot, error) {
 	p := &snapshotBeginParams{buffer: t.Buffer, offset: t.Offset, bytes: uint64(bytes)}
 	call(d, d.library.snapshotBegin, p)
