@@ -7,7 +7,7 @@
 ## server           bin/temporal-server and bin/temporal-sql-tool, for the tests of deploy/
 ## test             every test; needs neither network nor GPU
 ## test-emulated    the GPU library's tests, without a GPU
-## vet              go vet, staticcheck, workflowcheck, and the repository's own rules
+## vet              go vet, staticcheck, workflowcheck, clang-format, and the repository's own rules
 ## notices          THIRD_PARTY_NOTICES, from the modules that the worker links
 ## crash            KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
 ## fuzz             every fuzz target in turn, each for FUZZTIME=60s
@@ -27,6 +27,8 @@ SHELL := /bin/bash
 NATIVE   := native/build/libso8t_cpu.so
 SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.txt -type f 2>/dev/null)
 
+FORMATTED := $(shell find native -path native/build -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print)
+
 .PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz soak gpu histories clean help notices
 .PHONY: bench bench-full bench-save bench-cuda
 build: worker bin/temporal $(NATIVE)
@@ -39,6 +41,7 @@ setup:
 	command -v g++ >/dev/null || missing="$$missing g++"; \
 	command -v cmake >/dev/null || missing="$$missing cmake"; \
 	[ -e /usr/include/dnnl.h ] || [ -e /usr/local/include/dnnl.h ] || missing="$$missing libdnnl-dev"; \
+	command -v clang-format >/dev/null || missing="$$missing clang-format"; \
 	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ]; then \
 		if ! command -v apt-get >/dev/null; then echo "missing:$$missing (the names are Debian's); install them and try again" >&2; exit 1; fi; \
@@ -98,6 +101,7 @@ vet: bin/staticcheck bin/workflowcheck
 	go test -count=1 .
 	bin/staticcheck ./...
 	bin/workflowcheck -config tools/workflowcheck.yaml ./workflows
+	clang-format --dry-run -Werror $(FORMATTED)
 
 help:
 	@sed -n 's/^## /  make /p' Makefile
@@ -109,11 +113,12 @@ test: build server
 	go test -timeout 30m ./...
 
 # On the emulator: every native test, with copies that land late and at once and warps in other orders; the faults that must
-# be noticed; two of the oracle's models.
+# be noticed; two of the oracle's models; runs whose device fails.
 test-emulated: native-emulated
 	SO8T_DEVICE=cuda_emulated go test -count=1 ./native
 	SO8T_DEVICE=cuda_emulated SO8T_EMULATED_COPIES=now SO8T_EMULATED_SEED=2 go test -count=1 -run TestOperations ./native
 	SO8T_DEVICE=cuda_emulated go test -count=1 -timeout 20m -run 'TestOracle.*/^(d96|gqa)$$|TestSameBits' ./engine
+	SO8T_REQUIRE_CUDA=1 go test -count=1 -run TestDeviceFaults ./activities
 
 # At random instants drawn from SEED. SLACK is what a stall of the disk may add to the repeated work.
 POWER ?= 0

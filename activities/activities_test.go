@@ -16,6 +16,7 @@ import (
 	"so8t/contract"
 	"so8t/disk"
 	"so8t/evaluation"
+	"so8t/native"
 	"so8t/rundir"
 )
 
@@ -112,7 +113,7 @@ func TestOutsideCausesNeedAPerson(t *testing.T) {
 	if got := errorType(fail(contract.ErrModel, full)); got != contract.ErrDiskFull {
 		t.Errorf("disk full is reported as %s", got)
 	}
-	if got := errorType(fail(contract.ErrModel, errors.New("alloc 7 GiB: out of memory"))); got != contract.ErrMemory {
+	if got := errorType(fail(contract.ErrModel, fmt.Errorf("open: %w", native.ErrMemory))); got != contract.ErrMemory {
 		t.Errorf("no memory is reported as %s", got)
 	}
 	if got := errorType(fail(contract.ErrModel, errors.New("bad header"))); got != contract.ErrModel {

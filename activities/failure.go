@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"syscall"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"so8t/contract"
 	"so8t/disk"
+	"so8t/native"
 )
 
 // patience is how many starts may fail in the same place before a person is asked.
@@ -27,10 +27,11 @@ func fail(errType string, err error) error {
 	if errors.As(err, &already) || stopped(err) {
 		return err
 	}
-	if outside := outsideCause(err); outside != "" {
-		errType = outside
+	text := err.Error()
+	if outside, remedy := outsideCause(err); outside != "" {
+		errType, text = outside, text+remedy
 	}
-	return temporal.NewNonRetryableApplicationError(err.Error(), errType, nil) // a cause would say it all twice
+	return temporal.NewNonRetryableApplicationError(text, errType, nil) // with the error as its cause the text would stand twice
 }
 
 // stopped reports whether an error only says that the work was told to stop.
@@ -38,20 +39,30 @@ func stopped(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// outsideCause is the error type of what a person must mend outside the run; else "".
-func outsideCause(err error) string {
+// outsideCause is the error type of what a person must mend outside the run, else "", and what the error's own text leaves
+// out about how.
+func outsideCause(err error) (errType, remedy string) {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return contract.ErrDiskFull
+		return contract.ErrDiskFull, ""
 	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.ESTALE):
-		return contract.ErrDisk
-	case errors.Is(err, syscall.ENOMEM), strings.Contains(err.Error(), "out of memory"):
-		return contract.ErrMemory
+		return contract.ErrDisk, ""
+	case errors.Is(err, syscall.ENOMEM), errors.Is(err, native.ErrMemory):
+		return contract.ErrMemory, ""
+	case errors.Is(err, native.ErrNoDevice):
+		return contract.ErrDevice, "; mend the GPU or its driver (nvidia-smi must list it) or start the worker on a host with a GPU, then resume"
+	case errors.Is(err, native.ErrDevice):
+		return contract.ErrDevice, "; then resume"
 	}
-	return ""
+	return "", ""
 }
 
-// outcome turns the error of an activity's work into what Temporal is told.
+func needsPerson(err error) bool {
+	errType, _ := outsideCause(err)
+	return errType != ""
+}
+
+// outcome turns the error of an activity's work into the error that the activity returns to Temporal.
 func (j *job) outcome(ctx context.Context, err error) error {
 	var already *temporal.ApplicationError
 	var held *disk.HeldError
@@ -70,8 +81,8 @@ func (j *job) outcome(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		j.forgetStarts()
 		return context.Cause(ctx)
-	case outsideCause(err) != "":
-		return fail(outsideCause(err), err)
+	case needsPerson(err):
+		return fail(contract.ErrNoProgress, err)
 	case errors.Is(err, fs.ErrPermission): // of the output directory, which the run could write to when it began
 		return fail(contract.ErrDisk, err)
 	case j.starts >= patience:

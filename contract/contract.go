@@ -57,6 +57,7 @@ const (
 	ErrDiskFull    = "DiskFull"
 	ErrDisk        = "DiskError" // the disk fails, or has become read-only
 	ErrMemory      = "OutOfMemory"
+	ErrDevice      = "DeviceError" // there is no GPU, or it, its driver or its libraries fail
 	ErrDeviceInUse = "DeviceInUse" // another process holds the GPU
 	ErrNoProgress  = "NoProgress"
 
@@ -72,7 +73,7 @@ func Fatal() []string {
 
 // NeedsPerson lists the error types after which a run waits for resume.
 func NeedsPerson() []string {
-	return []string{ErrDiskFull, ErrDisk, ErrMemory, ErrDeviceInUse, ErrNoProgress}
+	return []string{ErrDiskFull, ErrDisk, ErrMemory, ErrDevice, ErrDeviceInUse, ErrNoProgress}
 }
 
 // Search attributes, all of type keyword. The worker adds them if the server allows it.

@@ -166,8 +166,8 @@ func (o Options) tooLarge(p memoryPlan, free int64) error {
 	} else {
 		keys = append(keys, "a smaller evaluation.max_new_tokens")
 	}
-	return fmt.Errorf("out of memory: %.2f GB are needed, the device has %.2f GB free; the largest are %s; what helps: %s",
-		gigabytes(p.total), gigabytes(free), strings.Join(largest, ", "), strings.Join(keys, ", "))
+	return fmt.Errorf("%w: %.2f GB are needed, the device has %.2f GB free; the largest are %s; what helps: %s",
+		native.ErrMemory, gigabytes(p.total), gigabytes(free), strings.Join(largest, ", "), strings.Join(keys, ", "))
 }
 
 func gigabytes(n int64) float64 { return float64(n) / 1e9 }

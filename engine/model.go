@@ -48,7 +48,7 @@ func (o Options) openDevice() (*native.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return native.Open(native.Options{Device: string(d.Kind), Ordinal: d.Ordinal, Threads: o.Threads, Choices: o.Algorithms})
+	return native.Open(native.Options{Device: string(d.Kind), Ordinal: d.Ordinal, Threads: o.Threads, Algorithms: o.Algorithms})
 }
 
 // Model is a base with its adapters on a device. Its methods may be called from any goroutine and run one

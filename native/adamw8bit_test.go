@@ -10,7 +10,7 @@ import (
 	"so8t/engine/safetensors"
 )
 
-// oracleFile opens what bitsandbytes and torch answer for AdamW.
+// oracleFile opens AdamW's results in bitsandbytes and torch.
 func oracleFile(t *testing.T) *safetensors.File {
 	t.Helper()
 	root := os.Getenv("SO8T_ORACLE")

@@ -40,7 +40,7 @@ func attentionCases() []testCase {
 		{[]int{300, 20}, 2, 2, 96, 64},
 		{[]int{31, 290}, 2, 1, 48, 150},
 		{[]int{20, 200}, 2, 1, 96, 2},
-		{[]int{90, 50}, 20, 10, 16, 33}, // more heads than run together
+		{[]int{90, 50}, 20, 10, 16, 33}, // more heads than run side by side
 		{[]int{97, 180}, 4, 1, 128, 0},
 		{[]int{40, 100}, 2, 1, 40, 0}, // narrower than its tiles
 		{[]int{120, 15}, 1, 1, 72, 0},
@@ -49,7 +49,7 @@ func attentionCases() []testCase {
 	} {
 		all = append(all, testCase{"attention/" + s.String(), func(f *fixture) { attention(f, s) }})
 	}
-	for _, s := range []decodeShape{ // beyond 8192 positions a block takes several steps
+	for _, s := range []decodeShape{ // with more than 8192 positions a block takes several steps
 		{9216, 1, 1, 96, 0},
 		{9216, 2, 1, 16, 1500},
 		{1024, 8, 1, 40, 0},
@@ -99,12 +99,12 @@ func attention(f *fixture, s attentionShape) {
 	q, k, v, dout := f.normal(rows*width, f.compute), f.normal(rows*kvWidth, f.compute), f.normal(rows*kvWidth, f.compute), f.normal(rows*width, f.compute)
 	qt, kt, vt := f.matrix(q, width, f.compute), f.matrix(k, kvWidth, f.compute), f.matrix(v, kvWidth, f.compute)
 	out, lse, cu := f.empty(rows, width, f.compute), f.empty(s.heads, rows, Float32), f.ints(boundaries...)
-	f.d.AttentionForward(&AttentionForward{Rows: int64(rows), Sequences: int64(len(s.lengths)), Heads: int64(s.heads), KVHeads: int64(s.kvHeads), HeadDim: int64(d),
-		Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse})
+	f.d.AttentionForward(&AttentionForward{Rows: int64(rows), Sequences: int64(len(s.lengths)), Heads: int64(s.heads), KVHeads: int64(s.kvHeads),
+		HeadDim: int64(d), Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse})
 	// dq, dk and dv lie in one fused matrix, as the engine has them
 	fused := f.empty(rows, width+2*kvWidth, f.compute)
-	f.d.AttentionBackward(&AttentionBackward{Rows: int64(rows), Sequences: int64(len(s.lengths)), Heads: int64(s.heads), KVHeads: int64(s.kvHeads), HeadDim: int64(d),
-		Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse,
+	f.d.AttentionBackward(&AttentionBackward{Rows: int64(rows), Sequences: int64(len(s.lengths)), Heads: int64(s.heads), KVHeads: int64(s.kvHeads),
+		HeadDim: int64(d), Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse,
 		DOut: f.matrix(dout, width, f.compute), DQ: fused, DK: fused.Column(width), DV: fused.Column(width + kvWidth)})
 
 	wantOut, wantLSE := make([]float64, rows*width), make([]float64, s.heads*rows)
@@ -153,7 +153,7 @@ func (f *fixture) unpage(cache Tensor, pages []int32, pageCount, pageSize, width
 	return x
 }
 
-// cached stores keys and values in a scattered order, then asks from several positions.
+// cached stores keys and values in a scattered order, then queries from several positions.
 func cached(f *fixture, window int) {
 	const slots, capacity, heads, kvHeads, d, rows = 3, 20, 4, 2, 20, 4
 	const pageSize, pageCount = 4, slots*capacity/4 + 2
@@ -163,7 +163,7 @@ func cached(f *fixture, window int) {
 	for i, at := range f.r.Perm(slots * capacity) {
 		slot[i], position[i] = int32(at/capacity), int32(at%capacity)
 	}
-	// Two pages belong to nobody, the others to slots in any order.
+	// Two pages belong to no slot, the others to slots in any order.
 	pages := make([]int32, slots*capacity/pageSize)
 	for i, page := range f.r.Perm(pageCount)[:len(pages)] {
 		pages[i] = int32(page)
@@ -171,7 +171,8 @@ func cached(f *fixture, window int) {
 	table := f.ints(pages...)
 	ck, cv := f.empty(pageCount*pageSize, kvWidth, f.compute), f.empty(pageCount*pageSize, kvWidth, f.compute)
 	f.d.KVStore(&KVStore{Rows: slots * capacity, Columns: kvWidth, Slots: slots, Capacity: capacity, PageSize: pageSize, PageCount: pageCount,
-		K: f.matrix(k, kvWidth, f.compute), V: f.matrix(v, kvWidth, f.compute), CacheK: ck, CacheV: cv, Pages: table, Slot: f.ints(slot...), Position: f.ints(position...)})
+		K: f.matrix(k, kvWidth, f.compute), V: f.matrix(v, kvWidth, f.compute), CacheK: ck, CacheV: cv, Pages: table, Slot: f.ints(slot...),
+		Position: f.ints(position...)})
 	keys, values := f.unpage(ck, pages, pageCount, pageSize, kvWidth), f.unpage(cv, pages, pageCount, pageSize, kvWidth)
 	for i := range slot {
 		at := int(slot[i])*capacity + int(position[i])
@@ -183,7 +184,8 @@ func cached(f *fixture, window int) {
 	q, out := f.normal(rows*width, f.compute), f.empty(rows, width, f.compute)
 	scale := 1 / math.Sqrt(d)
 	f.d.AttentionCached(&AttentionCached{Rows: rows, Heads: heads, KVHeads: kvHeads, HeadDim: d, Window: int64(window), Slots: slots, Capacity: capacity,
-		PageSize: pageSize, PageCount: pageCount, Scale: scale, Q: f.matrix(q, width, f.compute), CacheK: ck, CacheV: cv, Pages: table, Slot: f.ints(askSlot...), Position: f.ints(askPosition...), Out: out})
+		PageSize: pageSize, PageCount: pageCount, Scale: scale, Q: f.matrix(q, width, f.compute), CacheK: ck, CacheV: cv, Pages: table,
+		Slot: f.ints(askSlot...), Position: f.ints(askPosition...), Out: out})
 	want := make([]float64, rows*width)
 	for i := range rows {
 		base, last := int(askSlot[i])*capacity, int(askPosition[i])
@@ -208,7 +210,7 @@ func (s decodeShape) String() string {
 	return fmt.Sprintf("%dpositions_%dof%dx%d_window%d", s.capacity, s.heads, s.kvHeads, s.headDim, s.window)
 }
 
-// decode asks at the ends of what a GPU's blocks share out, in slots whose pages lie anywhere.
+// decode queries at the ends of the spans that a GPU's blocks take, in slots whose pages are scattered.
 func decode(f *fixture, s decodeShape) {
 	const slots, pageSize = 2, 16
 	d, group := s.headDim, s.heads/s.kvHeads
@@ -223,8 +225,8 @@ func decode(f *fixture, s decodeShape) {
 	rows := len(slot)
 	q, scale := f.normal(rows*width, f.compute), 1/math.Sqrt(float64(d))
 	out := f.empty(rows, width, f.compute)
-	f.d.AttentionCached(&AttentionCached{Rows: int64(rows), Heads: int64(s.heads), KVHeads: int64(s.kvHeads), HeadDim: int64(d), Window: int64(s.window), Slots: slots,
-		Capacity: int64(s.capacity), PageSize: pageSize, PageCount: int64(pageCount), Scale: scale, Q: f.matrix(q, width, f.compute),
+	f.d.AttentionCached(&AttentionCached{Rows: int64(rows), Heads: int64(s.heads), KVHeads: int64(s.kvHeads), HeadDim: int64(d), Window: int64(s.window),
+		Slots: slots, Capacity: int64(s.capacity), PageSize: pageSize, PageCount: int64(pageCount), Scale: scale, Q: f.matrix(q, width, f.compute),
 		CacheK: f.matrix(k, kvWidth, f.compute), CacheV: f.matrix(v, kvWidth, f.compute),
 		Pages: f.ints(pages...), Slot: f.ints(slot...), Position: f.ints(position...), Out: out})
 	want := make([]float64, rows*width)

@@ -14,7 +14,7 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// cudaLibrary opens libso8t_cuda.so, which needs no GPU. Without it tests of it are left out, unless SO8T_REQUIRE_CUDA is set.
+// cudaLibrary opens libso8t_cuda.so, which needs no GPU. Without the library the test is skipped, unless SO8T_REQUIRE_CUDA is set.
 func cudaLibrary(t *testing.T) *library {
 	t.Helper()
 	if !found("cuda") {
@@ -69,13 +69,13 @@ func TestCUDALibrary(t *testing.T) {
 	}
 }
 
-// Where there is no GPU the library says so, and auto takes the CPU.
+// Where there is no GPU the error is ErrNoDevice, and auto takes the CPU.
 func TestNoDevice(t *testing.T) {
 	if found, _ := filepath.Glob("/dev/nvidia*"); len(found) > 0 {
 		t.Skip("there is a GPU")
 	}
 	cudaLibrary(t)
-	if _, err := Open(Options{Device: "cuda"}); !errors.Is(err, ErrNoDevice) || !strings.Contains(err.Error(), "open device cuda: no device: ") {
+	if _, err := Open(Options{Device: "cuda"}); !errors.Is(err, ErrNoDevice) || !strings.Contains(err.Error(), "open device cuda: open: ") {
 		t.Errorf("error is %v", err)
 	}
 	if HasGPU() {
@@ -91,10 +91,10 @@ func TestNoDevice(t *testing.T) {
 	}
 }
 
-// notHot are kernels that run once a step on a few numbers: registers there are nobody's concern.
+// notHot are kernels that run once a step on a few numbers, where spills do not matter.
 var notHot = regexp.MustCompile(`cayley`)
 
-// No kernel of any architecture spills registers or keeps a stack frame, as its compiler's log says.
+// By the compiler's logs no kernel spills registers or has a stack frame on any architecture.
 func TestCUDAKernelsDoNotSpill(t *testing.T) {
 	cudaLibrary(t)
 	logs, err := filepath.Glob("build/cuda/*.log")

@@ -28,7 +28,7 @@ func dataCases() []testCase {
 			f.check("x", z, 9, 131, want, 1e-30)
 		}},
 		{"cast/flat", func(f *fixture) {
-			values := f.normal(4099, Float32) // one long row whose end fills no vector
+			values := f.normal(4099, Float32) // one long row whose end does not fill a vector
 			x, y, z := f.vector(values), f.alloc(2*len(values)).Tensor(BFloat16, 0, len(values)), f.vector(make([]float32, len(values)))
 			f.d.Cast(&Cast{Rows: 1, Columns: 4099, X: x, Y: y})
 			f.d.Cast(&Cast{Rows: 1, Columns: 4099, X: y, Y: z})
@@ -46,6 +46,7 @@ func dataCases() []testCase {
 		{"sample", sampling},
 		{"argmax", func(f *fixture) { argmax(f, 5, 1031) }},
 		{"argmax/wide", func(f *fixture) { argmax(f, 3, 36864) }},
+		{"argmax/nan", argmaxNaN},
 	}
 }
 
@@ -102,6 +103,23 @@ func argmax(f *fixture, rows, columns int) {
 	f.check("index", index, 1, rows, want, 1e-30)
 }
 
+// argmaxNaN: NaN ranks below every number; of nothing else the first column is taken.
+func argmaxNaN(f *fixture) {
+	const rows, columns = 4, 1031
+	nan, least := float32(math.NaN()), float32(math.Inf(-1))
+	values, want := f.normal(rows*columns, f.compute), []float64{900, 3, 5, 0}
+	values[0], values[1], values[899], values[900], values[901] = nan, 40, nan, 50, nan
+	for j := range columns {
+		values[columns+j] = least
+		values[2*columns+j], values[3*columns+j] = nan, nan
+	}
+	values[columns], values[columns+1], values[columns+2] = nan, nan, nan
+	values[2*columns+5], values[2*columns+1000] = -7, -8
+	index := f.ints(make([]int32, rows)...)
+	f.d.Argmax(&Argmax{Rows: rows, Columns: columns, X: f.matrix(values, columns, f.compute), Index: index})
+	f.check("index", index, 1, rows, want, 1e-30)
+}
+
 // gatherInt8 embeds from a quantized table, whose rows are scaled elsewhere.
 func gatherInt8(f *fixture) {
 	const rows, columns = 7, 48
@@ -122,7 +140,7 @@ func gatherInt8(f *fixture) {
 	f.check("y", y, 3, columns, want, 1e-30)
 }
 
-// float16 only enters and leaves by casts: some values that are easy to get wrong.
+// float16 is only cast from and to: values that are easy to get wrong.
 func TestCastFloat16(t *testing.T) {
 	f := newFixture(t, 1, Float32)
 	half := []uint16{0x0000, 0x8000, 0x3c00, 0x7bff, 0x0001, 0x03ff, 0x7c00, 0xfc00, 0x3555}
@@ -160,7 +178,8 @@ func sampling(f *fixture) {
 	copy(x[:columns], make([]float32, columns)) // one row of ties: all of it is the nucleus
 	for _, c := range []struct{ temperature, topP float64 }{{1, 1}, {0.7, 0.9}, {2, 0.3}, {0.05, 0.999}} {
 		index := f.ints(make([]int32, rows)...)
-		f.d.Sample(&Sample{Rows: rows, Columns: columns, X: f.matrix(x, columns, Float32), U: f.vector(u), Index: index, Temperature: c.temperature, TopP: c.topP})
+		f.d.Sample(&Sample{Rows: rows, Columns: columns, X: f.matrix(x, columns, Float32), U: f.vector(u), Index: index, Temperature: c.temperature,
+			TopP: c.topP})
 		got := f.read(index, 1, rows)
 		for i := range rows {
 			row := x[i*columns : (i+1)*columns]

@@ -12,10 +12,10 @@ import (
 
 // Options choose a device.
 type Options struct {
-	Device  string // auto, cpu or cuda; empty is auto. For tests also cuda_emulated: the CUDA library's sources on the CPU
-	Threads int    // of the CPU library; 0: the CPUs this process may use
-	Ordinal int    // of the CUDA device
-	Choices string // file of the GPU products' algorithms, read and appended to; empty: none is kept
+	Device     string // auto, cpu or cuda; empty is auto. For tests also cuda_emulated: the CUDA library's sources on the CPU
+	Threads    int    // of the CPU library; 0: the CPUs this process may use
+	Ordinal    int    // of the CUDA device
+	Algorithms string // path of the file of algorithms for a GPU's products, read and appended to; empty: no file
 }
 
 // Device is a context of a compute library.
@@ -32,16 +32,13 @@ type Info struct {
 	Library     string // path of the shared library
 	Threads     int
 	MemoryBytes uint64 // of the device
-	FreeBytes   uint64 // of it, held by nobody
+	FreeBytes   uint64 // of it, allocated by no process
 	HeldBytes   uint64 // allocated now
 	PeakBytes   uint64 // the most allocated at once
 }
 
-// ErrNoDevice says that a library works but its hardware is not there.
-var ErrNoDevice = errors.New("no device")
-
-// Open opens a device. auto takes the CPU where there is no CUDA library or no GPU; a GPU that cannot be used is an
-// error, as nobody would know why the night is so slow.
+// Open opens a device. auto takes the CPU where there is no CUDA library or no GPU. A GPU that cannot be used is an error:
+// training on the CPU instead would be slow, and nothing would say why.
 func Open(o Options) (*Device, error) {
 	switch o.Device {
 	case "cpu", "cuda", "cuda_emulated":
@@ -75,31 +72,27 @@ func open(kind string, o Options) (*Device, error) {
 		return nil, err
 	}
 	p := &openParams{threads: int64(o.Threads), device: int64(o.Ordinal)}
-	if len(o.Choices) >= len(p.choices) {
-		return nil, fmt.Errorf("open device %s: the path of its choices is longer than %d bytes: %s", kind, len(p.choices)-1, o.Choices)
+	if len(o.Algorithms) >= len(p.algorithms) {
+		return nil, failed(ErrArgument, "open device %s: the path of its algorithms is longer than %d bytes: %s", kind, len(p.algorithms)-1, o.Algorithms)
 	}
-	copy(p.choices[:], o.Choices)
+	copy(p.algorithms[:], o.Algorithms)
 	d := &Device{library: l}
 	context := new(uintptr)
-	failed, _, _ := purego.SyscallN(l.open, uintptr(unsafe.Pointer(p)), uintptr(unsafe.Pointer(context)))
+	code, _, _ := purego.SyscallN(l.open, uintptr(unsafe.Pointer(p)), uintptr(unsafe.Pointer(context)))
 	d.context = *context
-	if int32(failed) != 0 {
+	if int32(code) != codeOK {
 		text := "no memory for a context"
 		if d.context != 0 {
 			text = d.lastError()
 		}
-		err := fmt.Errorf("open device %s: %s", kind, text)
-		if why, missing := strings.CutPrefix(text, "open: no device: "); missing {
-			err = fmt.Errorf("open device %s: %w: %s", kind, ErrNoDevice, why)
-		}
-		return nil, errors.Join(err, d.Close())
+		return nil, errors.Join(failed(kindOf(code), "open device %s: %s", kind, text), d.Close())
 	}
 	return d, nil
 }
 
 type openParams struct {
 	threads, device int64
-	choices         [512]byte
+	algorithms      [512]byte
 }
 
 // Close frees the device's memory. Closing twice is harmless.
@@ -107,9 +100,9 @@ func (d *Device) Close() error {
 	if d.context == 0 {
 		return nil
 	}
-	failed, _, _ := purego.SyscallN(d.library.close, d.context)
+	code, _, _ := purego.SyscallN(d.library.close, d.context)
 	d.context = 0
-	if int32(failed) != 0 {
+	if int32(code) != codeOK {
 		return errors.New("close device: failed")
 	}
 	return nil
@@ -131,7 +124,7 @@ func goString(address uintptr) string {
 	if address == 0 {
 		return ""
 	}
-	start := *(*unsafe.Pointer)(unsafe.Pointer(&address)) // C memory: no Go pointer is made up
+	start := *(*unsafe.Pointer)(unsafe.Pointer(&address)) // C memory: not a Go pointer made from an integer
 	n := 0
 	for *(*byte)(unsafe.Add(start, n)) != 0 {
 		n++
@@ -139,7 +132,7 @@ func goString(address uintptr) string {
 	return strings.Clone(unsafe.String((*byte)(start), n))
 }
 
-// call runs a function of the library on p, unless something failed before. The library keeps no pointer.
+// call calls a function of the library with p, unless something failed before. The library keeps no pointer.
 func call[T any](d *Device, function uintptr, p *T) {
 	if d.err != nil {
 		return
@@ -148,10 +141,10 @@ func call[T any](d *Device, function uintptr, p *T) {
 		d.err = errors.New("the device is closed")
 		return
 	}
-	failed, _, _ := purego.SyscallN(function, d.context, uintptr(unsafe.Pointer(p)))
+	code, _, _ := purego.SyscallN(function, d.context, uintptr(unsafe.Pointer(p)))
 	runtime.KeepAlive(p)
-	if int32(failed) != 0 {
-		d.err = errors.New(d.lastError())
+	if int32(code) != codeOK {
+		d.err = &failure{kindOf(code), d.lastError()}
 	}
 }
 
@@ -162,20 +155,20 @@ type allocParams struct {
 	onHost  int64
 }
 
-// Alloc reserves zeroed memory. purpose is named in errors about memory.
+// Alloc allocates zeroed memory. purpose is named in errors about memory.
 func (d *Device) Alloc(bytes int64, purpose string) (Buffer, error) {
 	return d.alloc(bytes, purpose, 0)
 }
 
-// AllocOnHost reserves zeroed memory of the host that a GPU reads over its bus: for what it reads seldom. It is no part
-// of what the device holds.
+// AllocOnHost allocates zeroed memory of the host that a GPU reads over its bus: for data that it reads seldom. It is not
+// counted in Info.HeldBytes.
 func (d *Device) AllocOnHost(bytes int64, purpose string) (Buffer, error) {
 	return d.alloc(bytes, purpose, 1)
 }
 
 func (d *Device) alloc(bytes int64, purpose string, onHost int64) (Buffer, error) {
 	if bytes < 0 {
-		return Buffer{}, fmt.Errorf("alloc %s: %d bytes", purpose, bytes)
+		return Buffer{}, failed(ErrArgument, "alloc %s: %d bytes", purpose, bytes)
 	}
 	p := &allocParams{bytes: uint64(bytes), onHost: onHost}
 	copy(p.purpose[:len(p.purpose)-1], purpose)
@@ -194,8 +187,8 @@ func (d *Device) Free(b Buffer) {
 // Synchronize waits for all operations.
 func (d *Device) Synchronize() error {
 	if d.err == nil {
-		if failed, _, _ := purego.SyscallN(d.library.synchronize, d.context); int32(failed) != 0 {
-			d.err = errors.New(d.lastError())
+		if code, _, _ := purego.SyscallN(d.library.synchronize, d.context); int32(code) != codeOK {
+			d.err = &failure{kindOf(code), d.lastError()}
 		}
 	}
 	return d.err
@@ -222,20 +215,20 @@ func text(b []byte) string {
 	return s
 }
 
-// Layout is the library's own account of its structs.
+// Layout is the library's own description of its structs and constants.
 func (d *Device) Layout() string {
 	address, _, _ := purego.SyscallN(d.library.layout)
 	return goString(address)
 }
 
-// Use is the memory that one purpose has: what Alloc was told it is for.
+// Use is the memory that was allocated for one purpose.
 type Use struct {
 	Purpose string
 	Held    uint64 // bytes
 	Peak    uint64 // bytes, the most at once
 }
 
-// Memory says who holds the device's memory, the largest peak first.
+// Memory lists the memory of the device by purpose, the largest peak first.
 func (d *Device) Memory() (uses []Use, err error) {
 	if d.context == 0 {
 		return nil, errors.New("the device is closed")

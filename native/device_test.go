@@ -1,20 +1,27 @@
 package native
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 )
 
-// Every function that the header declares is one that library.symbols looks for, and so one that the library has.
+// library.symbols names exactly the functions that the headers declare, and the library has them.
 func TestSymbols(t *testing.T) {
-	header, err := os.ReadFile("include/so8t.h")
-	if err != nil {
-		t.Fatal(err)
+	var header []byte
+	for _, name := range []string{"so8t.h", "so8t_operations.h"} {
+		text, err := os.ReadFile(filepath.Join("include", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		header = append(header, text...)
 	}
 	symbols := new(library).symbols()
 	declared := regexp.MustCompile(`(?m)^SO8T_API .*?\bso8t_(\w+)\(`).FindAllStringSubmatch(string(header), -1)
@@ -29,24 +36,55 @@ func TestSymbols(t *testing.T) {
 	openDevice(t, 1) // fails where the library lacks one
 }
 
-// The Go structs have the sizes, offsets and order of the library's.
-func TestLayout(t *testing.T) {
-	structs := map[string]any{
+// twins are the Go structs of the ABI's.
+func twins() map[string]any {
+	return map[string]any{
 		"so8t_tensor": Tensor{}, "so8t_dropout": Dropout{}, "so8t_lora_slice": LoRASlice{}, "so8t_open_params": openParams{},
 		"so8t_device_info_params": infoParams{}, "so8t_alloc_params": allocParams{}, "so8t_free_params": struct{ Buffer uint64 }{},
 		"so8t_transfer_params": transferParams{}, "so8t_snapshot_begin_params": snapshotBeginParams{}, "so8t_snapshot_read_params": snapshotReadParams{},
-		"so8t_snapshot_end_params": struct{ Snapshot uint64 }{}, "so8t_record_begin_params": struct{ Recording uint64 }{}, "so8t_recording_params": struct{ Recording uint64 }{}, "so8t_zero_params": Zero{}, "so8t_cast_params": Cast{}, "so8t_quantize_rows_params": QuantizeRows{},
+		"so8t_snapshot_end_params": struct{ Snapshot uint64 }{}, "so8t_record_begin_params": struct{ Recording uint64 }{},
+		"so8t_recording_params": struct{ Recording uint64 }{}, "so8t_zero_params": Zero{}, "so8t_cast_params": Cast{},
+		"so8t_quantize_rows_params":   QuantizeRows{},
 		"so8t_dequantize_rows_params": DequantizeRows{}, "so8t_gather_rows_params": GatherRows{}, "so8t_scatter_rows_params": ScatterRows{},
 		"so8t_linear_forward_params": LinearForward{}, "so8t_linear_backward_params": LinearBackward{},
-		"so8t_lora_down_forward_params": LoRADownForward{}, "so8t_lora_up_backward_params": LoRAUpBackward{}, "so8t_lora_down_backward_params": LoRADownBackward{},
-		"so8t_rmsnorm_forward_params": RMSNormForward{}, "so8t_rmsnorm_backward_params": RMSNormBackward{}, "so8t_rope_params": Rope{},
+		"so8t_lora_down_forward_params": LoRADownForward{}, "so8t_lora_up_backward_params": LoRAUpBackward{},
+		"so8t_lora_down_backward_params": LoRADownBackward{}, "so8t_rmsnorm_forward_params": RMSNormForward{}, "so8t_rmsnorm_backward_params": RMSNormBackward{}, "so8t_rope_params": Rope{},
 		"so8t_attention_forward_params": AttentionForward{}, "so8t_attention_backward_params": AttentionBackward{},
 		"so8t_kv_store_params": KVStore{}, "so8t_attention_cached_params": AttentionCached{},
 		"so8t_swiglu_forward_params": SwiGLUForward{}, "so8t_swiglu_backward_params": SwiGLUBackward{},
 		"so8t_cayley_forward_params": CayleyForward{}, "so8t_cayley_backward_params": CayleyBackward{},
 		"so8t_rotate_forward_params": RotateForward{}, "so8t_rotate_backward_params": RotateBackward{},
-		"so8t_cross_entropy_params": CrossEntropy{}, "so8t_argmax_params": Argmax{}, "so8t_sample_params": Sample{}, "so8t_global_norm_params": GlobalNorm{}, "so8t_adamw_params": AdamW{},
+		"so8t_cross_entropy_params": CrossEntropy{}, "so8t_argmax_params": Argmax{}, "so8t_sample_params": Sample{},
+		"so8t_global_norm_params": GlobalNorm{}, "so8t_adamw_params": AdamW{},
 	}
+}
+
+// The Go constants have the library's values, under names that the library lists too.
+func TestConstants(t *testing.T) {
+	want := map[string]int{
+		"SO8T_ABI_VERSION": abiVersion, "SO8T_MAX_SLICES": MaxSlices,
+		"SO8T_OK": codeOK, "SO8T_ERROR_BAD_ARGUMENT": codeBadArgument, "SO8T_ERROR_NO_DEVICE": codeNoDevice, "SO8T_ERROR_OUT_OF_MEMORY": codeOutOfMemory,
+		"SO8T_ERROR_DEVICE": codeDevice, "SO8T_ERROR_FILE": codeFile, "SO8T_ERROR_INTERNAL": codeInternal,
+	}
+	for d := Float32; d <= Float16; d++ {
+		want["SO8T_"+strings.ToUpper(d.String())] = int(d)
+	}
+	got := map[string]int{}
+	for line := range strings.Lines(openDevice(t, 1).Layout()) {
+		var name string
+		var value int
+		if n, _ := fmt.Sscanf(line, "%s = %d", &name, &value); n == 2 {
+			got[name] = value
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the library's constants are %v, the Go ones %v", got, want)
+	}
+}
+
+// The Go structs have the sizes, offsets and order of the library's.
+func TestLayout(t *testing.T) {
+	structs := twins()
 	var current reflect.Type
 	field, seen := 0, 0
 	finish := func() {
@@ -55,6 +93,9 @@ func TestLayout(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(openDevice(t, 1).Layout()) {
+		if strings.Contains(line, " = ") {
+			continue // a constant
+		}
 		var name string
 		var offset, size uintptr
 		if n, _ := fmt.Sscanf(line, "%s %d %d", &name, &offset, &size); n == 2 { // a struct and its size
@@ -90,7 +131,7 @@ func sameName(c, g string) bool {
 	return strings.EqualFold(strings.ReplaceAll(c, "_", ""), g)
 }
 
-// The operations on every instruction set that this CPU has, and with oneDNN's bfloat16 products. A process has one.
+// The operations on every instruction set of this CPU, and with oneDNN's bfloat16 products; each in a process of its own.
 func TestInstructionSets(t *testing.T) {
 	if os.Getenv("SO8T_NATIVE_TEST_CHILD") != "" {
 		t.Skip("inside itself")
@@ -190,7 +231,8 @@ func TestMemory(t *testing.T) {
 	f.d.Free(host)
 	f.alloc(64)
 	_, err = f.d.Alloc(1<<60, "too much")
-	if err == nil || !strings.Contains(err.Error(), `1152921504606846976 bytes for "too much"`) || !strings.Contains(err.Error(), "64 bytes held") {
+	if !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), `1152921504606846976 bytes for "too much"`) ||
+		!strings.Contains(err.Error(), "64 bytes held") {
 		t.Errorf("1 EiB: %v", err)
 	}
 }

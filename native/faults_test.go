@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -12,38 +13,51 @@ import (
 // A fault is one wrong line in a kernel.
 type fault struct {
 	name, file, old, new string
-	test                 string // of this package, that must turn red
+	test                 string // of this package, that must fail
 	env                  string // for it, besides the device
 }
 
 var faults = []fault{
-	{"a barrier left out", "device.h", "    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    __syncthreads();\n    const int warps = blockDim.x / 32;\n    float most",
-		"    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    const int warps = blockDim.x / 32;\n    float most", "TestOperations/(quantize_rows|cross_entropy)", ""},
-	{"a causal mask that sees one key ahead", "attention_forward.cu", "if (j < low || j > row) s[m]", "if (j < low || j > row + 1) s[m]", "TestOperations/attention/", ""},
-	{"a sequence's first key left out", "attention_forward.cu", "const int highest = least(end, limit);", "const int highest = least(end, limit) - 1;", "TestOperations/attention/", ""},
-	{"values read before they have come", "attention_forward.cu", "        cp_async_wait<0>();\n        __syncthreads();  // the values are there", "        __syncthreads();  // the values are there", "TestOperations/attention/", ""},
-	{"keys overwritten while they are read", "attention_forward.cu", "        cp_async_wait<0>();\n        __syncthreads();  // the values are there, and nobody needs the keys", "        cp_async_wait<0>();",
+	{"a barrier left out", "cuda/device.h",
+		"    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    __syncthreads();\n    const int warps = blockDim.x / 32;\n    float most",
+		"    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    const int warps = blockDim.x / 32;\n    float most",
+		"TestOperations/(quantize_rows|cross_entropy)", ""},
+	{"a causal mask that sees one key ahead", "cuda/attention_forward.cu", "if (j < low || j > row) s[m]", "if (j < low || j > row + 1) s[m]",
+		"TestOperations/attention/", ""},
+	{"a sequence's first key left out", "cuda/attention_forward.cu", "const int highest = least(end, limit);",
+		"const int highest = least(end, limit) - 1;", "TestOperations/attention/", ""},
+	{"values read before they have come", "cuda/attention_forward.cu", "        cp_async_wait<0>();\n        __syncthreads();  // the values are there",
+		"        __syncthreads();  // the values are there", "TestOperations/attention/", ""},
+	{"keys overwritten while they are read", "cuda/attention_forward.cu",
+		"        cp_async_wait<0>();\n        __syncthreads();  // the values are there, and nobody needs the keys", "        cp_async_wait<0>();",
 		"TestOperations/attention/", "SO8T_EMULATED_COPIES=now"},
-	{"a swizzle that reads another chunk", "attention.h", "ldmatrix4_transposed(y, b + at<D>(lane % 16, n + lane / 16)", "ldmatrix4_transposed(y, b + at<D>(lane % 16, n + 1 - lane / 16)", "TestOperations/attention/", ""},
-	{"a gradient without its delta", "attention_backward.cu", "p[0][n][i] * (ds[0][n][i] - of[i % 2 * 2 + 1])", "p[0][n][i] * ds[0][n][i]", "TestOperations/attention/", ""},
-	{"an adapter on the wrong rows", "weight.cu", "const int64_t row = o - d.begin[i];", "const int64_t row = o - d.begin[i] + 1;", "TestOperations/linear_forward/", ""},
-	{"a row's scale off by one", "weight.cu", "absmax ? absmax[i] / 127.0f", "absmax ? absmax[i > 0 ? i - 1 : 0] / 127.0f", "TestOperations/linear_", ""},
-	{"a mask of the next eight columns", "dropout.h", "static_cast<uint32_t>(column / 8)", "static_cast<uint32_t>(column / 8 + 1)", "TestOperations/lora", ""},
-	{"kept values that are not scaled", "lora_dx.cu", "kept & 1 ? sums[m][n][2 * h] * d.inverse", "kept & 1 ? sums[m][n][2 * h]", "TestOperations/linear_backward/", ""},
-	{"the mask of another lane's columns", "lora_dx.cu", "(lane & ~3) | n)", "(lane & ~3) | (3 - n))", "TestOperations/linear_backward/", ""},
-	{"the end of a long row left out", "rmsnorm.cu", "[&](int at) { add(load<T, V>(from + at * V)); });", "[](int) {});", "TestOperations/rmsnorm/", ""},
-	{"the target's gradient elsewhere", "cross_entropy.cu", "if (t / V == at) from_float", "if (t == at) from_float", "TestOperations/cross_entropy/", ""},
-	{"sums of a thread that is still adding", "so8.cu", "        __syncthreads();\n    }\n    for (int i = threadIdx.x; i < kTile", "    }\n    for (int i = threadIdx.x; i < kTile", "TestOperations/rotate/", ""},
-	{"a code that is cut off instead of rounded", "adamw.cu", "0.5f), 65535.0f, 0.5f)", "0.5f), 65535.0f, 0.0f)", "TestOracleAdamW", ""},
-	{"a last number that is not summed", "global_norm.cu", "if (at + i < n)", "if (at + i + 1 < n)", "TestOperations/global_norm/", ""},
-	{"rows that are not zeroed", "gather_rows.cu", "cudaMemsetAsync(source, 0xFF,", "cudaMemsetAsync(source, 0x00,", "TestOperations/gather_scatter/", ""},
-	{"a nucleus without its least", "sample.cu", "if (key_of(x[j]) >= least) own", "if (key_of(x[j]) > least) own", "TestOperations/sample/", ""},
-	{"positions beside their pages", "pages.h", "page * size + position % size", "page * size + (position + 1) % size", "TestOperations/attention_cached", ""},
-	{"an index that nobody checks", "checks.cu", "bad = v[i] < least || v[i] >= limit;", "bad = v[i] < least || v[i] > limit;", "TestErrors", ""},
+	{"a swizzle that reads another chunk", "cuda/attention.h", "ldmatrix4_transposed(y, b + at<D>(lane % 16, n + lane / 16)",
+		"ldmatrix4_transposed(y, b + at<D>(lane % 16, n + 1 - lane / 16)", "TestOperations/attention/", ""},
+	{"a gradient without its delta", "cuda/attention_backward.cu", "p[0][n][i] * (ds[0][n][i] - of[i % 2 * 2 + 1])", "p[0][n][i] * ds[0][n][i]",
+		"TestOperations/attention/", ""},
+	{"an adapter on the wrong rows", "cuda/weight.cu", "const int64_t row = o - d.begin[i];", "const int64_t row = o - d.begin[i] + 1;",
+		"TestOperations/linear_forward/", ""},
+	{"a row's scale off by one", "cuda/weight.cu", "absmax ? absmax[i] / 127.0f", "absmax ? absmax[i > 0 ? i - 1 : 0] / 127.0f", "TestOperations/linear_", ""},
+	{"a mask of the next eight columns", "abi/dropout.h", "static_cast<uint32_t>(column / 8)", "static_cast<uint32_t>(column / 8 + 1)",
+		"TestOperations/lora", ""},
+	{"kept values that are not scaled", "cuda/lora_dx.cu", "kept & 1 ? sums[m][n][2 * h] * d.inverse", "kept & 1 ? sums[m][n][2 * h]",
+		"TestOperations/linear_backward/", ""},
+	{"the mask of another lane's columns", "cuda/lora_dx.cu", "(lane & ~3) | n)", "(lane & ~3) | (3 - n))", "TestOperations/linear_backward/", ""},
+	{"the end of a long row left out", "cuda/rmsnorm.cu", "[&](int at) { add(load<T, V>(from + at * V)); });", "[](int) {});", "TestOperations/rmsnorm/", ""},
+	{"the target's gradient elsewhere", "cuda/cross_entropy.cu", "if (t / V == at) from_float", "if (t == at) from_float", "TestOperations/cross_entropy/", ""},
+	{"sums of a thread that is still adding", "cuda/so8.cu", "        __syncthreads();\n    }\n    for (int i = threadIdx.x; i < kTile",
+		"    }\n    for (int i = threadIdx.x; i < kTile", "TestOperations/rotate/", ""},
+	{"a code that is cut off instead of rounded", "cuda/adamw.cu", "0.5f), 65535.0f, 0.5f)", "0.5f), 65535.0f, 0.0f)", "TestOracleAdamW", ""},
+	{"a last number that is not summed", "cuda/global_norm.cu", "if (at + i < n)", "if (at + i + 1 < n)", "TestOperations/global_norm/", ""},
+	{"rows that are not zeroed", "cuda/gather_rows.cu", "cudaMemsetAsync(source, 0xFF,", "cudaMemsetAsync(source, 0x00,", "TestOperations/gather_scatter/", ""},
+	{"a nucleus without its least", "cuda/sample.cu", "if (key_of(x[j]) >= least) own", "if (key_of(x[j]) > least) own", "TestOperations/sample/", ""},
+	{"positions beside their pages", "abi/pages.h", "page * size + position % size", "page * size + (position + 1) % size",
+		"TestOperations/attention_cached", ""},
+	{"an index that nobody checks", "cuda/checks.cu", "bad = v[i] < least || v[i] >= limit;", "bad = v[i] < least || v[i] > limit;", "TestIndexErrors", ""},
 }
 
-// TestFaults puts one fault after another into the CUDA library's sources, builds them for the emulator and expects the
-// tests to notice: a test that cannot fail says nothing.
+// TestFaults builds the emulated library with one fault after another in its sources, and expects the tests to fail: a test
+// that cannot fail proves nothing.
 func TestFaults(t *testing.T) {
 	if device != "cuda_emulated" || testing.Short() {
 		t.Skip("with SO8T_DEVICE=cuda_emulated, and not -short")
@@ -57,7 +71,7 @@ func TestFaults(t *testing.T) {
 			out, err := c.CombinedOutput()
 			if err == nil {
 				t.Errorf("no test of %s turned red", f.test)
-			} else if !strings.Contains(string(out), "--- FAIL") && !strings.Contains(string(out), "emulated CUDA:") && !strings.Contains(string(out), "SIGSEGV") {
+			} else if !regexp.MustCompile("--- FAIL|emulated CUDA:|SIGSEGV").Match(out) {
 				t.Errorf("it failed otherwise:\n%s", out)
 			}
 		})
@@ -87,17 +101,19 @@ func compileCommands(t *testing.T) []compileCommand {
 	return emulated
 }
 
-// faultyLibrary compiles what the fault concerns from a copy of the sources, and links it with the rest as it was built.
+// faultyLibrary compiles the files that the fault concerns from a copy of the sources, and links them with the other objects.
 func faultyLibrary(t *testing.T, f fault, commands []compileCommand) string {
 	t.Helper()
 	dir := t.TempDir()
-	here, err := filepath.Abs("cuda")
+	here, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	copied := filepath.Join(dir, "cuda")
-	if err := os.CopyFS(copied, os.DirFS(here)); err != nil {
-		t.Fatal(err)
+	copied := filepath.Join(dir, "native")
+	for _, folder := range []string{"abi", "cuda", "include"} {
+		if err := os.CopyFS(filepath.Join(copied, folder), os.DirFS(folder)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	text, err := os.ReadFile(filepath.Join(copied, f.file))
 	if err != nil {
@@ -132,13 +148,14 @@ func faultyLibrary(t *testing.T, f fault, commands []compileCommand) string {
 func concerns(t *testing.T, f fault, source string) bool {
 	t.Helper()
 	base := filepath.Base(source)
-	if base == f.file {
+	if base == filepath.Base(f.file) {
 		return true
 	}
 	if filepath.Ext(f.file) != ".h" || filepath.Ext(source) != ".cu" {
 		return false
 	}
-	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"}, "dropout.h": {"dropout.cu"}, "pages.h": {"gather_rows.cu"}}[f.file]
+	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"}, "dropout.h": {"drop.cu"},
+		"pages.h": {"gather_rows.cu"}}[filepath.Base(f.file)]
 	if users == nil {
 		t.Fatalf("nobody is known to use %s", f.file)
 	}

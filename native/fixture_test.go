@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// fixture is one run of a case: a device, random numbers that depend on nothing else, and what came out.
+// fixture is one run of a case: a device, reproducible random numbers, and the results.
 type fixture struct {
 	t       *testing.T
 	d       *Device
@@ -21,7 +21,7 @@ type fixture struct {
 	out     bytes.Buffer // every checked result, to compare runs bit for bit
 }
 
-// stride leaves a gap between a matrix's columns and its next row, so that strides are really used.
+// stride leaves a gap between a matrix's columns and its next row, so that a kernel that ignores strides fails.
 func (f *fixture) stride(columns int) int {
 	if f.aligned {
 		return (columns+15)/16*16 + 16
@@ -56,7 +56,7 @@ func toBF16(x float32) uint16 {
 
 func fromBF16(x uint16) float32 { return math.Float32frombits(uint32(x) << 16) }
 
-// normal returns n values that the dtype holds exactly.
+// normal returns n random values that the dtype represents exactly.
 func (f *fixture) normal(n int, dtype DType) []float32 {
 	x := make([]float32, n)
 	for i := range x {
@@ -93,8 +93,8 @@ func (f *fixture) matrix(values []float32, columns int, dtype DType) Tensor {
 	return x
 }
 
-// pair uploads two matrices of as many rows: aligned, the second behind the first in the same rows, as the engine has an
-// adapter's z; else apart.
+// pair uploads two matrices with the same number of rows: if aligned, the second follows the first in the same rows, as an
+// adapter's z does in the engine; else apart.
 func (f *fixture) pair(x []float32, n int, z []float32, m int, dtype DType) (Tensor, Tensor) {
 	if !f.aligned {
 		return f.matrix(x, n, dtype), f.matrix(z, m, dtype)
@@ -217,7 +217,7 @@ func (f *fixture) done() {
 	}
 }
 
-// doubles widens, so that references are written in float64.
+// doubles widens to float64, in which references are computed.
 func doubles(x []float32) []float64 {
 	y := make([]float64, len(x))
 	for i, v := range x {
@@ -271,12 +271,12 @@ func cases() []testCase {
 
 var computeTypes = []DType{Float32, BFloat16}
 
-// Every operation against its float64 reference, and bit for bit the same on 1, 2 and 3 threads; a GPU has none, and
-// gives the same bits each time.
+// Every operation against its float64 reference, and bit for bit the same on 1, 2 and 3 threads; a GPU has none and must
+// give the same bits each time.
 func TestOperations(t *testing.T) {
 	layouts := []bool{false}
 	if device != "cpu" {
-		layouts = append(layouts, true) // there aligned rows take other paths
+		layouts = append(layouts, true) // where aligned rows take other paths
 	}
 	for _, c := range cases() {
 		for _, compute := range computeTypes {
@@ -291,7 +291,7 @@ func (c testCase) repeat(t *testing.T, compute DType, aligned bool) {
 	var first []byte
 	most := 3
 	if os.Getenv("SO8T_NATIVE_TEST_CHILD") != "" {
-		most = 1 // TestInstructionSets wants the numbers only
+		most = 1 // TestInstructionSets compares numbers only
 	} else if device != "cpu" {
 		most = 2
 	}

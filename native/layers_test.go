@@ -27,7 +27,8 @@ func rmsnorm(f *fixture, rows, columns int, weight DType) {
 	xt, wt := f.matrix(x, columns, f.compute), f.matrix(w, columns, weight)
 	y, rstd, dx := f.empty(rows, columns, f.compute), f.vector(make([]float32, rows)), f.matrix(residual, columns, f.compute)
 	f.d.RMSNormForward(&RMSNormForward{Rows: int64(rows), Columns: int64(columns), X: xt, Weight: wt, Y: y, RStd: rstd, Epsilon: epsilon})
-	f.d.RMSNormBackward(&RMSNormBackward{Rows: int64(rows), Columns: int64(columns), X: xt, Weight: wt, RStd: rstd, DY: f.matrix(dy, columns, f.compute), Residual: dx, DX: dx})
+	f.d.RMSNormBackward(&RMSNormBackward{Rows: int64(rows), Columns: int64(columns), X: xt, Weight: wt, RStd: rstd, DY: f.matrix(dy, columns, f.compute),
+		Residual: dx, DX: dx})
 	want, back, scales := make([]float64, rows*columns), make([]float64, rows*columns), make([]float64, rows)
 	for i := range rows {
 		squares, dot := 0.0, 0.0

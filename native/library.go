@@ -2,7 +2,6 @@ package native
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +10,7 @@ import (
 )
 
 // abiVersion is SO8T_ABI_VERSION of the header that this package mirrors.
-const abiVersion = 2
+const abiVersion = 3
 
 // library holds the addresses of one shared library's functions.
 type library struct {
@@ -31,8 +30,8 @@ type library struct {
 // symbols names every function of the header.
 func (l *library) symbols() map[string]*uintptr {
 	return map[string]*uintptr{
-		"abi_version": &l.abi, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo, "memory": &l.memory,
-		"alloc": &l.alloc, "free": &l.free, "upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
+		"abi_version": &l.abi, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo,
+		"memory": &l.memory, "alloc": &l.alloc, "free": &l.free, "upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
 		"snapshot_begin": &l.snapshotBegin, "snapshot_read": &l.snapshotRead, "snapshot_end": &l.snapshotEnd,
 		"record_begin": &l.recordBegin, "record_end": &l.recordEnd, "replay": &l.replay, "record_drop": &l.recordDrop,
 		"zero": &l.zero, "cast": &l.cast, "quantize_rows": &l.quantizeRows, "dequantize_rows": &l.dequantizeRows,
@@ -61,10 +60,14 @@ func openLibrary(kind string) (*library, error) {
 		}
 		return loadLibrary(path)
 	}
-	return nil, fmt.Errorf("%s is in none of %s: `make build` makes it", name, strings.Join(tried, ", "))
+	build := "build"
+	if kind != "cpu" {
+		build = "native-" + strings.TrimPrefix(kind, "cuda_")
+	}
+	return nil, failed(ErrDevice, "%s is in none of %s: build it with `make %s`, or set SO8T_NATIVE_DIR to its folder", name, strings.Join(tried, ", "), build)
 }
 
-// found reports whether a library of that kind is there to be opened.
+// found reports whether there is a library of that kind.
 func found(kind string) bool {
 	for _, dir := range searchPath() {
 		if _, err := os.Stat(filepath.Join(dir, "libso8t_"+kind+".so")); err == nil {
@@ -95,19 +98,31 @@ func searchPath() (dirs []string) {
 }
 
 func loadLibrary(path string) (*library, error) {
-	// RTLD_LOCAL: both libraries export the same names, and neither may land in the other
+	// RTLD_LOCAL: both libraries export the same names, and neither may bind to the other's
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, failed(ErrDevice, "open %s: %v: build it anew on this machine", path, err)
 	}
 	l := &library{path: path}
-	for name, address := range l.symbols() {
-		if *address, err = purego.Dlsym(handle, "so8t_"+name); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: so8t_%s is missing: %w", path, name, err), purego.Dlclose(handle))
+	address := func(name string) (uintptr, error) {
+		address, err := purego.Dlsym(handle, "so8t_"+name)
+		if err != nil {
+			err = failed(ErrDevice, "%s: so8t_%s is missing: %v: build it anew from this program's sources", path, name, err)
 		}
+		return address, err
 	}
-	if got, _, _ := purego.SyscallN(l.abi); int32(got) != abiVersion {
-		return nil, errors.Join(fmt.Errorf("%s: ABI version %d, this program speaks %d", path, int32(got), abiVersion), purego.Dlclose(handle))
+	version, err := address("abi_version")
+	if err != nil {
+		return nil, errors.Join(err, purego.Dlclose(handle))
+	}
+	if got, _, _ := purego.SyscallN(version); int32(got) != abiVersion {
+		err := failed(ErrDevice, "%s has ABI version %d, this program needs %d: build it anew from this program's sources", path, int32(got), abiVersion)
+		return nil, errors.Join(err, purego.Dlclose(handle))
+	}
+	for name, at := range l.symbols() {
+		if *at, err = address(name); err != nil {
+			return nil, errors.Join(err, purego.Dlclose(handle))
+		}
 	}
 	return l, nil
 }

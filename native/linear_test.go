@@ -20,7 +20,7 @@ func philox4x32(c [4]uint32, k [2]uint32) [4]uint32 {
 	return c
 }
 
-// mask is what dropout multiplies [rows, columns] with, from the words of the header.
+// mask is the factor of dropout for [rows, columns], written from the header's description.
 func mask(d Dropout, sample, position []int32, columns int) []float64 {
 	m := make([]float64, len(sample)*columns)
 	limit := uint32(math.Round(d.P * 65536))
@@ -36,12 +36,13 @@ func mask(d Dropout, sample, position []int32, columns int) []float64 {
 	return m
 }
 
-// The known answers of Random123's test vectors for philox4x32-10.
+// Random123's test vectors for philox4x32-10.
 func TestPhilox(t *testing.T) {
 	if got := philox4x32([4]uint32{}, [2]uint32{}); got != [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8} {
 		t.Errorf("zeros give %x", got)
 	}
-	if got := philox4x32([4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [2]uint32{0xa4093822, 0x299f31d0}); got != [4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1} {
+	want := [4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}
+	if got := philox4x32([4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [2]uint32{0xa4093822, 0x299f31d0}); got != want {
 		t.Errorf("pi gives %x", got)
 	}
 }
@@ -152,7 +153,8 @@ func (f *fixture) dropout(rows int, p float64) (d Dropout, sample, position []in
 	for i := range rows {
 		sample[i], position[i] = int32(100+i/10), int32(i%10)
 	}
-	return Dropout{P: p, Seed: 0x123456789abcdef0, Step: 1<<33 + 7, Layer: 3, Operation: 5, Sample: f.ints(sample...), Position: f.ints(position...)}, sample, position
+	return Dropout{P: p, Seed: 0x123456789abcdef0, Step: 1<<33 + 7, Layer: 3, Operation: 5, Sample: f.ints(sample...), Position: f.ints(position...)},
+		sample, position
 }
 
 func linearBackward(f *fixture, s linearShape) {
@@ -206,7 +208,8 @@ func lora(f *fixture, rows, in, rank int, p float64) {
 	before := f.normal(out*rank, Float32)
 	grad := f.matrix(before, rank, Float32)
 	dz := f.empty(rows, rank, f.compute)
-	f.d.LoRAUpBackward(&LoRAUpBackward{Rows: int64(rows), Out: width, Rank: int64(rank), Slices: 1, DY: f.matrix(dy, width, f.compute), Z: z, DZ: dz, Scale: scale,
+	f.d.LoRAUpBackward(&LoRAUpBackward{Rows: int64(rows), Out: width, Rank: int64(rank), Slices: 1, DY: f.matrix(dy, width, f.compute), Z: z, DZ: dz,
+		Scale: scale,
 		Slice: [MaxSlices]LoRASlice{{OutBegin: begin, OutRows: out, B: bt, BGrad: grad}}})
 	want = times(slice, doubles(b), rows, rank, out, false)
 	for i := range want {
@@ -243,7 +246,8 @@ func float32Adapter(f *fixture, rows int) {
 		at := f.matrix(a, in, dtype)
 		var slice [MaxSlices]LoRASlice
 		for i, span := range spans {
-			slice[i] = LoRASlice{OutBegin: int64(span[0]), OutRows: int64(span[1]), B: f.matrix(b[i], rank, dtype), BGrad: f.matrix(make([]float32, span[1]*rank), rank, Float32)}
+			slice[i] = LoRASlice{OutBegin: int64(span[0]), OutRows: int64(span[1]), B: f.matrix(b[i], rank, dtype),
+				BGrad: f.matrix(make([]float32, span[1]*rank), rank, Float32)}
 		}
 		xt, z := f.pair(x, in, make([]float32, rows*columns), columns, f.compute)
 		f.d.LoRADownForward(&LoRADownForward{Rows: int64(rows), In: in, Columns: columns, X: xt, A: at, Z: z, Scale: 2, Dropout: dropout})
@@ -254,7 +258,8 @@ func float32Adapter(f *fixture, rows int) {
 		got := slices.Concat(f.read(z, rows, columns), f.read(y, rows, out), f.read(dz, rows, columns))
 		for _, d := range []Dropout{dropout, {}} {
 			dx := f.empty(rows, in, f.compute)
-			f.d.LinearBackward(&LinearBackward{Rows: int64(rows), In: in, Out: out, DY: dyt, W: w, WAbsmax: absmax, DX: dx, Columns: columns, DZ: dz, A: at, Dropout: d})
+			f.d.LinearBackward(&LinearBackward{Rows: int64(rows), In: in, Out: out, DY: dyt, W: w, WAbsmax: absmax, DX: dx, Columns: columns, DZ: dz,
+				A: at, Dropout: d})
 			got = append(got, f.read(dx, rows, in)...)
 		}
 		if first == nil {

@@ -1,8 +1,8 @@
 package native
 
-// The parameter structs mirror include/so8t.h field for field; what each operation computes is said there.
+// The parameter structs mirror include/so8t_operations.h field for field; it describes each operation.
 
-// MaxSlices is the most logical projections that a fused weight holds.
+// MaxSlices is the largest number of logical projections in a fused weight.
 const MaxSlices = 3
 
 type (

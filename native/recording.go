@@ -1,6 +1,6 @@
 package native
 
-// Recording is a sequence of operations that can be done again at the cost of one call; a GPU makes a graph of it.
+// Recording is a sequence of operations that is executed again by one call; on a GPU it is a CUDA graph.
 type Recording struct {
 	device    *Device
 	recording uint64
@@ -8,8 +8,8 @@ type Recording struct {
 
 type recordingParams struct{ recording uint64 }
 
-// Record does the operations that f calls, and remembers them with their parameters. Uploads, downloads and
-// allocations inside f are not remembered.
+// Record executes the operations that f calls, and records them with their parameters. Uploads, downloads and
+// allocations inside f are not recorded.
 func (d *Device) Record(f func()) (*Recording, error) {
 	p := &recordingParams{}
 	call(d, d.library.recordBegin, p)
@@ -28,7 +28,7 @@ func (d *Device) Record(f func()) (*Recording, error) {
 	return r, d.err
 }
 
-// Replay does the operations once more, on what the same memory holds now.
+// Replay executes the operations again, on what the same memory holds now.
 func (r *Recording) Replay() { call(r.device, r.device.library.replay, &recordingParams{r.recording}) }
 
 // Free forgets the recording.

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A replay does what was recorded, on what the memory holds by then.
+// A replay executes what was recorded, on what the memory holds by then.
 func TestRecording(t *testing.T) {
 	f := newFixture(t, 2, Float32)
 	const rows, columns = 3, 40
@@ -58,7 +58,7 @@ func TestRecording(t *testing.T) {
 	if _, err := f.d.Record(func() {}); err != nil { // the failed one is not open any more
 		t.Fatal(err)
 	}
-	if _, err := f.d.Record(func() { f.d.Record(work) }); err == nil || !strings.Contains(err.Error(), "is not at its end") {
+	if _, err := f.d.Record(func() { f.d.Record(work) }); err == nil || !strings.Contains(err.Error(), "has not ended") {
 		t.Errorf("a recording inside another: %v", err)
 	}
 }

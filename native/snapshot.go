@@ -1,14 +1,13 @@
 package native
 
 import (
-	"errors"
 	"runtime"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
 )
 
-// Snapshot is a copy of device memory that stays as it was while the device goes on.
+// Snapshot is a copy of device memory, unchanged by later operations.
 type Snapshot struct {
 	device   *Device
 	snapshot uint64
@@ -26,7 +25,7 @@ type snapshotReadParams struct {
 	error                   [256]byte
 }
 
-// Snapshot copies bytes of a tensor's memory, behind the operations queued so far. It does not wait for them.
+// Snapshot copies bytes of a tensor's memory after the operations queued so far. It does not wait for them.
 func (d *Device) Snapshot(t Tensor, bytes int64) (*Snapshot, error) {
 	p := &snapshotBeginParams{buffer: t.Buffer, offset: t.Offset, bytes: uint64(bytes)}
 	call(d, d.library.snapshotBegin, p)
@@ -48,10 +47,10 @@ func (s *Snapshot) ReadAt(b []byte, offset int64) (int, error) {
 	defer pin.Unpin()
 	pin.Pin(&b[0])
 	p := &snapshotReadParams{snapshot: s.snapshot, offset: uint64(offset), bytes: uint64(len(b)), host: unsafe.Pointer(&b[0])}
-	failed, _, _ := purego.SyscallN(s.device.library.snapshotRead, s.device.context, uintptr(unsafe.Pointer(p)))
+	code, _, _ := purego.SyscallN(s.device.library.snapshotRead, s.device.context, uintptr(unsafe.Pointer(p)))
 	runtime.KeepAlive(p)
-	if int32(failed) != 0 {
-		return 0, errors.New(text(p.error[:]))
+	if int32(code) != codeOK {
+		return 0, &failure{kindOf(code), text(p.error[:])}
 	}
 	return len(b), nil
 }

@@ -1,7 +1,7 @@
 // Package native binds the compute libraries behind include/so8t.h: libso8t_cpu.so and libso8t_cuda.so,
 // opened at run time without cgo. A Device owns a context of one of them.
 //
-// Operations queue in order and answer nothing: the first failure stays in the Device, as in a bufio.Writer,
+// Operations queue in order and return nothing: the first failure stays in the Device, as in a bufio.Writer,
 // and the operations after it do nothing. Err returns it; downloads and allocations return it too.
 //
 // One goroutine at a time may use a Device, and it should stay on one operating-system thread
@@ -67,7 +67,7 @@ func (b Buffer) Tensor(dtype DType, offset, stride int) Tensor {
 	return Tensor{Buffer: b.handle, Offset: uint64(offset * dtype.Size()), Stride: int64(stride), DType: dtype}
 }
 
-// Tensor is a matrix or vector inside a buffer; how many rows and columns of it matter, each operation says.
+// Tensor is a matrix or vector inside a buffer; an operation's parameters give its rows and columns.
 // The zero Tensor is absent. The layout is so8t_tensor's.
 type Tensor struct {
 	Buffer uint64

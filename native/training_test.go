@@ -102,8 +102,9 @@ func adamW8bitAnywhere(f *fixture, n int) {
 			return x
 		}
 		bytes := func() Tensor { return f.alloc(n+1).Tensor(UInt8, offset, n) }
-		p := AdamW{N: int64(n), Param: floats(start), M: bytes(), V: bytes(), MAbsmax: f.vector(make([]float32, blocks)), VAbsmax: f.vector(make([]float32, blocks)),
-			MCode: signed, VCode: unsigned, LearningRate: 1e-2, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.01}
+		p := AdamW{N: int64(n), Param: floats(start), M: bytes(), V: bytes(), MAbsmax: f.vector(make([]float32, blocks)),
+			VAbsmax: f.vector(make([]float32, blocks)),
+			MCode:   signed, VCode: unsigned, LearningRate: 1e-2, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.01}
 		for i, g := range gradients {
 			p.Step, p.Gradient = int64(i+1), floats(g)
 			f.d.AdamW(&p)

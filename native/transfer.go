@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// Number is what a host slice may hold: the bytes travel as they are.
+// Number is an element of a host slice; its bytes are copied without conversion.
 type Number interface {
 	~int8 | ~uint8 | ~uint16 | ~int32 | ~float32
 }
@@ -32,6 +32,7 @@ func transfer[T Number](d *Device, function uintptr, t Tensor, values []T) error
 	var pin runtime.Pinner // the struct holds a Go pointer while C reads it
 	defer pin.Unpin()
 	pin.Pin(&values[0])
-	call(d, function, &transferParams{buffer: t.Buffer, offset: t.Offset, bytes: uint64(len(values)) * uint64(unsafe.Sizeof(values[0])), host: unsafe.Pointer(&values[0])})
+	call(d, function, &transferParams{buffer: t.Buffer, offset: t.Offset, bytes: uint64(len(values)) * uint64(unsafe.Sizeof(values[0])),
+		host: unsafe.Pointer(&values[0])})
 	return d.err
 }

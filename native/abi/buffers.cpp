@@ -1,7 +1,6 @@
 #include "buffers.h"
 
 #include <algorithm>
-#include <cstdarg>
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -22,15 +21,17 @@ std::string dtype_names(unsigned set) {
     return s;
 }
 
-// The part of a buffer that t names, [rows, columns] as text in errors.
+// The part of a buffer that t names; shape is [rows, columns] as text for errors.
 View checked(const Buffers& c, const so8t_tensor& t, const char* name, int64_t rows, int64_t columns, int64_t stride, unsigned dtypes, const char* shape) {
     if (t.buffer == 0) fail("%s %s is absent", name, shape);
     if (!(only(t.dtype) & dtypes)) fail("%s %s has dtype %s, wanted %s", name, shape, dtype_name(t.dtype), dtype_names(dtypes).c_str());
     const Buffer& b = c.find(t.buffer, name);
     const int64_t size = dtype_bytes(t.dtype);
     if (rows > 1 && stride < columns) fail("%s %s has stride %lld", name, shape, static_cast<long long>(stride));
-    if (t.offset % size != 0) fail("%s %s: offset %llu is no multiple of %s's size", name, shape, static_cast<unsigned long long>(t.offset), dtype_name(t.dtype));
-    // 128 bits: a stride from the caller times a row number may pass 64.
+    if (t.offset % size != 0) {
+        fail("%s %s: offset %llu is no multiple of %s's size", name, shape, static_cast<unsigned long long>(t.offset), dtype_name(t.dtype));
+    }
+    // 128 bits: the caller's stride times a row number may overflow 64.
     __int128 extent = rows == 0 || columns == 0 ? 0 : ((__int128)(rows - 1) * stride + columns) * size;
     if ((__int128)t.offset + extent > (__int128)b.bytes) {
         fail("%s %s %s needs %llu bytes at offset %llu, buffer %llu \"%s\" has %llu", name, shape, dtype_name(t.dtype), static_cast<unsigned long long>(extent),
@@ -44,15 +45,6 @@ View checked(const Buffers& c, const so8t_tensor& t, const char* name, int64_t r
 }
 
 }  // namespace
-
-void fail(const char* format, ...) {
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    std::vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    throw Error{text, nullptr};
-}
 
 int64_t dtype_bytes(int32_t dtype) {
     switch (dtype) {
@@ -130,7 +122,8 @@ void Buffers::drop(const std::string& purpose, uint64_t bytes) {
 
 void check_snapshot_range(const so8t_snapshot_read_params& p, uint64_t bytes) {
     if (p.offset > bytes || p.bytes > bytes - p.offset) {
-        fail("%llu bytes at offset %llu, the snapshot has %llu", static_cast<unsigned long long>(p.bytes), static_cast<unsigned long long>(p.offset), static_cast<unsigned long long>(bytes));
+        fail("%llu bytes at offset %llu, the snapshot has %llu", static_cast<unsigned long long>(p.bytes), static_cast<unsigned long long>(p.offset),
+             static_cast<unsigned long long>(bytes));
     }
     if (p.bytes > 0 && !p.host) fail("no host memory");
 }

@@ -1,4 +1,4 @@
-// What both libraries know of memory: buffers behind handles, checked views of them, and how a check fails.
+// Memory as both libraries see it: buffers behind handles, and checked views of them.
 #pragma once
 
 #include <cstdint>
@@ -6,17 +6,10 @@
 #include <string>
 #include <unordered_map>
 
+#include "errors.h"
 #include "so8t.h"
 
 namespace so8t {
-
-struct Error {
-    std::string text;
-    const char* operation = nullptr;  // that failed, where it is not the one called: a device finds things out later
-};
-
-// Throws an Error; the border in exports.cpp puts the operation's name before it.
-[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 // Sets of dtypes, for checks.
 enum : unsigned {
@@ -55,13 +48,13 @@ struct View {
 struct Buffer {
     void* data;
     uint64_t bytes;
-    uint64_t reserved;  // what the library took for it; each library counts in its own way
+    uint64_t reserved;  // bytes that the library allocated for it, in its own way of counting
     std::string purpose;
     bool on_host = false;  // not counted
 };
 
 struct Buffers {
-    const char* operation = "";  // under way; exports.cpp sets it
+    const char* operation = "";  // the current one; exports.cpp sets it
     std::unordered_map<uint64_t, Buffer> buffers;
     uint64_t next_buffer = 1;
     uint64_t held = 0, peak = 0, memory = 0;
@@ -69,7 +62,7 @@ struct Buffers {
         uint64_t held = 0, peak = 0;
     };
     std::map<std::string, Use> uses;  // by purpose
-    std::string account;              // so8t_memory's last answer
+    std::string account;              // what so8t_memory returned last
 
     // [rows, columns], columns contiguous. Fails unless the tensor is present, of one of these dtypes and inside its buffer.
     View matrix(const so8t_tensor& t, const char* name, int64_t rows, int64_t columns, unsigned dtypes) const;
@@ -82,17 +75,17 @@ struct Buffers {
     // Enters a buffer and returns its handle.
     uint64_t enter(const Buffer& b);
     void leave(uint64_t handle);
-    // Counts memory by purpose.
+    // Count memory by purpose.
     void hold(const std::string& purpose, uint64_t bytes);
     void drop(const std::string& purpose, uint64_t bytes);
 };
 
-// "held high-water purpose" by lines, the highest first.
+// Lines "held peak purpose", the highest peak first.
 std::string memory_account(const Buffers& b);
 
 void check_snapshot_range(const so8t_snapshot_read_params& p, uint64_t bytes);
 
-// A size from the caller: negative or absurdly large ones are errors.
+// Refuses a size from the caller that is less than `least` or absurdly large.
 void check_size(const char* name, int64_t value, int64_t least = 0);
 
 }  // namespace so8t

@@ -1,4 +1,4 @@
-// The layout of every struct of the ABI as text, so that a binding can compare its own.
+// The ABI's constants and the layout of its structs as text, for a binding to compare with its own.
 #include <cstddef>
 #include <cstdio>
 #include <string>
@@ -21,9 +21,11 @@ void line(std::string& s, const char* name, size_t offset, size_t size) {
 
 std::string layout() {
     std::string s;
+#define CONSTANT(name) s += std::string(#name) + " = " + std::to_string(int(name)) + "\n";
 #define STRUCT(name) line(s, #name, sizeof(name));
 #define FIELD(name, field) line(s, #name "." #field, offsetof(name, field), sizeof(static_cast<name*>(nullptr)->field));
 #include "layout.def"
+#undef CONSTANT
 #undef STRUCT
 #undef FIELD
     return s;

@@ -13,7 +13,7 @@ Recording& Recordings::find(uint64_t handle) {
 
 void Recordings::begin(so8t_record_begin_params& p) {
     p.recording = 0;
-    if (open != 0) fail("recording %llu is not at its end", static_cast<unsigned long long>(open));
+    if (open != 0) fail("recording %llu has not ended", static_cast<unsigned long long>(open));
     all.emplace(next, Recording{});
     p.recording = open = next++;
 }

@@ -1,4 +1,4 @@
-// Operations remembered with their parameters, to be done again.
+// Recorded operations and their parameters.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,13 @@ struct Recording {
         std::function<void(Context&)> run;
     };
     std::vector<Call> calls;
-    std::shared_ptr<void> prepared;  // what a library made of them to do them faster
+    std::shared_ptr<void> prepared;  // a library's faster form of them
 };
 
 struct Recordings {
     std::unordered_map<uint64_t, Recording> all;
     uint64_t next = 1;
-    uint64_t open = 0;  // the one under way
+    uint64_t open = 0;  // the one being recorded; 0: none
 
     void begin(so8t_record_begin_params& p);
     void end(const so8t_recording_params& p);
@@ -33,9 +33,9 @@ struct Recordings {
     Recording& find(uint64_t handle);
 };
 
-// Each library's own way to do a recording again; it may simply run it.
+// Executes a recording again, in each library's own way.
 void replay(Context& c, Recording& r);
-// One call after another; an error names the operation it came from.
+// Executes one call after another; an error names the operation that failed.
 void run_calls(Context& c, const Recording& r);
 
 }  // namespace so8t

@@ -5,48 +5,26 @@
 #include <cmath>
 #include <cstring>
 
+#include "checks/optimizer.h"
 #include "operations.h"
 
 namespace so8t::SO8T_ISA {
 
 namespace {
 
-constexpr int64_t kStates = 256;  // that share one absmax
 constexpr int64_t kBlocksPerUnit = 64;
 
-struct Step {
-    float clip, beta1, beta2, rest1, rest2, decay, rate, correction, epsilon;
-};
-
-Step step_of(const so8t_adamw_params& p, float norm) {
-    Step s;
-    s.clip = 1;
-    if (p.max_norm > 0) s.clip = std::min(1.0f, static_cast<float>(p.max_norm) / (norm + 1e-6f));
-    s.beta1 = static_cast<float>(p.beta1);
-    s.beta2 = static_cast<float>(p.beta2);
-    s.rest1 = static_cast<float>(1 - p.beta1);
-    s.rest2 = static_cast<float>(1 - p.beta2);
-    s.decay = static_cast<float>(1 - p.learning_rate * p.weight_decay);
-    s.rate = static_cast<float>(-p.learning_rate / (1 - std::pow(p.beta1, static_cast<double>(p.step))));
-    s.correction = static_cast<float>(std::sqrt(1 - std::pow(p.beta2, static_cast<double>(p.step))));
-    s.epsilon = static_cast<float>(p.epsilon);
-    return s;
-}
-
 // One vector of parameters and its two moments.
-inline void update(const Step& s, vf gradient, vf& param, vf& m, vf& v) {
-    const vf g = gradient * set(s.clip);
+inline void update(const AdamWFactors& s, float clip, vf gradient, vf& param, vf& m, vf& v) {
+    const vf g = gradient * set(clip);
     m = fma(g, set(s.rest1), m * set(s.beta1));
     v = v * set(s.beta2) + set(s.rest2) * g * g;
     param = param * set(s.decay) + set(s.rate) * m / (sqrt(v) / set(s.correction) + set(s.epsilon));
 }
 
-// For each of 65536 positions in [-1, 1] the nearest code; the lower one in the middle.
+// The nearest code for each of 65536 positions in [-1, 1]; of two as near, the lower.
 const uint8_t* table_of(CodeTable& t, const float* code) {
     if (!t.code.empty() && std::memcmp(t.code.data(), code, 256 * sizeof(float)) == 0) return t.nearest.data();
-    for (int i = 1; i < 256; i++) {
-        if (!(code[i] >= code[i - 1])) fail("a code book is not ascending at %d", i);
-    }
     t.code.assign(code, code + 256);
     t.nearest.resize(65536);
     int right = 0;
@@ -64,7 +42,7 @@ const uint8_t* table_of(CodeTable& t, const float* code) {
     return t.nearest.data();
 }
 
-// Of one block: its largest magnitude, and each value's code.
+// A block's largest magnitude, and each value's code.
 void quantize(const float* x, int64_t n, const uint8_t* nearest, uint8_t* out, float& absmax) {
     vf most = set(0);
     for_vectors(n, [&](int64_t j, auto k) { most = max(most, abs(load(x + j, k))); });
@@ -85,15 +63,12 @@ void quantize(const float* x, int64_t n, const uint8_t* nearest, uint8_t* out, f
 }  // namespace
 
 void adamw(Context& c, const so8t_adamw_params& p) {
-    check_size("n", p.n);
-    check_size("step", p.step, 1);
-    float* param = c.vector(p.param, "param", p.n, kF32).as<float>();
-    const float* gradient = c.vector(p.gradient, "gradient", p.n, kF32).as<float>();
-    const View m = c.vector(p.m, "m", p.n, kF32 | kU8);
-    const View v = c.vector(p.v, "v", p.n, only(m.dtype));
-    float norm = 0;
-    if (p.max_norm > 0) norm = c.vector(p.norm, "norm", 1, kF32).as<float>()[0];
-    const Step s = step_of(p, norm);
+    const AdamWViews views = check(c, p);
+    const AdamWFactors s = factors_of(p);
+    const float clip = s.max_norm > 0 ? std::min(1.0f, s.max_norm / (views.norm.as<float>()[0] + 1e-6f)) : 1.0f;
+    float* param = views.param.as<float>();
+    const float* gradient = views.gradient.as<float>();
+    const View m = views.m, v = views.v;
     const int64_t blocks = ceil_div(p.n, kStates), units = ceil_div(blocks, kBlocksPerUnit);
     if (m.dtype == SO8T_FLOAT32) {
         c.parallel(units, [&](int64_t unit, Worker&) {
@@ -101,7 +76,7 @@ void adamw(Context& c, const so8t_adamw_params& p) {
             float *w = param + begin, *first = m.as<float>() + begin, *second = v.as<float>() + begin;
             for_vectors(n, [&](int64_t j, auto k) {
                 vf a = load(w + j, k), b = load(first + j, k), d = load(second + j, k);
-                update(s, load(gradient + begin + j, k), a, b, d);
+                update(s, clip, load(gradient + begin + j, k), a, b, d);
                 store(w + j, a, k);
                 store(first + j, b, k);
                 store(second + j, d, k);
@@ -109,8 +84,8 @@ void adamw(Context& c, const so8t_adamw_params& p) {
         });
         return;
     }
-    float* absmax[2] = {c.vector(p.m_absmax, "m_absmax", blocks, kF32).as<float>(), c.vector(p.v_absmax, "v_absmax", blocks, kF32).as<float>()};
-    const float* code[2] = {c.vector(p.m_code, "m_code", 256, kF32).as<float>(), c.vector(p.v_code, "v_code", 256, kF32).as<float>()};
+    float* absmax[2] = {views.m_absmax.as<float>(), views.v_absmax.as<float>()};
+    const float* code[2] = {views.m_code.as<float>(), views.v_code.as<float>()};
     const uint8_t* nearest[2] = {table_of(c.code_tables[0], code[0]), table_of(c.code_tables[1], code[1])};
     c.parallel(units, [&](int64_t unit, Worker&) {
         for (int64_t block = unit * kBlocksPerUnit; block < blocks && block < (unit + 1) * kBlocksPerUnit; block++) {
@@ -122,7 +97,7 @@ void adamw(Context& c, const so8t_adamw_params& p) {
             }
             for_vectors(n, [&](int64_t j, auto k) {
                 vf a = load(param + begin + j, k), b = load(moment[0] + j), d = load(moment[1] + j);
-                update(s, load(gradient + begin + j, k), a, b, d);
+                update(s, clip, load(gradient + begin + j, k), a, b, d);
                 store(param + begin + j, a, k);
                 store(moment[0] + j, b, k);
                 store(moment[1] + j, d, k);

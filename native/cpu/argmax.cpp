@@ -1,27 +1,27 @@
-// index[i] = the first column of the largest value of row i.
+// index[i] = the first column of the largest value of row i; NaN ranks below every number.
+#include <cmath>
+
+#include "checks/logits.h"
 #include "operations.h"
 
 namespace so8t::SO8T_ISA {
 
 void argmax(Context& c, const so8t_argmax_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kCompute);
-    const View index = c.vector(p.index, "index", p.rows, kI32);
-    if (p.columns > INT32_MAX) fail("columns is %lld", static_cast<long long>(p.columns));
-    by_compute(x.dtype, [&](auto tag) {
+    const ArgmaxViews v = check(c, p);
+    by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
         c.parallel(p.rows, [&](int64_t i, Worker&) {
-            const T* row = x.row<T>(i);
-            // The largest of each stretch first; only a stretch that beats the best so far is looked at one by one.
+            const T* row = v.x.row<T>(i);
+            // The largest of a stretch of columns first; its column is searched only if it beats the best so far.
             constexpr int64_t stretch = 256;
-            float best = to_float(row[0]);
             int64_t at = 0;
-            for (int64_t begin = 0; begin < p.columns; begin += stretch) {
+            while (at < p.columns && std::isnan(to_float(row[at]))) at++;
+            float best = at < p.columns ? to_float(row[at]) : 0;
+            for (int64_t begin = at / stretch * stretch; begin < p.columns; begin += stretch) {
                 const int64_t n = p.columns - begin < stretch ? p.columns - begin : stretch;
                 vf m = set(best);
                 int64_t j = 0;
-                for (; j + W <= n; j += W) m = max(m, load(row + begin + j));
+                for (; j + W <= n; j += W) m = max(load(row + begin + j), m);  // in this order a NaN is passed over
                 float top = largest(m);
                 for (; j < n; j++) top = to_float(row[begin + j]) > top ? to_float(row[begin + j]) : top;
                 if (!(top > best)) continue;
@@ -33,7 +33,7 @@ void argmax(Context& c, const so8t_argmax_params& p) {
                     }
                 }
             }
-            index.as<int32_t>()[i] = static_cast<int32_t>(at);
+            v.index.as<int32_t>()[i] = static_cast<int32_t>(at < p.columns ? at : 0);
         });
     });
 }

@@ -5,7 +5,7 @@
 
 namespace so8t::SO8T_ISA {
 
-// Sequences are padded to whole vectors, and further where each shape costs a primitive.
+// Sequences are padded to whole vectors; to 32 rows where oneDNN needs a primitive for each shape.
 template <class T>
 int64_t padding(const Worker& w) {
     return packs<T>(w) ? 16 : 32;
@@ -18,17 +18,10 @@ struct Shape {
 
 template <class P>
 Shape shape_of(const P& p) {
-    check_size("rows", p.rows);
-    check_size("sequences", p.sequences);
-    check_size("heads", p.heads, 1);
-    check_size("kv_heads", p.kv_heads, 1);
-    check_size("head_dim", p.head_dim, 1);
-    check_size("window", p.window);
-    if (p.heads % p.kv_heads != 0) fail("%lld heads do not divide among %lld key heads", static_cast<long long>(p.heads), static_cast<long long>(p.kv_heads));
     return {p.rows, p.sequences, p.heads, p.kv_heads, p.head_dim, p.window, static_cast<float>(p.scale)};
 }
 
-// The right side of several products: packed once where the thread multiplies packed panels.
+// The right operand of several products: packed once if the thread multiplies packed panels.
 template <class T>
 struct Operand {
     const T* b;
@@ -37,7 +30,8 @@ struct Operand {
     const T* packed = nullptr;
 
     // room: packed_size(n, k) elements
-    Operand(Worker& w, const T* from, int64_t stride, int64_t columns, int64_t depth, bool turn, T* room) : b(from), ld(stride), n(columns), k(depth), turned(turn) {
+    Operand(Worker& w, const T* from, int64_t stride, int64_t columns, int64_t depth, bool turn, T* room)
+        : b(from), ld(stride), n(columns), k(depth), turned(turn) {
         if constexpr (sizeof(T) == 2) {
             if (!packs<T>(w)) return;
             if (turned) {
@@ -60,9 +54,6 @@ struct Operand {
         SO8T_ISA::multiply<T>(w, {m, n, k, dtype_of<T>(), a, lda, false, b, ld, turned, c, ldc, accumulate});
     }
 };
-
-// int32 [sequences + 1], from 0 to rows, ascending
-const int32_t* boundaries_of(Context& c, const so8t_tensor& t, const Shape& s);
 
 // Columns [column, column + head_dim) of rows [first, first + n), rows up to `padded` zero.
 template <class T>

@@ -1,11 +1,12 @@
 // With P = e^(scale q k^T - lse) and delta = sum(dout * out): dv = P^T dout, dS = scale P (dout v^T - delta), dk = dS^T q, dq = dS k.
-// Dao, arXiv 2307.08691. One unit owns a sequence's key head: nothing is added to by two threads, and sums have one order.
-// Scores are made transposed, [keys, queries], so that every product but dq's finds its operands as they lie; dq is made transposed.
+// Dao, arXiv 2307.08691. A unit of work is one key head of one sequence: no two threads add to the same sum, whose order is fixed.
+// Scores are computed transposed, [keys, queries], so that every product but dq's reads its operands in place; so is dq.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "attention.h"
+#include "checks/attention.h"
 
 namespace so8t::SO8T_ISA {
 
@@ -13,15 +14,14 @@ namespace {
 
 constexpr int64_t kBlock = 128;  // queries and keys of one product
 
-struct Backward {
+struct Backward : AttentionBackwardViews {
     Shape s;
-    View q, k, v, out, lse, dout, dq, dk, dv;
 };
 
 // P^T and dS^T of keys [k0, k0 + n) by queries [q0, q0 + m), from their scores; m counts the padding.
 template <class T>
-void gradients(const Backward& b, const float* lse, const float* delta, const float* scores, const float* dp, T* p, T* ds, int64_t k0, int64_t n, int64_t q0, int64_t m,
-               int64_t window) {
+void gradients(const Backward& b, const float* lse, const float* delta, const float* scores, const float* dp, T* p, T* ds, int64_t k0, int64_t n, int64_t q0,
+               int64_t m, int64_t window) {
     const vf scale = set(b.s.scale);
     for (int64_t i = 0; i < n; i++) {
         const int64_t key = k0 + i;
@@ -33,7 +33,7 @@ void gradients(const Backward& b, const float* lse, const float* delta, const fl
             std::memset(static_cast<void*>(srow), 0, static_cast<size_t>(m) * sizeof(T));
             continue;
         }
-        // Whole vectors throughout: m is a multiple of 16. What lies outside [low, high) is cleared afterwards.
+        // Whole vectors: m is a multiple of 16. Columns outside [low, high) are cleared afterwards.
         for (int64_t j = low / W * W; j < high; j += W) {
             const vf e = exp(fma(load(score + j), scale, -load(lse + q0 + j)));
             store(prow + j, e);
@@ -56,7 +56,7 @@ void sequence(const Backward& b, int64_t first, int64_t length, int64_t kv, Work
     T* v = w.take<T>(padded * D);
     T* dout = w.take<T>(padded * D);
     T* kt = w.take<T>(D * padded);
-    float* dqt = w.take<float>(D * padded + 16 * kBlock);  // products write whole multiples of 16 rows
+    float* dqt = w.take<float>(D * padded + 16 * kBlock);  // products write multiples of 16 rows
     float* dk = w.take<float>(padded * D);
     float* dv = w.take<float>(padded * D);
     float* lse = w.take<float>(padded);
@@ -88,7 +88,7 @@ void sequence(const Backward& b, int64_t first, int64_t length, int64_t kv, Work
         }
         for (int64_t i = length; i < padded; i++) {
             delta[i] = 0;
-            lse[i] = 1e30f;  // padding queries give no weight to anything
+            lse[i] = 1e30f;  // so that padding queries have no weight
         }
         for (int64_t q0 = 0; q0 < padded; q0 += kBlock) {
             const int64_t m = std::min(kBlock, padded - q0);
@@ -100,7 +100,7 @@ void sequence(const Backward& b, int64_t first, int64_t length, int64_t kv, Work
                 q_turned.multiply(w, n, k + k0 * D, D, scores, m, false);
                 dout_turned.multiply(w, n, v + k0 * D, D, dp, m, false);
                 gradients(b, lse, delta, scores, dp, p, ds, k0, n, q0, m, window);
-                // The first block of queries that reaches these keys is their own, or, of the first head, starts the sums.
+                // The first block of queries that sees these keys starts the sums: the keys' own, of the first head.
                 const bool more = head > kv * group || q0 > k0;
                 dout_rows.multiply(w, n, p, m, dv + k0 * D, D, more);
                 q_rows.multiply(w, n, ds, m, dk + k0 * D, D, more);
@@ -124,19 +124,8 @@ void sequence(const Backward& b, int64_t first, int64_t length, int64_t kv, Work
 }  // namespace
 
 void attention_backward(Context& c, const so8t_attention_backward_params& p) {
-    Backward b{shape_of(p), {}, {}, {}, {}, {}, {}, {}, {}, {}};
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    b.q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    const unsigned same = only(b.q.dtype);
-    b.k = c.matrix(p.k, "k", p.rows, kv_width, same);
-    b.v = c.matrix(p.v, "v", p.rows, kv_width, same);
-    b.out = c.matrix(p.out, "out", p.rows, width, same);
-    b.dout = c.matrix(p.dout, "dout", p.rows, width, same);
-    b.dq = c.matrix(p.dq, "dq", p.rows, width, same);
-    b.dk = c.matrix(p.dk, "dk", p.rows, kv_width, same);
-    b.dv = c.matrix(p.dv, "dv", p.rows, kv_width, same);
-    b.lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
-    const int32_t* cu = boundaries_of(c, p.cu_seqlens, b.s);
+    const Backward b{check(c, p), shape_of(p)};
+    const int32_t* cu = b.cu_seqlens.as<int32_t>();
     by_compute(b.q.dtype, [&](auto tag) {
         c.parallel(p.sequences * p.kv_heads, [&](int64_t unit, Worker& w) {
             const int64_t i = unit / p.kv_heads;

@@ -6,19 +6,9 @@
 #include <limits>
 
 #include "attention.h"
+#include "checks/attention.h"
 
 namespace so8t::SO8T_ISA {
-
-const int32_t* boundaries_of(Context& c, const so8t_tensor& t, const Shape& s) {
-    const int32_t* cu = c.vector(t, "cu_seqlens", s.sequences + 1, kI32).as<int32_t>();
-    if (cu[0] != 0 || cu[s.sequences] != s.rows) {
-        fail("cu_seqlens runs from %d to %d, rows is %lld", cu[0], cu[s.sequences], static_cast<long long>(s.rows));
-    }
-    for (int64_t i = 0; i < s.sequences; i++) {
-        if (cu[i + 1] < cu[i]) fail("cu_seqlens[%lld] is %d after %d", static_cast<long long>(i + 1), cu[i + 1], cu[i]);
-    }
-    return cu;
-}
 
 template <class T>
 void copy_head(const View& x, int64_t first, int64_t n, int64_t column, int64_t head_dim, T* y, int64_t padded) {
@@ -30,24 +20,23 @@ template void copy_head(const View&, int64_t, int64_t, int64_t, int64_t, bf16*, 
 
 namespace {
 
-// Queries and keys of one product. Packed keys cost nothing to come back to, so queries may be fewer and waste less
-// beyond the diagonal.
+// Queries and keys of one product. Packed keys are packed once for all queries, so blocks of queries may be small, which
+// wastes less beyond the diagonal.
 constexpr int64_t kQueries = 128, kPackedQueries = 64, kKeys = 256;
 
 struct Sequence {
     int64_t first, length;
-    int64_t packed;  // where its keys and values lie
+    int64_t packed;  // where its packed keys and values begin
 };
 
 struct Unit {
     const Sequence* sequence;
     int64_t head;
-    int64_t query;  // of the sequence: first of this block
+    int64_t query;  // the block's first, counted within the sequence
 };
 
-struct Attention {
+struct Attention : AttentionForwardViews {
     Shape s;
-    View q, k, v, out, lse;
     int64_t queries;
     bf16* packed;  // null: not packed
 };
@@ -56,7 +45,9 @@ struct Attention {
 int64_t block_size(const Attention& a, int64_t n) { return packed_size(n, a.s.head_dim) + packed_size(a.s.head_dim, n); }
 int64_t head_size(const Attention& a, int64_t length) { return length / kKeys * block_size(a, kKeys) + (length % kKeys ? block_size(a, length % kKeys) : 0); }
 
-bf16* packed_block(const Attention& a, const Sequence& s, int64_t kv, int64_t key) { return a.packed + s.packed + kv * head_size(a, s.length) + key / kKeys * block_size(a, kKeys); }
+bf16* packed_block(const Attention& a, const Sequence& s, int64_t kv, int64_t key) {
+    return a.packed + s.packed + kv * head_size(a, s.length) + key / kKeys * block_size(a, kKeys);
+}
 
 void pack_block(const Attention& a, const Sequence& s, int64_t kv, int64_t key) {
     const int64_t D = a.s.head_dim, n = std::min(kKeys, s.length - key);
@@ -159,14 +150,8 @@ void attend(const Attention& a, const Unit& u, Worker& w) {
 }  // namespace
 
 void attention_forward(Context& c, const so8t_attention_forward_params& p) {
-    Attention a{shape_of(p), {}, {}, {}, {}, {}, kQueries, nullptr};
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    a.q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    a.k = c.matrix(p.k, "k", p.rows, kv_width, only(a.q.dtype));
-    a.v = c.matrix(p.v, "v", p.rows, kv_width, only(a.q.dtype));
-    a.out = c.matrix(p.out, "out", p.rows, width, only(a.q.dtype));
-    a.lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
-    const int32_t* cu = boundaries_of(c, p.cu_seqlens, a.s);
+    Attention a{check(c, p), shape_of(p), kQueries, nullptr};
+    const int32_t* cu = a.cu_seqlens.as<int32_t>();
     std::vector<Sequence> sequences;
     int64_t size = 0;
     for (int64_t i = 0; i < p.sequences; i++) {
@@ -176,7 +161,7 @@ void attention_forward(Context& c, const so8t_attention_forward_params& p) {
     if (c.packs && a.q.dtype == SO8T_BFLOAT16) {
         a.queries = kPackedQueries;
         a.packed = c.shared<bf16>(size);
-        std::vector<Unit> blocks;  // of keys; query stands for the first of them
+        std::vector<Unit> blocks;  // of keys; query is the first key
         for (const Sequence& s : sequences) {
             for (int64_t kv = 0; kv < p.kv_heads; kv++) {
                 for (int64_t key = 0; key < s.length; key += kKeys) blocks.push_back({&s, kv, key});
@@ -190,7 +175,7 @@ void attention_forward(Context& c, const so8t_attention_forward_params& p) {
     std::vector<Unit> units;
     for (const Sequence& s : sequences) {
         for (int64_t h = 0; h < p.heads; h++) {
-            // The last blocks see the most keys: first come, so that no thread ends with a long one.
+            // The last blocks see the most keys: they come first, so that no thread ends with a long one.
             for (int64_t block = ceil_div(s.length, a.queries) - 1; block >= 0; block--) units.push_back({&s, h, block * a.queries});
         }
     }

@@ -47,7 +47,7 @@ std::string cpu_name() {
     return name;
 }
 
-// What the kernel believes can be had without swapping.
+// What the kernel estimates can be allocated without swapping.
 uint64_t available_bytes() {
     unsigned long long kilobytes = 0;
     if (FILE* f = std::fopen("/proc/meminfo", "r")) {
@@ -68,10 +68,10 @@ bool has_amx_bf16() {
 // Zeroed memory.
 Buffer reserve(const Context& c, uint64_t bytes, const std::string& purpose, bool on_host) {
     const auto refuse = [&] {
-        fail("%llu bytes for \"%s\": out of memory, %llu bytes held, machine has %llu", static_cast<unsigned long long>(bytes), purpose.c_str(),
-             static_cast<unsigned long long>(c.held), static_cast<unsigned long long>(c.memory));
+        out_of_memory("%llu bytes for \"%s\": out of memory, %llu bytes held, machine has %llu", static_cast<unsigned long long>(bytes), purpose.c_str(),
+                      static_cast<unsigned long long>(c.held), static_cast<unsigned long long>(c.memory));
     };
-    // Linux promises memory that does not exist and kills the process later: refuse here what cannot fit.
+    // Linux overcommits memory and kills the process later: refuse here what cannot fit.
     if (c.memory && (bytes > c.memory || c.held > c.memory - bytes)) refuse();
     Buffer b{nullptr, bytes, 0, purpose, on_host};
     if (bytes >= kMapFrom) {
@@ -98,15 +98,6 @@ void release(const Buffer& b) {
 
 }  // namespace
 
-void check_range(const View& v, const char* name, int64_t n, int64_t least, int64_t limit) {
-    const int32_t* p = v.as<int32_t>();
-    for (int64_t i = 0; i < n; i++) {
-        if (p[i] < least || p[i] >= limit) {
-            fail("%s[%lld] is %d, not in [%lld, %lld)", name, static_cast<long long>(i), p[i], static_cast<long long>(least), static_cast<long long>(limit));
-        }
-    }
-}
-
 void* Context::shared_bytes(uint64_t bytes) {
     if (bytes > shared_size_) {
         std::free(shared_);
@@ -127,7 +118,9 @@ Context::~Context() {
 void open_context(Context& c, const so8t_open_params& p) {
     if (p.threads < 0 || p.threads > 1024) fail("threads is %lld", static_cast<long long>(p.threads));
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) fail("this CPU (%s) has no AVX2", cpu_name().c_str());
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
+        no_device("this CPU (%s) has no AVX2", cpu_name().c_str());
+    }
     const bool has512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
     int level = !has512 ? 0 : __builtin_cpu_supports("avx512bf16") ? 2 : 1;
@@ -139,7 +132,7 @@ void open_context(Context& c, const so8t_open_params& p) {
         }
         if (wanted < 0) fail("SO8T_CPU_ISA is \"%s\", not avx2, avx512 or avx512_bf16", limit);
         if (wanted < level) level = wanted;
-        // Only the first context of a process can limit oneDNN; later ones keep that limit, and their own kernels' one.
+        // Only a process's first context can limit oneDNN; the kernels of later contexts still obey their own limit.
         const dnnl::cpu_isa isas[] = {dnnl::cpu_isa::avx2, dnnl::cpu_isa::avx512_core, dnnl::cpu_isa::avx512_core_bf16};
         dnnl::set_max_cpu_isa(isas[level]);
     }
@@ -154,7 +147,7 @@ void open_context(Context& c, const so8t_open_params& p) {
         cpu_set_t set;
         threads = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     }
-    // AMX multiplies bfloat16 several times faster than AVX512_BF16, and oneDNN knows how.
+    // AMX, which oneDNN uses, multiplies bfloat16 several times faster than AVX512_BF16.
     const char* products = std::getenv("SO8T_CPU_BF16");
     const bool onednn = (products && std::strcmp(products, "onednn") == 0) || has_amx_bf16();
     c.packs = c.native_bf16 && !onednn;
@@ -202,7 +195,7 @@ void synchronize(Context&) {}
 
 void replay(Context& c, Recording& r) { run_calls(c, r); }
 
-// By all threads: training waits for it.
+// All threads copy: training waits for it.
 void snapshot_begin(Context& c, so8t_snapshot_begin_params& p) {
     p.snapshot = 0;
     const char* from = c.range({p.buffer, p.offset, p.bytes, &c});

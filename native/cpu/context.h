@@ -17,7 +17,9 @@ namespace so8t {
 
 struct OpTable;
 
-// The two dynamic code books of the last so8t_adamw, turned into tables from a 16-bit position to a code.
+constexpr int64_t kMostHeadDim = 65536;  // attention's scratch is a few rows of this length; no other limit
+
+// A dynamic code book of the last so8t_adamw, and its table from a 16-bit position to the nearest code.
 struct CodeTable {
     std::vector<float> code;
     std::vector<uint8_t> nearest;
@@ -25,7 +27,7 @@ struct CodeTable {
 
 struct Context : Buffers {
     std::string error;
-    bool broken = false;  // open failed: only last_error and close answer
+    bool broken = false;  // open failed: only last_error and close work
     const OpTable* ops = nullptr;
     std::string isa;
     bool native_bf16 = false;
@@ -40,13 +42,13 @@ struct Context : Buffers {
     void begin(const char* name) { operation = name; }
     void end() {}
 
-    // Unit i of [0, n) is done by any thread; its result must not depend on which. Few units or little work: no other thread.
+    // Runs f(unit, worker) for each unit of [0, n) on any thread; a unit's result must not depend on which.
     template <class F>
     void parallel(int64_t n, F&& f) {
         pool->run(n, std::forward<F>(f));
     }
 
-    // 64-byte aligned memory that all units of one operation see; the next call's overwrites it.
+    // 64-byte aligned memory that the units of one operation share; the next call reuses it.
     template <class T>
     T* shared(int64_t n) {
         return static_cast<T*>(shared_bytes(static_cast<uint64_t>(n) * sizeof(T)));
@@ -57,9 +59,6 @@ private:
     void* shared_ = nullptr;
     uint64_t shared_size_ = 0;
 };
-
-// Values of an int32 vector must lie in [least, limit).
-void check_range(const View& v, const char* name, int64_t n, int64_t least, int64_t limit);
 
 }  // namespace so8t
 

@@ -3,22 +3,14 @@
 #include <cstring>
 #include <limits>
 
+#include "checks/logits.h"
 #include "operations.h"
 
 namespace so8t::SO8T_ISA {
 
 namespace {
 
-void check(Context& c, const so8t_cross_entropy_params& p, View& logits, View& target, View& loss) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    logits = c.matrix(p.logits, "logits", p.rows, p.columns, kCompute);
-    target = c.vector(p.target, "target", p.rows, kI32);
-    loss = c.vector(p.loss, "loss", p.rows, kF32);
-    check_range(target, "target", p.rows, std::numeric_limits<int32_t>::min(), p.columns);
-}
-
-// log of the sum of e^x, by way of the largest x.
+// log of the sum of e^(x - most), most the largest x.
 template <class T>
 float log_sum_exp(const T* x, int64_t n, float& most) {
     vf m = set(-std::numeric_limits<float>::infinity());
@@ -37,16 +29,15 @@ float log_sum_exp(const T* x, int64_t n, float& most) {
 }  // namespace
 
 void cross_entropy_forward(Context& c, const so8t_cross_entropy_params& p) {
-    View logits, target, loss;
-    check(c, p, logits, target, loss);
-    by_compute(logits.dtype, [&](auto tag) {
+    const CrossEntropyViews v = check(c, p);
+    by_compute(v.logits.dtype, [&](auto tag) {
         using T = decltype(tag);
         c.parallel(p.rows, [&](int64_t i, Worker&) {
-            const int32_t t = target.as<int32_t>()[i];
-            float& out = loss.as<float>()[i];
+            const int32_t t = v.target.as<int32_t>()[i];
+            float& out = v.loss.as<float>()[i];
             out = 0;
             if (t < 0) return;
-            const T* x = logits.row<T>(i);
+            const T* x = v.logits.row<T>(i);
             float most;
             const float lse = log_sum_exp(x, p.columns, most);
             out = lse - (to_float(x[t]) - most);
@@ -55,14 +46,13 @@ void cross_entropy_forward(Context& c, const so8t_cross_entropy_params& p) {
 }
 
 void cross_entropy_backward(Context& c, const so8t_cross_entropy_params& p) {
-    View logits, target, loss;
-    check(c, p, logits, target, loss);
-    by_compute(logits.dtype, [&](auto tag) {
+    const CrossEntropyViews v = check(c, p);
+    by_compute(v.logits.dtype, [&](auto tag) {
         using T = decltype(tag);
         c.parallel(p.rows, [&](int64_t i, Worker&) {
-            const int32_t t = target.as<int32_t>()[i];
-            float& out = loss.as<float>()[i];
-            T* x = logits.row<T>(i);
+            const int32_t t = v.target.as<int32_t>()[i];
+            float& out = v.loss.as<float>()[i];
+            T* x = v.logits.row<T>(i);
             if (t < 0) {
                 out = 0;
                 std::memset(static_cast<void*>(x), 0, static_cast<size_t>(p.columns) * sizeof(T));

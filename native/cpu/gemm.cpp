@@ -31,7 +31,7 @@ struct Primitive {
     int64_t scratchpad_bytes = 0;
 };
 
-// Shapes are few; a caller that varies them without end must not fill the memory.
+// A process has few shapes; one that varies them without end must not fill the memory.
 constexpr size_t kMostPrimitives = 4096;
 
 }  // namespace
@@ -74,7 +74,8 @@ struct GemmCache::State {
         try {
             return make(g);
         } catch (const dnnl::error& e) {
-            fail("oneDNN: %s (status %d)", e.what(), int(e.status));
+            if (e.status == dnnl_out_of_memory) out_of_memory("oneDNN: %s", e.what());
+            device_failed("oneDNN: %s (status %d)", e.what(), int(e.status));
         }
     }
 };
@@ -100,12 +101,13 @@ void GemmCache::run(Worker& w, const Gemm& g) {
     if (p.scratchpad_bytes) dnnl_memory_set_data_handle(p.scratchpad.get(), w.take<char>(p.scratchpad_bytes));
     const dnnl_status_t status = dnnl_primitive_execute(p.matmul.get(), state_->stream.get(), p.scratchpad_bytes ? 4 : 3, args);
     w.release(mark);
-    if (status != dnnl_success) fail("oneDNN: matmul failed (status %d)", int(status));
+    if (status == dnnl_out_of_memory) out_of_memory("oneDNN: matmul");
+    if (status != dnnl_success) device_failed("oneDNN: matmul failed (status %d)", int(status));
 }
 
 namespace {
 
-// Without bfloat16 instructions oneDNN emulates or refuses: the same product in float32. The conversion is exact.
+// Without bfloat16 instructions oneDNN emulates or refuses: multiply in float32 instead. The conversion is exact.
 const float* widen(Worker& w, const void* source, int64_t rows, int64_t columns, int64_t ld) {
     const uint16_t* s = static_cast<const uint16_t*>(source);
     float* d = w.take<float>(rows * columns);
@@ -116,13 +118,14 @@ const float* widen(Worker& w, const void* source, int64_t rows, int64_t columns,
     return d;
 }
 
-// oneDNN's fast matmul takes only matrices without gaps between their rows; the other one is half as fast.
+// oneDNN's fast matmul needs matrices without gaps between their rows; the other is half as fast.
 const void* dense(Worker& w, const void* source, int64_t rows, int64_t columns, int64_t& ld) {
     if (ld == columns || rows == 1) return source;
     const size_t size = sizeof(uint16_t);
     char* d = w.take<char>(rows * columns * static_cast<int64_t>(size));
     for (int64_t i = 0; i < rows; i++) {
-        std::memcpy(d + static_cast<size_t>(i * columns) * size, static_cast<const char*>(source) + static_cast<size_t>(i * ld) * size, static_cast<size_t>(columns) * size);
+        std::memcpy(d + static_cast<size_t>(i * columns) * size, static_cast<const char*>(source) + static_cast<size_t>(i * ld) * size,
+                    static_cast<size_t>(columns) * size);
     }
     ld = columns;
     return d;

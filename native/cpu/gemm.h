@@ -1,4 +1,4 @@
-// C = A B (+ C), row major, one thread: a oneDNN matmul primitive made once for each shape and kept by the thread.
+// C = A B (+ C), row major, one thread: a oneDNN matmul primitive, created once for each shape and cached by the thread.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct Gemm {
     bool accumulate;
 };
 
-// Multiplies of varied m should be padded by the caller: every new shape costs a primitive (about a millisecond).
+// The caller should pad m where it varies: each new shape costs a primitive (about a millisecond).
 void gemm(Worker& w, const Gemm& g);
 
 class GemmCache {

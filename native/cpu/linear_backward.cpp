@@ -1,18 +1,15 @@
 // dx = dy W + (dz A) * mask / (1 - p)
 #include <algorithm>
 
-#include "dropout.h"
+#include "masks.h"
 #include "weight.h"
 
 namespace so8t::SO8T_ISA {
 
 namespace {
 
-struct Linear {
+struct Linear : LinearBackwardViews {
     int64_t rows, in, out, columns;
-    View dy, dx, dz, a;
-    Weight weight;
-    Dropout dropout;
 };
 
 template <class T, class Y>
@@ -32,7 +29,8 @@ void tile(const Linear& l, int64_t m0, int64_t m, int64_t n0, int64_t n, Worker&
             uint32_t bits[kPanel / 32];
             keep_bits(l.dropout, m0 + i, n0, n, bits);
             const vf inverse = set(l.dropout.inverse);
-            for_vectors(n, [&](int64_t j, auto k) { store(y + j, fma(keep(load(low + i * ld + j, k), bits[j / 32] >> (j % 32)), inverse, load(from + j, k)), k); });
+            for_vectors(
+                n, [&](int64_t j, auto k) { store(y + j, fma(keep(load(low + i * ld + j, k), bits[j / 32] >> (j % 32)), inverse, load(from + j, k)), k); });
         } else {
             for_vectors(n, [&](int64_t j, auto k) { store(y + j, load(from + j, k), k); });
         }
@@ -42,20 +40,8 @@ void tile(const Linear& l, int64_t m0, int64_t m, int64_t n0, int64_t n, Worker&
 }  // namespace
 
 void linear_backward(Context& c, const so8t_linear_backward_params& p) {
-    Linear l{};
-    check_size("rows", l.rows = p.rows);
-    check_size("in", l.in = p.in, 1);
-    check_size("out", l.out = p.out, 1);
-    check_size("columns", l.columns = p.columns);
-    l.dy = c.matrix(p.dy, "dy", p.rows, p.out, kCompute);
-    l.weight = weight_of(c, p.w, p.w_absmax, p.out, p.in);
-    l.dx = c.matrix(p.dx, "dx", p.rows, p.in, kF32 | only(l.dy.dtype));
-    if (p.columns > 0) {
-        l.dz = c.matrix(p.dz, "dz", p.rows, p.columns, only(l.dy.dtype));
-        l.a = c.matrix(p.a, "a", p.columns, p.in, kF32 | only(l.dy.dtype));
-        if (to_round(l.a, l.dy.dtype)) l.a = rounded(c, l.a, p.columns, p.in, c.shared<bf16>(p.columns * p.in));
-        l.dropout = dropout_of(c, p.dropout, p.rows);
-    }
+    Linear l{check(c, p), p.rows, p.in, p.out, p.columns};
+    if (p.columns > 0 && to_round(l.a, l.dy.dtype)) l.a = rounded(c, l.a, p.columns, p.in, c.shared<bf16>(p.columns * p.in));
     if (l.rows == 0) return;
     const int64_t blocks = ceil_div(l.rows, kTileRows), panels = ceil_div(l.in, kPanel);
     by_compute(l.dy.dtype, [&](auto t) {

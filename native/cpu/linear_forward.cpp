@@ -7,49 +7,23 @@ namespace so8t::SO8T_ISA {
 
 namespace {
 
-struct Slice {
-    int64_t begin, rows;
-    View b;
-};
-
-struct Linear {
+struct Linear : LinearForwardViews {
     int64_t rows, in, out, rank, slices;
-    View x, y, residual, z;
-    Weight weight;
-    Slice slice[SO8T_MAX_SLICES];
 };
 
-Linear check(Context& c, const so8t_linear_forward_params& p) {
-    Linear l{};
-    check_size("rows", l.rows = p.rows);
-    check_size("in", l.in = p.in, 1);
-    check_size("out", l.out = p.out, 1);
-    l.x = c.matrix(p.x, "x", p.rows, p.in, kCompute);
-    l.weight = weight_of(c, p.w, p.w_absmax, p.out, p.in);
-    l.y = c.matrix(p.y, "y", p.rows, p.out, kF32 | only(l.x.dtype));
-    if (present(p.residual)) l.residual = c.matrix(p.residual, "residual", p.rows, p.out, only(l.x.dtype));
-    if (p.slices < 0 || p.slices > SO8T_MAX_SLICES) fail("slices is %lld", static_cast<long long>(p.slices));
-    l.slices = p.slices;
-    if (p.slices == 0) return l;
-    check_size("rank", l.rank = p.rank, 1);
-    l.z = c.matrix(p.z, "z", p.rows, p.slices * p.rank, only(l.x.dtype));
-    int64_t room = 0;
-    for (int64_t i = 0; i < p.slices; i++) {
-        const so8t_lora_slice& s = p.slice[i];
-        if (s.out_begin < 0 || s.out_rows < 0 || s.out_begin > p.out || s.out_rows > p.out - s.out_begin) {
-            fail("slice %lld is rows %lld + %lld of %lld", static_cast<long long>(i), static_cast<long long>(s.out_begin), static_cast<long long>(s.out_rows), static_cast<long long>(p.out));
-        }
-        l.slice[i] = {s.out_begin, s.out_rows, c.matrix(s.b, "b", s.out_rows, p.rank, kF32 | only(l.x.dtype))};
-        if (to_round(l.slice[i].b, l.x.dtype)) room += s.out_rows * p.rank;
+// A slice's B that is stored as float32 is copied in the compute type.
+void round_slices(Context& c, Linear& l) {
+    int64_t size = 0;
+    for (int64_t i = 0; i < l.slices; i++) {
+        if (to_round(l.slice[i].b, l.x.dtype)) size += l.slice[i].rows * l.rank;
     }
-    bf16* copy = room > 0 ? c.shared<bf16>(room) : nullptr;
-    for (int64_t i = 0; i < p.slices; i++) {
+    bf16* copy = size > 0 ? c.shared<bf16>(size) : nullptr;
+    for (int64_t i = 0; i < l.slices; i++) {
         Slice& s = l.slice[i];
         if (!to_round(s.b, l.x.dtype)) continue;
-        s.b = rounded(c, s.b, s.rows, p.rank, copy);
-        copy += s.rows * p.rank;
+        s.b = rounded(c, s.b, s.rows, l.rank, copy);
+        copy += s.rows * l.rank;
     }
-    return l;
 }
 
 // Rows [m0, m0 + m) by outputs [n0, n0 + n): a float32 tile, rounded once at the end.
@@ -63,7 +37,7 @@ void tile(const Linear& l, int64_t m0, int64_t m, int64_t n0, int64_t n, Worker&
         const int64_t begin = std::max(n0, s.begin), end = std::min(n0 + n, s.begin + s.rows);
         if (begin >= end) continue;
         multiply<T>(w, {m, end - begin, l.rank, dtype_of<T>(), l.z.row<T>(m0) + i * l.rank, l.z.stride, false, s.b.row<T>(begin - s.begin), s.b.stride, true,
-                         c + (begin - n0), ld, true});
+                        c + (begin - n0), ld, true});
     }
     for (int64_t i = 0; i < m; i++) {
         Y* y = l.y.row<Y>(m0 + i) + n0;
@@ -77,7 +51,7 @@ void tile(const Linear& l, int64_t m0, int64_t m, int64_t n0, int64_t n, Worker&
     }
 }
 
-// Decoding: so few rows that reading the weight is the cost. Each weight row is expanded in registers and used for every row.
+// Decoding has so few rows that the time goes into reading the weight: each of its rows is expanded in registers once.
 constexpr int64_t kFewRows = 8;
 constexpr int64_t kFewOutputs = 32;
 
@@ -149,7 +123,8 @@ void few_rows(const Linear& l, int64_t n0, int64_t n, Worker& w) {
 template <class T, class Y>
 void run(Context& c, const Linear& l) {
     if (l.rows <= kFewRows) {
-        c.parallel(ceil_div(l.out, kFewOutputs), [&](int64_t unit, Worker& w) { few_rows<T, Y>(l, unit * kFewOutputs, std::min(kFewOutputs, l.out - unit * kFewOutputs), w); });
+        c.parallel(ceil_div(l.out, kFewOutputs),
+                   [&](int64_t unit, Worker& w) { few_rows<T, Y>(l, unit * kFewOutputs, std::min(kFewOutputs, l.out - unit * kFewOutputs), w); });
         return;
     }
     const int64_t blocks = ceil_div(l.rows, kTileRows), panels = ceil_div(l.out, kPanel);
@@ -162,11 +137,10 @@ void run(Context& c, const Linear& l) {
 }  // namespace
 
 void linear_forward(Context& c, const so8t_linear_forward_params& p) {
-    const Linear l = check(c, p);
+    Linear l{check(c, p), p.rows, p.in, p.out, p.rank, p.slices};
+    round_slices(c, l);
     if (l.rows == 0) return;
-    by_compute(l.x.dtype, [&](auto x) {
-        by_compute(l.y.dtype, [&](auto y) { run<decltype(x), decltype(y)>(c, l); });
-    });
+    by_compute(l.x.dtype, [&](auto x) { by_compute(l.y.dtype, [&](auto y) { run<decltype(x), decltype(y)>(c, l); }); });
 }
 
 }  // namespace so8t::SO8T_ISA

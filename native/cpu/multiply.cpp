@@ -57,7 +57,7 @@ void rows(int64_t n, int64_t pairs, const bf16* a, int64_t lda, const bf16* pack
     }
 }
 
-// Six rows pass over all columns, so that they come from far away only once; B comes from the L2 cache each time.
+// Six rows pass over all columns, so that A is read from memory once; B comes from the L2 cache each time.
 template <bool Odd>
 void all_rows(int64_t m, int64_t n, int64_t k, const bf16* a, int64_t lda, const bf16* packed, int64_t stride, float* c, int64_t ldc, bool accumulate) {
     const int64_t pairs = ceil_div(k, 2);
@@ -86,12 +86,14 @@ inline __m512i row32(const bf16* p, float, int64_t n) { return _mm512_maskz_load
 inline __m512i row32(const int8_t* p, float scale, int64_t n) {
     const __m256i q = _mm256_maskz_loadu_epi8(n >= 32 ? ~0u : (1u << n) - 1, p);
     const __m512 s = _mm512_set1_ps(scale);
-    const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(q))), high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(q, 1)));
+    const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(q))),
+                 high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(q, 1)));
     return (__m512i)_mm512_cvtne2ps_pbh(_mm512_mul_ps(high, s), _mm512_mul_ps(low, s));
 }
 inline __m512i row32(const float* p, float, int64_t n) {
     const uint32_t mask = n >= 32 ? ~0u : (1u << n) - 1;
-    return (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), p + 16), _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p));
+    return (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), p + 16),
+                                        _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p));
 }
 
 // r[i] lane j becomes r[j] lane i, for 16 by 16 numbers of 32 bits.
@@ -155,7 +157,7 @@ void pack_by_rows(const Q* b, int64_t ld, const float* scale, int64_t n, int64_t
     for (int64_t p = 0; p < pairs; p++) {
         const Q* row = b + 2 * p * ld;
         const float s0 = scale ? scale[2 * p] : 1.0f, s1 = scale && 2 * p + 1 < k ? scale[2 * p + 1] : 1.0f;
-        // Rows are far apart: the hardware does not see what comes next.
+        // Rows are too far apart for the hardware to prefetch.
         for (int64_t j = 0; j < n; j += static_cast<int64_t>(64 / sizeof(Q))) {
             _mm_prefetch(reinterpret_cast<const char*>(row + 24 * ld + j), _MM_HINT_T0);
             _mm_prefetch(reinterpret_cast<const char*>(row + 25 * ld + j), _MM_HINT_T0);
@@ -216,7 +218,7 @@ bool packs<float>(const Worker&) {
 
 namespace {
 
-// oneDNN needs a primitive for each m, which varies from call to call: multiples of 16, and a padded rest.
+// oneDNN needs a primitive for each m, which varies from call to call: split into a multiple of 16 and a padded rest.
 template <class T>
 void by_primitives(Worker& w, Gemm g) {
     const int64_t rest = g.m % 16;

@@ -1,19 +1,14 @@
-// C = A B (+ C) by one thread: the products of all operations come through here.
+// C = A B (+ C) by one thread; every operation multiplies through this.
 //
 // oneDNN multiplies float32 everywhere, and bfloat16 where the CPU has AMX. With AVX512_BF16 but no AMX, bfloat16 goes
-// through the kernel in multiply.cpp: it expands int8 weights straight into the layout that the instruction wants, takes
-// rows at any distance and of any number without a primitive for each shape, and adds to C in registers.
+// through the kernel in multiply.cpp: it expands int8 weights into the layout that the instruction needs, takes rows of any
+// stride and number without a primitive for each shape, and adds to C in registers.
 #pragma once
 
 #include "gemm.h"
 #include "operations.h"
 
 namespace so8t::SO8T_ISA {
-
-template <class T>
-constexpr int32_t dtype_of() {
-    return sizeof(T) == 2 ? SO8T_BFLOAT16 : SO8T_FLOAT32;
-}
 
 // C has room for m rounded up to 16.
 template <class T>
@@ -34,7 +29,8 @@ void pack_nk(const int8_t* b, int64_t ld, const float* scale, int64_t n, int64_t
 void pack_kn(const int8_t* b, int64_t ld, const float* scale, int64_t n, int64_t k, bf16* packed);
 void pack_nk(const float* b, int64_t ld, int64_t n, int64_t k, bf16* packed);
 void pack_kn(const float* b, int64_t ld, int64_t n, int64_t k, bf16* packed);
-// depth: the inner dimension that B was packed with, where only the first k of it are wanted; 0: k
-void multiply_packed(int64_t m, int64_t n, int64_t k, const bf16* a, int64_t lda, const bf16* packed, float* c, int64_t ldc, bool accumulate, int64_t depth = 0);
+// depth: the inner dimension that B was packed with, if it is more than k; 0: k
+void multiply_packed(int64_t m, int64_t n, int64_t k, const bf16* a, int64_t lda, const bf16* packed, float* c, int64_t ldc, bool accumulate,
+                     int64_t depth = 0);
 
 }  // namespace so8t::SO8T_ISA

@@ -14,7 +14,7 @@ namespace so8t {
 
 namespace {
 constexpr uint32_t kOpen = 1u << 31;
-// Operations follow each other within microseconds; waking a sleeping thread takes 50. Longer than this is idling.
+// Operations follow each other within microseconds and waking a thread takes 50: threads spin this long before they sleep.
 constexpr auto kSpin = std::chrono::microseconds(60);
 constexpr uint64_t kBlock = 4u << 20;
 }  // namespace
@@ -105,7 +105,7 @@ void Pool::run_erased(int64_t n, Call call, void* arg) {
     }
     work(*workers_[0]);
     if (shared) {
-        // A thread that has not come in by now is not waited for.
+        // Does not wait for threads that have not come in by now.
         gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
         for (int spins = 0; gate_.load(std::memory_order_acquire) != 0; spins++) {
             if (spins < 4000) {

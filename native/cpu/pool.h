@@ -1,4 +1,4 @@
-// A fixed set of threads that take numbered units of work from one counter. Which thread does a unit never changes its result.
+// A fixed set of threads that take numbered units of work from one counter.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@ namespace so8t {
 
 class GemmCache;
 
-// What one thread owns: scratch memory and its primitives.
+// A thread's own scratch memory and primitives.
 struct Worker {
     int index = 0;
     bool native_bf16 = false;  // oneDNN has a fast bfloat16 matmul
@@ -25,13 +25,13 @@ struct Worker {
     Worker();
     ~Worker();
 
-    // 64-byte aligned memory until the end of the unit; not initialised.
+    // 64-byte aligned memory until the end of the unit, uninitialized.
     template <class T>
     T* take(int64_t n) {
         return static_cast<T*>(take_bytes(static_cast<uint64_t>(n) * sizeof(T)));
     }
     void* take_bytes(uint64_t bytes);
-    // Everything taken after mark() is given back by release(mark).
+    // release(mark) frees everything taken after mark().
     struct Mark {
         size_t block, used;
     };
@@ -57,13 +57,12 @@ public:
     ~Pool();
     int threads() const { return static_cast<int>(workers_.size()); }
 
-    // f(unit, worker) for every unit of [0, n). Returns when all are done; rethrows the first exception of any.
+    // Calls f(unit, worker) for every unit of [0, n) and returns when all are done; rethrows the first exception.
     template <class F>
     void run(int64_t n, F&& f) {
         using Fn = std::remove_reference_t<F>;
-        run_erased(
-            n, [](void* arg, int64_t unit, Worker& w) { (*static_cast<Fn*>(arg))(unit, w); },
-            const_cast<void*>(static_cast<const void*>(&f)));
+        const Call call = [](void* arg, int64_t unit, Worker& w) { (*static_cast<Fn*>(arg))(unit, w); };
+        run_erased(n, call, const_cast<void*>(static_cast<const void*>(&f)));
     }
 
 private:

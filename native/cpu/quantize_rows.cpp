@@ -2,32 +2,29 @@
 // Dettmers et al., arXiv 2208.07339; rounding as bitsandbytes' int8_vectorwise_quant.
 #include <cstring>
 
+#include "checks/rows.h"
 #include "operations.h"
 
 namespace so8t::SO8T_ISA {
 
 void quantize_rows(Context& c, const so8t_quantize_rows_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kFloat);
-    const View q = c.matrix(p.q, "q", p.rows, p.columns, kI8);
-    const View absmax = c.vector(p.absmax, "absmax", p.rows, kF32);
+    const QuantizeRowsViews v = check(c, p);
     const int64_t per = rows_per_unit(p.columns);
-    by_float(x.dtype, [&](auto tag) {
+    by_float(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
         c.parallel(ceil_div(p.rows, per), [&](int64_t unit, Worker&) {
             for (int64_t i = unit * per; i < p.rows && i < (unit + 1) * per; i++) {
-                const T* row = x.row<T>(i);
+                const T* row = v.x.row<T>(i);
                 vf most = set(0);
                 for_vectors(p.columns, [&](int64_t j, auto n) { most = max(most, abs(load(row + j, n))); });
                 const float largest_value = largest(most);
-                absmax.as<float>()[i] = largest_value;
-                int8_t* out = q.row<int8_t>(i);
+                v.absmax.as<float>()[i] = largest_value;
+                int8_t* out = v.q.row<int8_t>(i);
                 if (!(largest_value > 0)) {
                     std::memset(out, 0, static_cast<size_t>(p.columns));
                     continue;
                 }
-                // In torch 127 / absmax is 127 * (1 / absmax): bitsandbytes' halves fall as these three roundings have it.
+                // torch computes 127 / absmax as 127 * (1 / absmax): these three roundings decide bitsandbytes' ties.
                 const vf factor = set(1.0f / largest_value * 127.0f);
                 for_vectors(p.columns, [&](int64_t j, auto n) { store_int8(out + j, load(row + j, n) * factor, n); });
             }
@@ -36,18 +33,14 @@ void quantize_rows(Context& c, const so8t_quantize_rows_params& p) {
 }
 
 void dequantize_rows(Context& c, const so8t_dequantize_rows_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View q = c.matrix(p.q, "q", p.rows, p.columns, kI8);
-    const View absmax = c.vector(p.absmax, "absmax", p.rows, kF32);
-    const View y = c.matrix(p.y, "y", p.rows, p.columns, kCompute);
+    const DequantizeRowsViews v = check(c, p);
     const int64_t per = rows_per_unit(p.columns);
-    by_compute(y.dtype, [&](auto tag) {
+    by_compute(v.y.dtype, [&](auto tag) {
         using T = decltype(tag);
         c.parallel(ceil_div(p.rows, per), [&](int64_t unit, Worker&) {
             for (int64_t i = unit * per; i < p.rows && i < (unit + 1) * per; i++) {
-                const vf scale = set(absmax.as<float>()[i] / 127.0f);
-                for_vectors(p.columns, [&](int64_t j, auto n) { store(y.row<T>(i) + j, load(q.row<int8_t>(i) + j, n) * scale, n); });
+                const vf scale = set(v.absmax.as<float>()[i] / 127.0f);
+                for_vectors(p.columns, [&](int64_t j, auto n) { store(v.y.row<T>(i) + j, load(v.q.row<int8_t>(i) + j, n) * scale, n); });
             }
         });
     });

@@ -2,21 +2,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "checks/logits.h"
 #include "operations.h"
 
 namespace so8t::SO8T_ISA {
 
 void sample(Context& c, const so8t_sample_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    if (!(p.temperature > 0)) fail("temperature is %g", p.temperature);
-    if (!(p.top_p > 0 && p.top_p <= 1)) fail("top_p is %g", p.top_p);
-    if (p.columns > INT32_MAX) fail("columns is %lld", static_cast<long long>(p.columns));
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kF32);
-    const float* u = c.vector(p.u, "u", p.rows, kF32).as<float>();
-    int32_t* index = c.vector(p.index, "index", p.rows, kI32).as<int32_t>();
+    const SampleViews v = check(c, p);
+    const float* u = v.u.as<float>();
+    int32_t* index = v.index.as<int32_t>();
     c.parallel(p.rows, [&](int64_t i, Worker& w) {
-        const float* row = x.row<float>(i);
+        const float* row = v.x.row<float>(i);
         const double most = *std::max_element(row, row + p.columns);
         double* weight = w.take<double>(p.columns);
         double total = 0;
@@ -39,7 +35,7 @@ void sample(Context& c, const so8t_sample_params& p) {
         int64_t last = 0;
         for (int64_t j = 0; j < p.columns; j++) {
             if (!(row[j] >= least)) continue;
-            last = j;  // should rounding keep the sum below u * mass, the last one kept
+            last = j;  // the last kept one, if rounding leaves the sum below u * mass
             sum += weight[j];
             if (sum > u[i] * mass) break;
         }

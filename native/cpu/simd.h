@@ -6,14 +6,9 @@
 #include <cstdint>
 #include <cstring>
 
-namespace so8t::SO8T_ISA {
+#include "dtypes.h"
 
-struct bf16 {
-    uint16_t bits;
-};
-struct f16 {
-    uint16_t bits;
-};
+namespace so8t::SO8T_ISA {
 
 inline float to_float(float x) { return x; }
 inline float to_float(bf16 x) {
@@ -51,7 +46,8 @@ inline __m256i round_bf16(vf v) {
     return (__m256i)_mm512_cvtneps_pbh((__m512)v);
 #else
     __m512i u = _mm512_castps_si512((__m512)v);
-    __m512i r = _mm512_srli_epi32(_mm512_add_epi32(u, _mm512_add_epi32(_mm512_set1_epi32(0x7FFF), _mm512_and_epi32(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1)))), 16);
+    __m512i r = _mm512_srli_epi32(
+        _mm512_add_epi32(u, _mm512_add_epi32(_mm512_set1_epi32(0x7FFF), _mm512_and_epi32(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1)))), 16);
     __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
     r = _mm512_mask_or_epi32(r, nan, _mm512_srli_epi32(u, 16), _mm512_set1_epi32(0x40));
     return _mm512_cvtepi32_epi16(r);
@@ -61,7 +57,9 @@ inline void store(bf16* p, vf v) { _mm256_storeu_si256((__m256i*)p, round_bf16(v
 inline void store(f16* p, vf v) { _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)v, 0)); }
 // The first n of W; the rest reads as 0.
 inline vf load(const float* p, int64_t n) { return (vf)_mm512_maskz_loadu_ps(first(n), p); }
-inline vf load(const bf16* p, int64_t n) { return (vf)_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first(n), p)), 16)); }
+inline vf load(const bf16* p, int64_t n) {
+    return (vf)_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first(n), p)), 16));
+}
 inline vf load(const f16* p, int64_t n) { return (vf)_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(n), p)); }
 inline vf load(const int8_t* p, int64_t n) { return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), p))); }
 inline void store(float* p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, first(n), (__m512)v); }
@@ -77,7 +75,7 @@ inline float sum(vf a) { return _mm512_reduce_add_ps((__m512)a); }
 inline float largest(vf a) { return _mm512_reduce_max_ps((__m512)a); }
 // 2^n for whole n in [-127, 128]
 inline vf scale2(vf x, vf n) { return (vf)_mm512_scalef_ps((__m512)x, (__m512)n); }
-// x where bit i of keep is set, else 0
+// x where bit i of bits is set, else 0
 inline vf keep(vf x, uint32_t bits) { return (vf)_mm512_maskz_mov_ps(static_cast<__mmask16>(bits), (__m512)x); }
 inline void store_int8(int8_t* p, vf v, int64_t n) { _mm_mask_storeu_epi8(p, first(n), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32((__m512)v))); }
 
@@ -95,7 +93,8 @@ inline vf load(const int8_t* p) { return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_e
 inline void store(float* p, vf v) { _mm256_storeu_ps(p, (__m256)v); }
 inline void store(bf16* p, vf v) {
     __m256i u = _mm256_castps_si256((__m256)v);
-    __m256i r = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(_mm256_set1_epi32(0x7FFF), _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1)))), 16);
+    __m256i r = _mm256_srli_epi32(
+        _mm256_add_epi32(u, _mm256_add_epi32(_mm256_set1_epi32(0x7FFF), _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1)))), 16);
     __m256i nan = _mm256_castps_si256(_mm256_cmp_ps((__m256)v, (__m256)v, _CMP_UNORD_Q));
     r = _mm256_blendv_epi8(r, _mm256_or_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(0x40)), nan);
     _mm_storeu_si128((__m128i*)p, _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1)));
@@ -126,7 +125,7 @@ inline float largest(vf a) {
     return m;
 }
 inline vf scale2(vf x, vf n) {
-    // In two factors, so that results below the smallest normal number do not wrap around.
+    // Two factors, so that results below the smallest normal number do not wrap around.
     vi e = (vi)_mm256_cvtps_epi32((__m256)n);
     vi half = e >> 1;
     return x * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
@@ -145,7 +144,7 @@ inline void store_int8(int8_t* p, vf v, int64_t n) {
 
 // e^x within 1e-7 of relative error: 2^n times a polynomial of degree 6 on [-ln2/2, ln2/2]. Very small x give 0.
 inline vf exp(vf x) {
-    // This order of operands lets a NaN through.
+    // In this order of operands a NaN stays NaN.
     x = max(set(-104.0f), min(set(88.72f), x));
     const vf n = round_even(x * set(1.44269504088896341f));
     vf r = fma(n, set(-0.693359375f), x);
@@ -160,7 +159,7 @@ inline vf exp(vf x) {
     return scale2(p, n);
 }
 
-// A whole vector, where a number stands for "the first n".
+// In place of a count n: all elements of the vector.
 struct Whole {};
 template <class T>
 inline vf load(const T* p, Whole) {

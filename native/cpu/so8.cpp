@@ -4,13 +4,14 @@
 #include <cmath>
 #include <cstring>
 
+#include "checks/so8.h"
 #include "operations.h"
 
 namespace so8t::SO8T_ISA {
 
 namespace {
 
-// A in double: M is well conditioned (its eigenvalues are 1 + i t), the cost is nothing.
+// A in float64, whose cost is negligible. M is well conditioned: its eigenvalues are 1 + i t.
 void skew(const float* theta, double a[8][8]) {
     for (int i = 0, k = 0; i < 8; i++) {
         a[i][i] = 0;
@@ -21,7 +22,7 @@ void skew(const float* theta, double a[8][8]) {
     }
 }
 
-// b = m^-1 b, by elimination with row exchanges
+// b = m^-1 b by Gauss-Jordan elimination with pivoting
 void solve(double m[8][8], double b[8][8]) {
     for (int k = 0; k < 8; k++) {
         int pivot = k;
@@ -94,13 +95,11 @@ void rotate(Context& c, int64_t rows, int64_t width, const View& x, const float*
 }  // namespace
 
 void cayley_forward(Context& c, const so8t_cayley_forward_params& p) {
-    check_size("blocks", p.blocks);
-    const View theta = c.matrix(p.theta, "theta", p.blocks, 28, kF32);
-    const View rotation = c.matrix(p.rotation, "rotation", p.blocks, 64, kF32);
+    const CayleyForwardViews v = check(c, p);
     c.parallel(ceil_div(p.blocks, kBlocksPerUnit), [&](int64_t unit, Worker&) {
         for (int64_t k = unit * kBlocksPerUnit; k < p.blocks && k < (unit + 1) * kBlocksPerUnit; k++) {
             double a[8][8], m[8][8], n[8][8];
-            skew(theta.row<float>(k), a);
+            skew(v.theta.row<float>(k), a);
             for (int i = 0; i < 8; i++) {
                 for (int j = 0; j < 8; j++) {
                     m[i][j] = (i == j) - a[i][j] / 2;
@@ -108,36 +107,32 @@ void cayley_forward(Context& c, const so8t_cayley_forward_params& p) {
                 }
             }
             solve(m, n);
-            for (int i = 0; i < 64; i++) rotation.row<float>(k)[i] = static_cast<float>(n[i / 8][i % 8]);
+            for (int i = 0; i < 64; i++) v.rotation.row<float>(k)[i] = static_cast<float>(n[i / 8][i % 8]);
         }
     });
 }
 
 void cayley_backward(Context& c, const so8t_cayley_backward_params& p) {
-    check_size("blocks", p.blocks);
-    const View theta = c.matrix(p.theta, "theta", p.blocks, 28, kF32);
-    const View rotation = c.matrix(p.rotation, "rotation", p.blocks, 64, kF32);
-    const View drotation = c.matrix(p.drotation, "drotation", p.blocks, 64, kF32);
-    const View dtheta = c.matrix(p.dtheta, "dtheta", p.blocks, 28, kF32);
+    const CayleyBackwardViews v = check(c, p);
     c.parallel(ceil_div(p.blocks, kBlocksPerUnit), [&](int64_t unit, Worker&) {
         for (int64_t k = unit * kBlocksPerUnit; k < p.blocks && k < (unit + 1) * kBlocksPerUnit; k++) {
             double a[8][8], m[8][8], g[8][8], d[8][8];
-            skew(theta.row<float>(k), a);
+            skew(v.theta.row<float>(k), a);
             for (int i = 0; i < 8; i++) {
                 for (int j = 0; j < 8; j++) {
                     m[i][j] = (i == j) + a[i][j] / 2;  // M^T
-                    g[i][j] = drotation.row<float>(k)[i * 8 + j];
+                    g[i][j] = v.drotation.row<float>(k)[i * 8 + j];
                 }
             }
             solve(m, g);
             for (int i = 0; i < 8; i++) {
                 for (int j = 0; j < 8; j++) {
                     double s = g[i][j];
-                    for (int l = 0; l < 8; l++) s += g[i][l] * rotation.row<float>(k)[j * 8 + l];
+                    for (int l = 0; l < 8; l++) s += g[i][l] * v.rotation.row<float>(k)[j * 8 + l];
                     d[i][j] = s / 2;
                 }
             }
-            float* out = dtheta.row<float>(k);
+            float* out = v.dtheta.row<float>(k);
             for (int i = 0, l = 0; i < 8; i++) {
                 for (int j = i + 1; j < 8; j++, l++) out[l] += static_cast<float>(d[i][j] - d[j][i]);
             }
@@ -146,31 +141,17 @@ void cayley_backward(Context& c, const so8t_cayley_backward_params& p) {
 }
 
 void rotate_forward(Context& c, const so8t_rotate_forward_params& p) {
-    check_size("rows", p.rows);
-    check_size("blocks", p.blocks);
-    const int64_t width = 8 * p.blocks;
-    const View x = c.matrix(p.x, "x", p.rows, width, kCompute);
-    const View rotation = c.vector(p.rotation, "rotation", 64 * p.blocks, kF32);
-    const View y = c.matrix(p.y, "y", p.rows, width, only(x.dtype));
-    by_compute(x.dtype, [&](auto tag) { rotate<decltype(tag)>(c, p.rows, width, x, rotation.as<float>(), false, y); });
+    const RotateForwardViews v = check(c, p);
+    by_compute(v.x.dtype, [&](auto tag) { rotate<decltype(tag)>(c, p.rows, 8 * p.blocks, v.x, v.rotation.as<float>(), false, v.y); });
 }
 
 void rotate_backward(Context& c, const so8t_rotate_backward_params& p) {
-    check_size("rows", p.rows);
-    check_size("blocks", p.blocks);
+    const RotateBackwardViews v = check(c, p);
     const int64_t width = 8 * p.blocks;
-    const View dy = c.matrix(p.dy, "dy", p.rows, width, kCompute);
-    const View rotation = c.vector(p.rotation, "rotation", 64 * p.blocks, kF32);
-    const View dx = c.matrix(p.dx, "dx", p.rows, width, only(dy.dtype));
-    View x, drotation;
-    if (present(p.drotation)) {
-        x = c.matrix(p.x, "x", p.rows, width, only(dy.dtype));
-        drotation = c.vector(p.drotation, "drotation", 64 * p.blocks, kF32);
-    }
-    by_compute(dy.dtype, [&](auto tag) {
+    by_compute(v.dy.dtype, [&](auto tag) {
         using T = decltype(tag);
-        // First the sums over rows, because dx may take dy's place.
-        if (drotation) {
+        // The sums over rows come first, as dx may be dy.
+        if (v.drotation) {
             c.parallel(ceil_div(width, kColumnsPerUnit), [&](int64_t unit, Worker&) {
                 const int64_t begin = unit * kColumnsPerUnit, n = std::min(kColumnsPerUnit, width - begin);
                 float sums[8][kColumnsPerUnit] = {};  // [j][column i of its block]: sum of dy_i x_j
@@ -180,19 +161,19 @@ void rotate_backward(Context& c, const so8t_rotate_backward_params& p) {
                         vf s[8];
                         for (int j = 0; j < 8; j++) s[j] = load(sums[j] + at);
                         for (int64_t i = first; i < end; i++) {
-                            const vf a = load(x.row<T>(i) + begin + at, k), g = load(dy.row<T>(i) + begin + at, k);
+                            const vf a = load(v.x.row<T>(i) + begin + at, k), g = load(v.dy.row<T>(i) + begin + at, k);
                             for (int j = 0; j < 8; j++) s[j] = fma(spread(a, j), g, s[j]);
                         }
                         for (int j = 0; j < 8; j++) store(sums[j] + at, s[j]);
                     });
                 }
                 for (int64_t at = 0; at < n; at++) {
-                    float* out = drotation.as<float>() + (begin + at) * 8;
+                    float* out = v.drotation.as<float>() + (begin + at) * 8;
                     for (int j = 0; j < 8; j++) out[j] += sums[j][at];
                 }
             });
         }
-        rotate<T>(c, p.rows, width, dy, rotation.as<float>(), true, dx);
+        rotate<T>(c, p.rows, width, v.dy, v.rotation.as<float>(), true, v.dx);
     });
 }
 

@@ -4,15 +4,6 @@
 
 namespace so8t::SO8T_ISA {
 
-Weight weight_of(Context& c, const so8t_tensor& w, const so8t_tensor& absmax, int64_t out, int64_t in) {
-    Weight r;
-    r.w = c.matrix(w, "w", out, in, kI8 | kCompute);
-    r.out = out;
-    r.in = in;
-    if (r.w.dtype == SO8T_INT8) r.absmax = c.vector(absmax, "w_absmax", out, kF32).as<float>();
-    return r;
-}
-
 namespace {
 
 void expand(const int8_t* q, vf scale, int64_t n, float* y) {
@@ -36,7 +27,7 @@ void convert(const X* x, int64_t n, T* y) {
 
 namespace {
 
-// Part of the weight in the compute type: the weight itself where it has that type, else an expanded copy.
+// A part of the weight in the compute type: in place if it has that type, else an expanded copy.
 template <class T>
 const T* part_of(const Weight& weight, int64_t row, int64_t rows, int64_t column, int64_t columns, Worker& w, int64_t& stride) {
     if (weight.w.dtype == dtype_of<T>()) {
@@ -141,12 +132,12 @@ void transpose(const T* x, int64_t stride, int64_t rows, int64_t columns, T* y, 
 template void transpose(const float*, int64_t, int64_t, int64_t, float*, int64_t, int64_t);
 template void transpose(const bf16*, int64_t, int64_t, int64_t, bf16*, int64_t, int64_t);
 
-View rounded(Context& c, const View& x, int64_t rows, int64_t columns, bf16* room) {
+View rounded(Context& c, const View& x, int64_t rows, int64_t columns, bf16* copy) {
     const int64_t per = rows_per_unit(columns);
     c.parallel(ceil_div(rows, per), [&](int64_t unit, Worker&) {
-        for (int64_t i = unit * per; i < rows && i < (unit + 1) * per; i++) convert(x.row<float>(i), columns, room + i * columns);
+        for (int64_t i = unit * per; i < rows && i < (unit + 1) * per; i++) convert(x.row<float>(i), columns, copy + i * columns);
     });
-    return {reinterpret_cast<char*>(room), columns, SO8T_BFLOAT16};
+    return {reinterpret_cast<char*>(copy), columns, SO8T_BFLOAT16};
 }
 
 }  // namespace so8t::SO8T_ISA

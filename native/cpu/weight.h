@@ -1,23 +1,16 @@
 // A weight as it is stored, and its parts in the compute type.
 #pragma once
 
+#include "checks/linear.h"
 #include "multiply.h"
 
 namespace so8t::SO8T_ISA {
 
-// One unit of a large product: this many rows of activations by this many rows or columns of the weight, over the whole
-// inner dimension. Fixed by the shape alone: results must not depend on the number of threads.
+// A unit of a large product: this many rows of activations by this many rows or columns of the weight, over the whole
+// inner dimension. Independent of the number of threads, so that results are too.
 constexpr int64_t kTileRows = 512, kPanel = 128;
 
-struct Weight {
-    View w;
-    const float* absmax = nullptr;  // int8 only
-    int64_t out = 0, in = 0;
-};
-
-Weight weight_of(Context& c, const so8t_tensor& w, const so8t_tensor& absmax, int64_t out, int64_t in);
-
-// c[m, n] = x W[row .. row + n]^T, x [m, in];  c has room for m rounded up to 16
+// c[m, n] = x W[row .. row + n]^T, x [m, in]; c holds m rounded up to 16 rows
 template <class T>
 void times_rows(Worker& w, const Weight& weight, int64_t row, int64_t n, const View& x, int64_t first, int64_t m, float* c);
 // c[m, n] = dy W[:, column .. column + n], dy [m, out]
@@ -28,8 +21,8 @@ void times_columns(Worker& w, const Weight& weight, int64_t column, int64_t n, c
 template <class T>
 void transpose(const T* x, int64_t stride, int64_t rows, int64_t columns, T* y, int64_t y_stride, int64_t padded);
 
-// An adapter's matrix may be the float32 that is trained: then a rounded copy in `room`, rows * columns elements.
+// An adapter's matrix may be the float32 that is trained: rounded() copies it to `copy`, rows * columns elements.
 inline bool to_round(const View& x, int32_t compute) { return x.dtype != compute; }
-View rounded(Context& c, const View& x, int64_t rows, int64_t columns, bf16* room);
+View rounded(Context& c, const View& x, int64_t rows, int64_t columns, bf16* copy);
 
 }  // namespace so8t::SO8T_ISA

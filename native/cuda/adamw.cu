@@ -1,9 +1,9 @@
 // AdamW: Loshchilov and Hutter, arXiv 1711.05101. 8-bit states by blocks of 256: Dettmers et al., arXiv 2110.02861, in the
 // order of rounding of bitsandbytes 0.50 on the CPU: a state is stored as the code nearest to its position in 65536 steps of
-// [-1, 1], so that even 0 becomes the code nearest to 1 / 65535. Every product and sum is rounded by itself where it says
-// _rn: contraction would change the states' bytes.
-#include <cmath>
-
+// [-1, 1], so that even 0 becomes the code nearest to 1 / 65535. Where _rn is written every product and sum is rounded by
+// itself: contraction would change the states' bytes.
+// Reference: TestOracleAdamW and TestOperations/adamw in native/training_test.go.
+#include "checks/optimizer.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -11,30 +11,11 @@ namespace so8t::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kStates = 256;  // that share one absmax; a warp's
-constexpr int kCodes = 256;
 constexpr int kPositions = 65536;
 
-struct Step {
-    float beta1, beta2, rest1, rest2, decay, rate, correction, epsilon;
-    float max_norm;     // 0: no clipping
-    const float* norm;  // on the device: nobody waits for it
+struct Step : AdamWFactors {
+    const float* norm;  // on the device, so that the host does not wait for it
 };
-
-Step step_of(const so8t_adamw_params& p, const float* norm) {
-    Step s;
-    s.beta1 = static_cast<float>(p.beta1);
-    s.beta2 = static_cast<float>(p.beta2);
-    s.rest1 = static_cast<float>(1 - p.beta1);
-    s.rest2 = static_cast<float>(1 - p.beta2);
-    s.decay = static_cast<float>(1 - p.learning_rate * p.weight_decay);
-    s.rate = static_cast<float>(-p.learning_rate / (1 - std::pow(p.beta1, static_cast<double>(p.step))));
-    s.correction = static_cast<float>(std::sqrt(1 - std::pow(p.beta2, static_cast<double>(p.step))));
-    s.epsilon = static_cast<float>(p.epsilon);
-    s.max_norm = p.max_norm > 0 ? static_cast<float>(p.max_norm) : 0.0f;
-    s.norm = norm;
-    return s;
-}
 
 __device__ inline float clip_of(const Step& s) {
     if (!(s.max_norm > 0)) return 1.0f;
@@ -74,7 +55,7 @@ __global__ void __launch_bounds__(kThreads) whole_kernel(Step s, int64_t n, floa
     }
 }
 
-// For each of 65536 positions in [-1, 1] the nearest code; the lower one in the middle.
+// The nearest code for each of 65536 positions in [-1, 1]; of two as near, the lower.
 __global__ void __launch_bounds__(kThreads) nearest_kernel(const float* m_code, const float* v_code, uint8_t* nearest) {
     const float* code = blockIdx.y == 0 ? m_code : v_code;
     const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
@@ -105,7 +86,7 @@ __device__ inline uint8_t quantized(float x, float inverse, const uint8_t* neare
     return nearest[static_cast<uint16_t>(static_cast<int>(fmaf(__fmul_rn(__fadd_rn(u, 1.0f), 0.5f), 65535.0f, 0.5f)))];
 }
 
-// A warp takes a block of states: each lane twice four that lie together, so that a warp's accesses have no gaps.
+// A warp takes a block of states, each lane twice four contiguous ones, so that a warp's accesses are coalesced.
 template <bool Wide>
 __global__ void __launch_bounds__(kThreads) eight_bit_kernel(Step s, int64_t n, float* param, const float* gradient, States states) {
     __shared__ float code[2][kCodes];
@@ -190,15 +171,11 @@ __global__ void __launch_bounds__(kThreads) eight_bit_kernel(Step s, int64_t n, 
 }  // namespace
 
 void adamw(Context& c, const so8t_adamw_params& p) {
-    check_size("n", p.n);
-    check_size("step", p.step, 1);
-    float* param = c.vector(p.param, "param", p.n, kF32).as<float>();
-    const float* gradient = c.vector(p.gradient, "gradient", p.n, kF32).as<float>();
-    const View m = c.vector(p.m, "m", p.n, kF32 | kU8);
-    const View v = c.vector(p.v, "v", p.n, only(m.dtype));
-    const float* norm = nullptr;
-    if (p.max_norm > 0) norm = c.vector(p.norm, "norm", 1, kF32).as<float>();
-    const Step s = step_of(p, norm);
+    const AdamWViews views = check(c, p);
+    const Step s{factors_of(p), views.norm.as<float>()};
+    float* param = views.param.as<float>();
+    const float* gradient = views.gradient.as<float>();
+    const View m = views.m, v = views.v;
     const int64_t most_blocks = static_cast<int64_t>(c.processors) * 8 * 4;
     if (m.dtype == SO8T_FLOAT32) {
         if (p.n == 0) return;
@@ -210,19 +187,16 @@ void adamw(Context& c, const so8t_adamw_params& p) {
         launched("adamw");
         return;
     }
+    if (p.n == 0) return;
     const int64_t blocks = ceil_div(p.n, kStates);
     States states;
     states.bytes[0] = m.as<uint8_t>();
     states.bytes[1] = v.as<uint8_t>();
-    states.absmax[0] = c.vector(p.m_absmax, "m_absmax", blocks, kF32).as<float>();
-    states.absmax[1] = c.vector(p.v_absmax, "v_absmax", blocks, kF32).as<float>();
-    const View m_code = c.vector(p.m_code, "m_code", kCodes, kF32), v_code = c.vector(p.v_code, "v_code", kCodes, kF32);
-    check_code_book(c, m_code, kCodes);
-    check_code_book(c, v_code, kCodes);
-    if (p.n == 0) return;
-    states.code[0] = m_code.as<float>();
-    states.code[1] = v_code.as<float>();
-    // Made again each time: some microseconds, and no copy to compare the books with.
+    states.absmax[0] = views.m_absmax.as<float>();
+    states.absmax[1] = views.v_absmax.as<float>();
+    states.code[0] = views.m_code.as<float>();
+    states.code[1] = views.v_code.as<float>();
+    // Computed at each step: it takes microseconds and needs no copy of the books to compare with.
     Scratch scratch(c);
     uint8_t* nearest = scratch.take<uint8_t>(2 * kPositions);
     LAUNCH(nearest_kernel, dim3(kPositions / kThreads, 2), dim3(kThreads), 0, c.stream, states.code[0], states.code[1], nearest);

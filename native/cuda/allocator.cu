@@ -9,7 +9,7 @@ namespace so8t {
 
 namespace {
 constexpr uint64_t kSmall = 1 << 20;
-// Few sizes, so that a freed block fits the next need: multiples of 512 bytes, of 2 MiB where large.
+// Few sizes, so that freed blocks are reused: multiples of 512 bytes, or of 2 MiB from 1 MiB on.
 uint64_t rounded(uint64_t bytes) {
     const uint64_t unit = bytes < kSmall ? 512 : kSmall * 2;
     return std::max<uint64_t>((bytes + unit - 1) / unit * unit, 512);
@@ -61,10 +61,11 @@ void Allocator::refuse(uint64_t bytes, const std::string& purpose) {
     std::sort(holders.rbegin(), holders.rend());
     std::string text;
     for (size_t i = 0; i < holders.size() && i < 6; i++) text += (i ? ", " : "") + std::to_string(holders[i].first) + " \"" + holders[i].second + "\"";
-    fail("%llu bytes for \"%s\": out of memory, %llu bytes held (%s), %s has %llu of which %llu are free; less is needed with a smaller data.max_seq_length, "
-         "training.per_device_train_batch_size or training.lora_r, with training.gradient_checkpointing: true or an 8-bit training.optim",
-         static_cast<unsigned long long>(bytes), purpose.c_str(), static_cast<unsigned long long>(c_.held), text.c_str(), c_.name.c_str(), static_cast<unsigned long long>(total),
-         static_cast<unsigned long long>(free));
+    out_of_memory(
+        "%llu bytes for \"%s\": out of memory, %llu bytes held (%s), %s has %llu of which %llu are free; less is needed with a smaller data.max_seq_length, "
+        "training.per_device_train_batch_size or training.lora_r, with training.gradient_checkpointing: true or an 8-bit training.optim",
+        static_cast<unsigned long long>(bytes), purpose.c_str(), static_cast<unsigned long long>(c_.held), text.c_str(), c_.name.c_str(),
+        static_cast<unsigned long long>(total), static_cast<unsigned long long>(free));
 }
 
 }  // namespace so8t

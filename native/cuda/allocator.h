@@ -1,4 +1,4 @@
-// Device memory: freed blocks are kept and given out again, as cudaMalloc and cudaFree stop the device.
+// Device memory: freed blocks are cached and reused, as cudaMalloc and cudaFree stall the device.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ class Allocator {
 public:
     explicit Allocator(Context& c) : c_(c) {}
     ~Allocator();
-    // At least `bytes`, 256-byte aligned, garbage. On failure an error that says what was asked for, who holds the rest and
-    // which settings of a run need less.
+    // At least `bytes`, 256-byte aligned, uninitialized. Throws an error that names the request, the holders of memory and
+    // the settings of a run that need less.
     void* take(uint64_t bytes, const std::string& purpose, uint64_t& reserved);
     void give(void* p, uint64_t reserved);
 

@@ -1,4 +1,6 @@
-// index[i] = the first column of the largest value of row i.
+// index[i] = the first column of the largest value of row i; NaN ranks below every number.
+// Reference: TestOperations/argmax in native/data_test.go.
+#include "checks/logits.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -6,10 +8,10 @@ namespace so8t::cuda {
 namespace {
 
 constexpr int kThreads = 1024;
-constexpr int kHeld = 4;  // vectors on their way at once
+constexpr int kHeld = 4;  // vectors loaded at once
 typedef unsigned long long Candidate;
 
-// Ordered by value, equal values by falling column; 0 is behind all, and NaN only before it.
+// Ordered by value, then by falling column. NaN ranks below every number, and 0 below NaN.
 __device__ inline Candidate candidate(float x, int64_t column) {
     const uint32_t u = __float_as_uint(x + 0.0f);  // -0 is 0
     const uint32_t key = x != x ? 0 : u >> 31 ? ~u : u | 0x80000000u;
@@ -40,10 +42,10 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(int64_t rows, int colu
 #pragma unroll
             for (int i = 0; i < V; i++) best = larger(best, candidate(to_float(v.at[i]), at * V + i));
         };
-        groups_of_line<kHeld>(
-            columns / V, [&](int at, int k) { held[k] = load<T, V>(from + at * V); }, [](int) {});
-        groups_of_line<kHeld>(
-            columns / V, [&](int at, int k) { look(held[k], at); }, [&](int at) { look(load<T, V>(from + at * V), at); });
+        const auto hold = [&](int at, int k) { held[k] = load<T, V>(from + at * V); };
+        groups_of_line<kHeld>(columns / V, hold, [](int) {});
+        const auto look_held = [&](int at, int k) { look(held[k], at); };
+        groups_of_line<kHeld>(columns / V, look_held, [&](int at) { look(load<T, V>(from + at * V), at); });
         best = line_largest(best);
         if (threadIdx.x == 0) index[row] = static_cast<int32_t>(0xFFFFFFFFu - static_cast<uint32_t>(best));
     });
@@ -52,22 +54,19 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(int64_t rows, int colu
 }  // namespace
 
 void argmax(Context& c, const so8t_argmax_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kCompute);
-    const View index = c.vector(p.index, "index", p.rows, kI32);
-    if (p.columns > INT32_MAX) fail("columns is %lld", static_cast<long long>(p.columns));
+    const ArgmaxViews v = check(c, p);
     if (p.rows == 0) return;
-    by_compute(x.dtype, [&](auto tag) {
+    by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                LAUNCH((argmax_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, index.as<int32_t>());
+                LAUNCH((argmax_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride,
+                       v.index.as<int32_t>());
             },
-            x);
+            v.x);
     });
     launched("argmax");
     integers_changed(c);

@@ -1,41 +1,23 @@
-// What the attention operations share: checks, which rows see which, and tiles. Tiles are fixed rows of the packed matrix,
-// whatever sequences they hold; a mask by row keeps the sequences apart, so nothing depends on how they are packed.
+// What the attention operations share: which rows see which, and tiles. A tile is a fixed range of the packed matrix's rows,
+// whatever sequences they hold; a mask by row separates the sequences, so that results do not depend on how they are packed.
 #pragma once
 
+#include "checks/attention.h"
 #include "operations.h"
 #include "ptx.h"
 
 namespace so8t::cuda {
 
-constexpr int kTile = 128;           // the most rows of a tile
-constexpr int kMostHeadDim = 256;
-constexpr int kHeadsTogether = 8;    // whose keys and values stay in the L2 cache while their tiles run
+constexpr int kTile = 128;         // rows of the largest tile
+constexpr int kHeadsTogether = 8;  // whose keys and values stay in the L2 cache while their tiles run
 constexpr float kLog2E = 1.44269504088896341f;
 
-// Both libraries word these alike.
-template <class P>
-void check_heads(const P& p) {
-    check_size("heads", p.heads, 1);
-    check_size("kv_heads", p.kv_heads, 1);
-    check_size("head_dim", p.head_dim, 1);
-    check_size("window", p.window);
-    if (p.heads % p.kv_heads != 0) fail("%lld heads do not divide among %lld key heads", static_cast<long long>(p.heads), static_cast<long long>(p.kv_heads));
-    if (p.head_dim > kMostHeadDim) fail("head_dim is %lld, at most %d", static_cast<long long>(p.head_dim), kMostHeadDim);
-}
-template <class P>
-void check_shape(const P& p) {
-    check_size("rows", p.rows);
-    check_size("sequences", p.sequences);
-    check_heads(p);
-}
-
-// Query i sees the keys [low[i], i], key j is seen by the queries [j, high[j]): sequence and window in one. Both ascend, and
-// go on to a multiple of kTile, so that a tile's first and last row bound what it needs.
+// Query i sees the keys [low[i], i], key j is seen by the queries [j, high[j]): sequence and window in one. Both ascend and
+// are padded to a multiple of kTile, so that a tile's first and last row bound what it reads.
 struct Seen {
     const int32_t *low, *high;
 };
-// Checks the boundaries too.
-Seen seen(Context& c, Scratch& scratch, const so8t_tensor& cu_seqlens, int64_t rows, int64_t sequences, int64_t window);
+Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, int64_t sequences, int64_t window);
 
 template <class T>
 struct Matrix {
@@ -63,16 +45,18 @@ __host__ __device__ inline int least(int a, int b) { return a < b ? a : b; }
 
 constexpr int kThreads = 128;
 
-// Rows lie without gaps; their 16-byte chunks change places within groups, so that the same chunk of eight rows lies in
-// eight different banks, as ldmatrix wants it.
+// Rows have no gaps; their 16-byte chunks are swizzled within groups, so that the same chunk of eight rows lies in
+// eight different banks, which ldmatrix needs.
 template <int D>
-constexpr int kGroup = D % 64 == 0 ? 8 : D % 32 == 0 ? 4 : 2;
+constexpr int kGroup = D % 64 == 0   ? 8
+                       : D % 32 == 0 ? 4
+                                     : 2;
 template <int D>
 __device__ inline int at(int row, int chunk) {
     return row * D + (chunk ^ (row / (8 / kGroup<D>) % kGroup<D>)) * 8;
 }
 
-// Rows [first, first + Rows) of a head that begins at `column`; what lies outside is zero. Lands with cp_async_wait and a barrier.
+// Loads rows [first, first + Rows) of a head that begins at `column`, zeros outside. Complete after cp_async_wait and a barrier.
 template <int D, int Rows>
 __device__ inline void load_tile(bf16* tile, const Matrix<const bf16>& x, int64_t column, int first, int rows, int head_dim, bool wide) {
     constexpr int G = kGroup<D>, kPass = kThreads / G;
@@ -149,11 +133,11 @@ __device__ inline void multiply_add(float (&c)[MT][D / 8][4], const float (&a)[M
     }
 }
 
-// The warp's rows of y, which begin at `first`: its sums, each row times a factor. They are turned round in rows of a tile
+// Stores the warp's rows of y, from `first` on: its sums, each row times a factor. They are rearranged in rows of a tile
 // that no other warp reads or writes.
 template <int D, int MT>
-__device__ inline void store_rows(bf16* tile, const float (&c)[MT][D / 8][4], const float (&by)[MT][2], const Matrix<bf16>& y, int64_t column, int first, int rows, int head_dim,
-                                  bool wide) {
+__device__ inline void store_rows(bf16* tile, const float (&c)[MT][D / 8][4], const float (&by)[MT][2], const Matrix<bf16>& y, int64_t column, int first,
+                                  int rows, int head_dim, bool wide) {
     const int lane = threadIdx.x % 32;
     __syncwarp();
 #pragma unroll
@@ -162,7 +146,8 @@ __device__ inline void store_rows(bf16* tile, const float (&c)[MT][D / 8][4], co
         for (int n = 0; n < D / 8; n++) {
 #pragma unroll
             for (int h = 0; h < 2; h++) {
-                *reinterpret_cast<uint32_t*>(tile + at<D>(m * 16 + h * 8 + lane / 4, n) + lane % 4 * 2) = pack_bf16(c[m][n][2 * h] * by[m][h], c[m][n][2 * h + 1] * by[m][h]);
+                *reinterpret_cast<uint32_t*>(tile + at<D>(m * 16 + h * 8 + lane / 4, n) + lane % 4 * 2) =
+                    pack_bf16(c[m][n][2 * h] * by[m][h], c[m][n][2 * h + 1] * by[m][h]);
             }
         }
     }
@@ -196,7 +181,7 @@ void by_tile_width(int64_t head_dim, F&& f) {
     }
 }
 
-// ---- plain arithmetic: tiles of float32 [R, D], a row's end padded against bank conflicts; eight threads work on a row ----
+// ---- CUDA cores: tiles of float32 [R, D], rows padded against bank conflicts; eight threads work on a row ----
 
 template <int D>
 constexpr int kRow = D + 4;
@@ -251,7 +236,7 @@ __device__ inline void store_sums(const float (&sums)[D / 8], float by, const Ma
     }
 }
 
-// f(integral_constant<int, D>); bfloat16 comes here only where tensor cores cannot.
+// f(integral_constant<int, D>); bfloat16 only where tensor cores cannot do it.
 template <class T, class F>
 void by_row_width(int64_t head_dim, F&& f) {
     if constexpr (sizeof(T) == 2) {
@@ -269,16 +254,17 @@ void by_row_width(int64_t head_dim, F&& f) {
     }
 }
 
-// Heads run together by kHeadsTogether, over tiles of `rows_per_tile`.
+// kHeadsTogether heads run side by side, over tiles of `rows_per_tile`.
 inline dim3 grid_of(int64_t heads, int64_t rows, int rows_per_tile) {
     return dim3(kHeadsTogether, static_cast<unsigned>(ceil_div(rows, rows_per_tile)), static_cast<unsigned>(ceil_div(heads, kHeadsTogether)));
 }
 __device__ inline int head_of_block() { return blockIdx.z * kHeadsTogether + blockIdx.x; }
 
-// More than 48 KiB of shared memory has to be asked for.
+// A kernel must request more than 48 KiB of shared memory.
 template <class K>
 void allow_shared(K* kernel, size_t bytes) {
-    if (bytes > 48 << 10) check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "shared memory for attention");
+    if (bytes <= 48 << 10) return;
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "shared memory for attention");
 }
 
 }  // namespace so8t::cuda

@@ -1,14 +1,15 @@
 // With P = e^(scale q k^T - lse) and delta = sum(dout * out): dv = P^T dout, dS = scale P (dout v^T - delta), dk = dS^T q, dq = dS k.
-// Dao, arXiv 2307.08691. One kernel owns tiles of keys, another tiles of queries, and both make P again: nothing is added to
-// by two blocks, and sums have one order. The factor scale of dS waits until the end. A query that sees one key only has
-// P = 1 whatever q and k are: its dS is 0, not what rounding leaves of it.
+// Dao, arXiv 2307.08691. One kernel takes tiles of keys, another tiles of queries, and both compute P again: no two blocks add
+// to the same sum, whose order is fixed. dS is multiplied by scale at the end. A query that sees one key only has
+// P = 1 whatever q and k are: its dS is exactly 0.
+// Reference: TestOperations/attention in native/attention_test.go.
 #include "attention.h"
 
 namespace so8t::cuda {
 
 namespace {
 
-// Of a head's query: the log-sum-exp and delta. Rows beyond the last are 0.
+// A query's log-sum-exp and delta; 0 for rows beyond the last.
 struct Statistics {
     float lse, delta;
 };
@@ -21,20 +22,21 @@ struct Backward : Attention<T> {
     int padded;                    // rows, to a multiple of kTile
 };
 
-// The first query whose dS for a key may be other than 0.
+// The first query whose dS for a key may differ from 0.
 __device__ inline int after_alone(const Seen& seen, int key) { return seen.low[key] == key ? key + 1 : key; }
 
 constexpr int kDeltaThreads = 256;
 
 // Four lanes take a head's row, V elements at a time.
 template <class T, int V>
-__global__ void __launch_bounds__(kDeltaThreads) find_statistics(Matrix<const T> out, Matrix<const T> dout, Matrix<const float> lse, int rows, int padded, int heads, int head_dim,
-                                                                 Statistics* statistics) {
+__global__ void __launch_bounds__(kDeltaThreads)
+    find_statistics(Matrix<const T> out, Matrix<const T> dout, Matrix<const float> lse, int rows, int padded, int heads, int head_dim, Statistics* statistics) {
     const int64_t i = (static_cast<int64_t>(blockIdx.x) * kDeltaThreads + threadIdx.x) / 4;
     const int lane = threadIdx.x % 4, row = static_cast<int>(i / heads), head = static_cast<int>(i % heads);
     float s = 0;
     if (row < rows) {
-        const T *x = out.data + row * out.stride + static_cast<int64_t>(head) * head_dim, *y = dout.data + row * dout.stride + static_cast<int64_t>(head) * head_dim;
+        const T *x = out.data + row * out.stride + static_cast<int64_t>(head) * head_dim,
+                *y = dout.data + row * dout.stride + static_cast<int64_t>(head) * head_dim;
         for (int d = lane * V; d < head_dim; d += 4 * V) {
             float a[V], b[V];
             load_floats(x + d, a);
@@ -51,19 +53,19 @@ __global__ void __launch_bounds__(kDeltaThreads) find_statistics(Matrix<const T>
 // ---- tensor cores ----
 
 constexpr int kOwnKeys = 64, kOwnQueries = 128;  // of a block
-constexpr int kStep = 32;                        // rows of the other side at a time, in two buffers by turns
+constexpr int kStep = 32;                        // rows of the other side at a time, double-buffered
 
-// Four warps of 16 keys. Scores are made transposed, [keys, queries], so that P^T and dS^T lie as the next products want them.
+// Four warps of 16 keys. Scores are computed transposed, [keys, queries], so that P^T and dS^T have the next products' layout.
 template <int D>
 __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a) {
     constexpr int NT = kStep / 8;
     DYNAMIC_SHARED(bf16, shared);
-    bf16 *k = shared, *v = k + kOwnKeys * D, *turns = v + kOwnKeys * D;  // turns: [2][q, dout][kStep, D]
+    bf16 *k = shared, *v = k + kOwnKeys * D, *turns = v + kOwnKeys * D;             // turns: [2][q, dout][kStep, D]
     Statistics* statistics = reinterpret_cast<Statistics*>(turns + 4 * kStep * D);  // [2][kStep]
     const int kv = head_of_block();
     if (kv >= a.heads / a.group) return;
     const int lane = threadIdx.x % 32;
-    // The first tiles are seen by the most queries: they start first.
+    // The first tiles have the most queries, so they start first.
     const int first = blockIdx.y * kOwnKeys, end = a.seen.high[least(first + kOwnKeys, a.rows) - 1];
     const int mine = threadIdx.x / 32 * 16, top = first + mine;
     const int64_t kv_column = static_cast<int64_t>(kv) * a.head_dim;
@@ -83,7 +85,9 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
         const int64_t column = static_cast<int64_t>(h) * a.head_dim;
         load_tile<D, kStep>(q, a.q, column, at_query, a.rows, a.head_dim, a.wide);
         load_tile<D, kStep>(q + kStep * D, a.dout, column, at_query, a.rows, a.head_dim, a.wide);
-        if (threadIdx.x < kStep / 2) cp_async16(statistics + buffer * kStep + threadIdx.x * 2, a.statistics + static_cast<int64_t>(h) * a.padded + at_query + threadIdx.x * 2);
+        if (threadIdx.x < kStep / 2) {
+            cp_async16(statistics + buffer * kStep + threadIdx.x * 2, a.statistics + static_cast<int64_t>(h) * a.padded + at_query + threadIdx.x * 2);
+        }
         cp_async_commit();
     };
     load(head, query, 0);
@@ -140,7 +144,7 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
     const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
     const int begin = a.seen.low[first] / kStep * kStep, lowest = a.seen.low[top], all_low = a.seen.low[top + 31];
     const float scale = a.scale * kLog2E;
-    // In shared memory, as registers are full; a warp writes what it reads.
+    // In shared memory, as registers are full; each warp reads only what it wrote.
     statistics[threadIdx.x] = a.statistics[static_cast<int64_t>(head) * a.padded + first + threadIdx.x];
 
     float dq[MT][D / 8][4] = {};
@@ -186,7 +190,7 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
     store_rows<D>(q + mine * D, dq, scales, a.dq, column, top, a.rows, a.head_dim, a.wide);
 }
 
-// ---- plain arithmetic ----
+// ---- CUDA cores ----
 
 template <class T, int D>
 __global__ void __launch_bounds__(8 * kRows<D>) key_rows(const Backward<T> a) {
@@ -271,7 +275,8 @@ __global__ void __launch_bounds__(8 * kRows<D>) query_rows(const Backward<T> a) 
 void run_tiles([[maybe_unused]] Context& c, const Backward<bf16>& a) {
     by_tile_width(a.head_dim, [&](auto d) {
         constexpr int D = decltype(d)::value;
-        constexpr size_t key_bytes = (2 * kOwnKeys + 4 * kStep) * D * sizeof(bf16) + 2 * kStep * sizeof(Statistics), query_bytes = (2 * kOwnQueries + 4 * kStep) * D * sizeof(bf16) + kOwnQueries * sizeof(Statistics);
+        constexpr size_t key_bytes = (2 * kOwnKeys + 4 * kStep) * D * sizeof(bf16) + 2 * kStep * sizeof(Statistics),
+                         query_bytes = (2 * kOwnQueries + 4 * kStep) * D * sizeof(bf16) + kOwnQueries * sizeof(Statistics);
         allow_shared(key_tiles<D>, key_bytes);
         LAUNCH((key_tiles<D>), grid_of(a.heads / a.group, a.rows, kOwnKeys), dim3(kThreads), key_bytes, c.stream, a);
         launched("attention_backward, keys");
@@ -298,32 +303,33 @@ void run_rows([[maybe_unused]] Context& c, const Backward<T>& a) {
 }  // namespace
 
 void attention_backward(Context& c, const so8t_attention_backward_params& p) {
-    check_shape(p);
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    const View q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    const unsigned same = only(q.dtype);
-    const View k = c.matrix(p.k, "k", p.rows, kv_width, same), v = c.matrix(p.v, "v", p.rows, kv_width, same);
-    const View out = c.matrix(p.out, "out", p.rows, width, same), dout = c.matrix(p.dout, "dout", p.rows, width, same);
-    const View dq = c.matrix(p.dq, "dq", p.rows, width, same);
-    const View dk = c.matrix(p.dk, "dk", p.rows, kv_width, same), dv = c.matrix(p.dv, "dv", p.rows, kv_width, same);
-    const View lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
+    const AttentionBackwardViews v = check(c, p);
     Scratch scratch(c);
-    const Seen s = seen(c, scratch, p.cu_seqlens, p.rows, p.sequences, p.window);
+    const Seen s = seen(c, scratch, v.cu_seqlens, p.rows, p.sequences, p.window);
     if (p.rows == 0) return;
-    const int rows = static_cast<int>(p.rows), heads = static_cast<int>(p.heads), head_dim = static_cast<int>(p.head_dim), padded = static_cast<int>(round_up(p.rows, kTile));
+    const int rows = static_cast<int>(p.rows), heads = static_cast<int>(p.heads), head_dim = static_cast<int>(p.head_dim),
+              padded = static_cast<int>(round_up(p.rows, kTile));
     Statistics* statistics = scratch.take<Statistics>(p.heads * padded);
-    by_compute(q.dtype, [&](auto tag) {
+    by_compute(v.q.dtype, [&](auto tag) {
         using T = decltype(tag);
-        by_width<T>(p.head_dim, [&](auto n) {
-            const dim3 grid(static_cast<unsigned>(ceil_div(p.heads * padded * 4, kDeltaThreads)));
-            LAUNCH((find_statistics<T, decltype(n)::value>), grid, dim3(kDeltaThreads), 0, c.stream, matrix_of<const T>(out), matrix_of<const T>(dout), matrix_of<const float>(lse), rows, padded, heads,
-                   head_dim, statistics);
-            launched("find_statistics");
-        }, out, dout);
-        const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(q, k, v, dout, dq, dk, dv);
-        const Backward<T> a{{matrix_of<const T>(q), matrix_of<const T>(k), matrix_of<const T>(v), s, rows, heads, static_cast<int>(p.heads / p.kv_heads), head_dim,
-                             static_cast<float>(p.scale), whole_chunks},
-                            matrix_of<const T>(dout), matrix_of<T>(dq), matrix_of<T>(dk), matrix_of<T>(dv), statistics, padded};
+        by_width<T>(
+            p.head_dim,
+            [&](auto n) {
+                const dim3 grid(static_cast<unsigned>(ceil_div(p.heads * padded * 4, kDeltaThreads)));
+                LAUNCH((find_statistics<T, decltype(n)::value>), grid, dim3(kDeltaThreads), 0, c.stream, matrix_of<const T>(v.out), matrix_of<const T>(v.dout),
+                       matrix_of<const float>(v.lse), rows, padded, heads, head_dim, statistics);
+                launched("find_statistics");
+            },
+            v.out, v.dout);
+        const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(v.q, v.k, v.v, v.dout, v.dq, v.dk, v.dv);
+        const Backward<T> a{{matrix_of<const T>(v.q), matrix_of<const T>(v.k), matrix_of<const T>(v.v), s, rows, heads, static_cast<int>(p.heads / p.kv_heads),
+                             head_dim, static_cast<float>(p.scale), whole_chunks},
+                            matrix_of<const T>(v.dout),
+                            matrix_of<T>(v.dq),
+                            matrix_of<T>(v.dk),
+                            matrix_of<T>(v.dv),
+                            statistics,
+                            padded};
         if constexpr (sizeof(T) == 2) {
             if (p.head_dim <= 128) return run_tiles(c, a);
         }

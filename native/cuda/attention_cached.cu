@@ -1,16 +1,16 @@
-// One new query a row against the keys and values that its slot holds: out = softmax(scale q k^T) v.
-// A slot's positions are shared out among blocks, whose sums are joined afterwards: Dao et al., "Flash-Decoding" (2023).
+// out = softmax(scale q k^T) v for one query a row, over the keys and values in its slot of the cache.
+// A slot's positions are split among blocks, whose sums are combined afterwards: Dao et al., "Flash-Decoding" (2023).
+// Reference: TestOperations/attention_cached in native/attention_test.go.
 #include <cmath>
 
 #include "attention.h"
-#include "pages.h"
 
 namespace so8t::cuda {
 
 namespace {
 
-constexpr int kBlock = 256;     // threads
-constexpr int kPositions = 256; // of a step
+constexpr int kBlock = 256;      // threads
+constexpr int kPositions = 256;  // of a step
 constexpr int kMostParts = 32;
 constexpr float kNothing = -INFINITY;
 
@@ -26,13 +26,13 @@ struct Cached {
     Pages pages;
     const int32_t *slot, *position;
     int heads, group, head_dim, window, slots, capacity;
-    int parts, span;  // positions of a part: by capacity alone, so that a row's bits do not depend on its company
+    int parts, span;  // span: positions of a part, by capacity alone, so that a row's bits do not depend on the other rows
     float scale;
     float* sums;    // [rows, heads, parts, D]
     Total* totals;  // [rows, heads, parts]
 };
 
-// Positions [begin, end) that a row sees; none of a row that the queued checks refuse.
+// Positions [begin, end) that a row sees; none if the queued checks will refuse the row.
 struct Range {
     int begin, end;
 };
@@ -43,118 +43,143 @@ __device__ inline Range range_of(const Cached<T>& a, int row) {
     return {a.window > 0 && at >= a.window ? at + 1 - a.window : 0, at + 1};
 }
 
+// What a block of attend_part shares.
+template <int V, int G>
+struct Part {
+    float weights[G][kPositions];
+    int64_t rows[kPositions];  // of the cache, for the positions of a step
+    Total totals[G];
+    float shrink[G];  // of the sums of earlier steps
+    float query[G][kMostHeadDim];
+    float turned[kBlock * V];
+};
+
+// Scores of n positions for G heads; four lanes make one.
+template <class T, int V, int G>
+__device__ __forceinline__ void score(const Cached<T>& a, Part<V, G>& s, int64_t kv_column, int n) {
+    constexpr int kAtOnce = G > 1 ? 2 : 4;  // loads under way; more heads leave fewer registers
+    const int thread = threadIdx.x, lane = thread % 32;
+    for (int i = 0; i < n; i += kBlock / 4) {
+        const int j = i + thread / 4;
+        const bool valid = j < n && s.rows[j] >= 0;
+        float sums[G] = {};
+        if (valid) {
+            const T* k = a.cache_k.data + s.rows[j] * a.cache_k.stride + kv_column;
+#pragma unroll kAtOnce
+            for (int d = lane % 4 * V; d < a.head_dim; d += 4 * V) {
+                float x[V];
+                load_floats(k + d, x);
+#pragma unroll
+                for (int g = 0; g < G; g++) {
+#pragma unroll
+                    for (int v = 0; v < V; v++) sums[g] += s.query[g][d + v] * x[v];
+                }
+            }
+        }
+#pragma unroll
+        for (int g = 0; g < G; g++) {
+            sums[g] += __shfl_xor_sync(kAllLanes, sums[g], 1);
+            sums[g] += __shfl_xor_sync(kAllLanes, sums[g], 2);
+            if (lane % 4 == 0 && j < n) s.weights[g][j] = valid ? sums[g] : kNothing;
+        }
+    }
+}
+
+// Turns scores into weights relative to the head's largest score so far; a warp takes a head.
+template <int V, int G>
+__device__ __forceinline__ void soften(Part<V, G>& s, int n) {
+    const int lane = threadIdx.x % 32;
+    for (int g = threadIdx.x / 32; g < G; g += kBlock / 32) {
+        const Total before = s.totals[g];
+        float most = before.most, sum = 0;
+        for (int j = lane; j < n; j += 32) most = fmaxf(most, s.weights[g][j]);
+        most = warp_max(most);
+        const float base = most == kNothing ? 0.0f : most;
+        for (int j = lane; j < n; j += 32) {
+            const float e = expf(s.weights[g][j] - base);
+            s.weights[g][j] = e;
+            sum += e;
+        }
+        sum = warp_sum(sum);
+        if (lane == 0) {
+            s.shrink[g] = expf(before.most - base);
+            s.totals[g] = {most, before.sum * s.shrink[g] + sum};
+        }
+    }
+}
+
+// Adds the weighted values of every strands-th position, from `strand` on, at one chunk of columns.
+template <class T, int V, int G>
+__device__ __forceinline__ void add_values(const Cached<T>& a, const Part<V, G>& s, float (&sums)[G][V], int64_t column, int strand, int strands, int n) {
+    constexpr int kAtOnce = G > 1 ? 2 : 4;
+#pragma unroll
+    for (int g = 0; g < G; g++) {
+#pragma unroll
+        for (int v = 0; v < V; v++) sums[g][v] *= s.shrink[g];
+    }
+#pragma unroll kAtOnce
+    for (int j = strand; j < n; j += strands) {
+        if (s.rows[j] < 0) continue;
+        float x[V];
+        load_floats(a.cache_v.data + s.rows[j] * a.cache_v.stride + column, x);
+#pragma unroll
+        for (int g = 0; g < G; g++) {
+#pragma unroll
+            for (int v = 0; v < V; v++) sums[g][v] += s.weights[g][j] * x[v];
+        }
+    }
+}
+
 // A block takes a part of a row's positions for up to G query heads of one key head; V elements at a time.
 template <class T, int V, int G>
 __global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
-    constexpr int kAtOnce = G > 1 ? 2 : 4;  // loads under way; more heads leave fewer registers
-    __shared__ float weights[G][kPositions];
-    __shared__ int64_t rows[kPositions];
-    __shared__ Total totals[G];
-    __shared__ float shrink[G];
-    __shared__ float query[G][kMostHeadDim];
-    __shared__ float turned[kBlock * V];
+    __shared__ Part<V, G> s;
     const int row = blockIdx.x, part = blockIdx.y;
     const int passes = (a.group + G - 1) / G, kv = blockIdx.z / passes, head = kv * a.group + blockIdx.z % passes * G;
     const int heads = least(G, (kv + 1) * a.group - head);
     const Range all = range_of(a, row);
     const int begin = all.begin > part * a.span ? all.begin : part * a.span, end = least(all.end, (part + 1) * a.span);
     if (begin >= end) return;
-    const int thread = threadIdx.x, lane = thread % 32, slot = a.slot[row];
+    const int thread = threadIdx.x, slot = a.slot[row];
     const int64_t kv_column = static_cast<int64_t>(kv) * a.head_dim;
     for (int i = thread; i < G * a.head_dim; i += kBlock) {
         const int g = i / a.head_dim, d = i % a.head_dim;
-        query[g][d] = g < heads ? to_float(a.q.data[row * a.q.stride + static_cast<int64_t>(head + g) * a.head_dim + d]) * a.scale : 0.0f;
+        s.query[g][d] = g < heads ? to_float(a.q.data[row * a.q.stride + static_cast<int64_t>(head + g) * a.head_dim + d]) * a.scale : 0.0f;
     }
-    if (thread < G) totals[thread] = {kNothing, 0};
-    // Of the values, a thread takes one chunk of every strands-th position; threads that make no whole strand take none.
+    if (thread < G) s.totals[thread] = {kNothing, 0};
+    // A thread adds one chunk of the values of every strands-th position; threads beyond the last whole strand add none.
     const int chunks = a.head_dim / V, strands = kBlock / chunks, column = thread % chunks * V;
     const int strand = thread / chunks < strands ? thread / chunks : kPositions;
     float sums[G][V] = {};
     for (int first = begin; first < end; first += kPositions) {
         const int n = least(kPositions, end - first);
         __syncthreads();  // the last step's weights have been read
-        for (int j = thread; j < n; j += kBlock) rows[j] = a.pages.row(slot, first + j);
+        for (int j = thread; j < n; j += kBlock) s.rows[j] = a.pages.row_or_none(slot, first + j);
         __syncthreads();
-        // Four lanes make a score.
-        for (int i = 0; i < n; i += kBlock / 4) {
-            const int j = i + thread / 4;
-            const bool valid = j < n && rows[j] >= 0;
-            float s[G] = {};
-            if (valid) {
-                const T* k = a.cache_k.data + rows[j] * a.cache_k.stride + kv_column;
-#pragma unroll kAtOnce
-                for (int d = lane % 4 * V; d < a.head_dim; d += 4 * V) {
-                    float x[V];
-                    load_floats(k + d, x);
-#pragma unroll
-                    for (int g = 0; g < G; g++) {
-#pragma unroll
-                        for (int v = 0; v < V; v++) s[g] += query[g][d + v] * x[v];
-                    }
-                }
-            }
-#pragma unroll
-            for (int g = 0; g < G; g++) {
-                s[g] += __shfl_xor_sync(kAllLanes, s[g], 1);
-                s[g] += __shfl_xor_sync(kAllLanes, s[g], 2);
-                if (lane % 4 == 0 && j < n) weights[g][j] = valid ? s[g] : kNothing;
-            }
-        }
+        score(a, s, kv_column, n);
         __syncthreads();
-        // A warp softens a head's scores.
-        for (int g = thread / 32; g < G; g += kBlock / 32) {
-            const Total before = totals[g];
-            float most = before.most, sum = 0;
-            for (int j = lane; j < n; j += 32) most = fmaxf(most, weights[g][j]);
-            most = warp_max(most);
-            const float base = most == kNothing ? 0.0f : most;
-            for (int j = lane; j < n; j += 32) {
-                const float e = expf(weights[g][j] - base);
-                weights[g][j] = e;
-                sum += e;
-            }
-            sum = warp_sum(sum);
-            if (lane == 0) {
-                shrink[g] = expf(before.most - base);
-                totals[g] = {most, before.sum * shrink[g] + sum};
-            }
-        }
+        soften(s, n);
         __syncthreads();
-#pragma unroll
-        for (int g = 0; g < G; g++) {
-#pragma unroll
-            for (int v = 0; v < V; v++) sums[g][v] *= shrink[g];
-        }
-#pragma unroll kAtOnce
-        for (int j = strand; j < n; j += strands) {
-            if (rows[j] < 0) continue;
-            float x[V];
-            load_floats(a.cache_v.data + rows[j] * a.cache_v.stride + kv_column + column, x);
-#pragma unroll
-            for (int g = 0; g < G; g++) {
-#pragma unroll
-                for (int v = 0; v < V; v++) sums[g][v] += weights[g][j] * x[v];
-            }
-        }
+        add_values(a, s, sums, kv_column + column, strand, strands, n);
     }
 #pragma unroll
     for (int g = 0; g < G; g++) {
         if (g >= heads) break;
         __syncthreads();
 #pragma unroll
-        for (int v = 0; v < V; v++) turned[thread * V + v] = sums[g][v];  // strand after strand, each a whole row
+        for (int v = 0; v < V; v++) s.turned[thread * V + v] = sums[g][v];  // strand after strand, each a whole row
         __syncthreads();
         const int64_t place = (static_cast<int64_t>(row) * a.heads + head + g) * a.parts + part;
         if (thread < a.head_dim) {
-            float s = 0;
-            for (int i = 0; i < strands; i++) s += turned[i * a.head_dim + thread];
-            a.sums[place * a.head_dim + thread] = s;
+            float sum = 0;
+            for (int i = 0; i < strands; i++) sum += s.turned[i * a.head_dim + thread];
+            a.sums[place * a.head_dim + thread] = sum;
         }
-        if (thread == 0) a.totals[place] = totals[g];
+        if (thread == 0) a.totals[place] = s.totals[g];
     }
 }
 
-// A block joins the parts of a row's head.
+// A block combines the parts of a row's head.
 template <class T>
 __global__ void __launch_bounds__(kBlock) join_parts(const Cached<T> a) {
     const int row = blockIdx.x, head = blockIdx.y;
@@ -178,41 +203,34 @@ __global__ void __launch_bounds__(kBlock) join_parts(const Cached<T> a) {
 }  // namespace
 
 void attention_cached(Context& c, const so8t_attention_cached_params& p) {
-    check_size("rows", p.rows);
-    check_heads(p);
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    const View q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    const Pages pages = pages_of(c, p);
-    const View cache_k = c.matrix(p.cache_k, "cache_k", p.page_count * p.page_size, kv_width, only(q.dtype));
-    const View cache_v = c.matrix(p.cache_v, "cache_v", p.page_count * p.page_size, kv_width, only(q.dtype));
-    const View slot = c.vector(p.slot, "slot", p.rows, kI32), position = c.vector(p.position, "position", p.rows, kI32);
-    const View out = c.matrix(p.out, "out", p.rows, width, only(q.dtype));
-    check_range(c, slot, "slot", p.rows, 0, p.slots);
-    check_range(c, position, "position", p.rows, 0, p.capacity);
+    const AttentionCachedViews v = check(c, p);
     if (p.rows == 0 || p.capacity == 0) return;
     const int64_t span = round_up(ceil_div(p.capacity, kMostParts), kPositions), parts = ceil_div(p.capacity, span), group = p.heads / p.kv_heads;
     Scratch scratch(c);
     float* sums = scratch.take<float>(p.rows * p.heads * parts * p.head_dim);
     Total* totals = scratch.take<Total>(p.rows * p.heads * parts);
-    by_compute(q.dtype, [&](auto tag) {
+    by_compute(v.q.dtype, [&](auto tag) {
         using T = decltype(tag);
-        const Cached<T> a{matrix_of<const T>(q), matrix_of<const T>(cache_k), matrix_of<const T>(cache_v), matrix_of<T>(out), pages, slot.as<int32_t>(), position.as<int32_t>(),
-                          static_cast<int>(p.heads), static_cast<int>(group), static_cast<int>(p.head_dim),
-                          // A window that reaches beyond every position is none.
-                          static_cast<int>(p.window < p.capacity ? p.window : 0), static_cast<int>(p.slots), static_cast<int>(p.capacity), static_cast<int>(parts),
-                          static_cast<int>(span), static_cast<float>(p.scale), sums, totals};
-        by_width<T>(p.head_dim, [&](auto n) {
-            const auto launch = [&](auto most) {
-                constexpr int G = decltype(most)::value;
-                const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(parts), static_cast<unsigned>(p.kv_heads * ceil_div(group, G)));
-                LAUNCH((attend_part<T, decltype(n)::value, decltype(most)::value>), grid, dim3(kBlock), 0, c.stream, a);
-            };
-            if (group == 1) {
-                launch(std::integral_constant<int, 1>{});
-            } else {
-                launch(std::integral_constant<int, 4>{});
-            }
-        }, cache_k, cache_v);
+        const Cached<T> a{matrix_of<const T>(v.q), matrix_of<const T>(v.cache_k), matrix_of<const T>(v.cache_v), matrix_of<T>(v.out), v.pages,
+                          v.slot.as<int32_t>(), v.position.as<int32_t>(), static_cast<int>(p.heads), static_cast<int>(group), static_cast<int>(p.head_dim),
+                          // A window of all positions is none.
+                          static_cast<int>(p.window < p.capacity ? p.window : 0), static_cast<int>(p.slots), static_cast<int>(p.capacity),
+                          static_cast<int>(parts), static_cast<int>(span), static_cast<float>(p.scale), sums, totals};
+        by_width<T>(
+            p.head_dim,
+            [&](auto n) {
+                const auto launch = [&](auto most) {
+                    constexpr int G = decltype(most)::value;
+                    const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(parts), static_cast<unsigned>(p.kv_heads * ceil_div(group, G)));
+                    LAUNCH((attend_part<T, decltype(n)::value, decltype(most)::value>), grid, dim3(kBlock), 0, c.stream, a);
+                };
+                if (group == 1) {
+                    launch(std::integral_constant<int, 1>{});
+                } else {
+                    launch(std::integral_constant<int, 4>{});
+                }
+            },
+            v.cache_k, v.cache_v);
         launched("attention_cached");
         const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(p.heads));
         LAUNCH((join_parts<T>), grid, dim3(static_cast<unsigned>(round_up(p.head_dim, 32))), 0, c.stream, a);

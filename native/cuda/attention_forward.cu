@@ -1,5 +1,6 @@
 // out = softmax(scale q k^T) v over packed sequences, causal; lse = log of the sum of e^(scale q k^T).
 // Tiles of keys with a running maximum: Milakov and Gimelshein, arXiv 1805.02867; Dao, arXiv 2307.08691.
+// Reference: TestOperations/attention in native/attention_test.go.
 #include <cmath>
 
 #include "attention.h"
@@ -10,7 +11,7 @@ namespace {
 
 constexpr int kSearchThreads = 256;
 
-// Also of boundaries that the queued check will refuse: low[i] is in [0, i], high[i] in (i, rows].
+// low[i] is in [0, i] and high[i] in (i, rows], even if the queued check will refuse the boundaries.
 __global__ void __launch_bounds__(kSearchThreads) find_seen(const int32_t* cu, int sequences, int rows, int padded, int window, int32_t* low, int32_t* high) {
     const int row = blockIdx.x * kSearchThreads + threadIdx.x;
     if (row >= padded) return;
@@ -47,10 +48,70 @@ constexpr float kNothing = -INFINITY;
 
 constexpr int kQueries = 128;
 template <int D>
-constexpr int kKeys = D > 112 ? 48 : 64;  // as many as registers hold scores of, beside the sums
+constexpr int kKeys = D > 112 ? 48 : 64;  // as many scores as fit into registers beside the sums
 
-// Four warps of 32 queries. Keys and values have one buffer each: values come in while scores are made, the next keys while
-// values are summed.
+// Turns scores of keys [key, key + K) into weights relative to each row's largest score so far, and rescales sums and totals
+// to it. whole: every row sees every key.
+template <int D, int K>
+__device__ __forceinline__ void soften(float (&s)[2][K / 8][4], float (&o)[2][D / 8][4], float (&most)[2][2], float (&total)[2][2], const Seen& seen, int top,
+                                       int key, bool whole, float scale) {
+    constexpr int NT = K / 8;
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            if (!whole) {
+                const int row = top + m * 16 + h * 8 + lane / 4, low = seen.low[row];
+#pragma unroll
+                for (int i = 0; i < 2 * NT; i++) {
+                    const int j = key + i / 2 * 8 + lane % 4 * 2 + i % 2;
+                    if (j < low || j > row) s[m][i / 2][2 * h + i % 2] = kNothing;
+                }
+            }
+            float next = most[m][h];
+#pragma unroll
+            for (int i = 0; i < 2 * NT; i++) next = fmaxf(next, s[m][i / 2][2 * h + i % 2]);
+            next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 1));
+            next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 2));
+            const float base = next == kNothing ? 0.0f : next * scale;
+            if (__ballot_sync(kAllLanes, next != most[m][h])) {
+                const float shrink = exp2_fast(most[m][h] * scale - base);
+                total[m][h] *= shrink;
+#pragma unroll
+                for (int i = 0; i < D / 4; i++) o[m][i / 2][2 * h + i % 2] *= shrink;
+            }
+            most[m][h] = next;
+#pragma unroll
+            for (int i = 0; i < 2 * NT; i++) {
+                float& x = s[m][i / 2][2 * h + i % 2];
+                x = exp2_fast(x * scale - base);
+                total[m][h] += x;
+            }
+        }
+    }
+}
+
+// The factor that normalizes the sums of weighted values, and the rows' log-sum-exp.
+__device__ __forceinline__ void finish_sums(float (&inverse)[2][2], const float (&most)[2][2], const float (&total)[2][2], const Forward<bf16>& a, int head,
+                                            int top) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            float t = total[m][h];
+            t += __shfl_xor_sync(kAllLanes, t, 1);
+            t += __shfl_xor_sync(kAllLanes, t, 2);
+            inverse[m][h] = t > 0 ? 1.0f / t : 0.0f;
+            const int row = top + m * 16 + h * 8 + lane / 4;
+            if (lane % 4 == 0 && row < a.rows) a.lse.data[head * a.lse.stride + row] = most[m][h] * a.scale + logf(t);
+        }
+    }
+}
+
+// Four warps of 32 queries. Keys and values have one buffer each: values are loaded while scores are computed, the next keys
+// while values are summed.
 template <int D>
 __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16> a) {
     constexpr int MT = 2, K = kKeys<D>, NT = K / 8;
@@ -58,8 +119,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16>
     bf16 *q = shared, *k = q + kQueries * D, *v = k + K * D;
     const int head = head_of_block();
     if (head >= a.heads) return;
-    const int lane = threadIdx.x % 32;
-    // The last tiles see the most keys: they start first.
+    // The last tiles see the most keys, so they start first.
     const int first = (gridDim.y - 1 - blockIdx.y) * kQueries, end = least(first + kQueries, a.rows);
     const int mine = threadIdx.x / 32 * 32, top = first + mine;
     const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
@@ -86,54 +146,11 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16>
             cp_async_commit();
         }
         if (!any) continue;
-#pragma unroll
-        for (int m = 0; m < MT; m++) {
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                if (!whole) {
-                    const int row = top + m * 16 + h * 8 + lane / 4, low = a.seen.low[row];
-#pragma unroll
-                    for (int i = 0; i < 2 * NT; i++) {
-                        const int j = key + i / 2 * 8 + lane % 4 * 2 + i % 2;
-                        if (j < low || j > row) s[m][i / 2][2 * h + i % 2] = kNothing;
-                    }
-                }
-                float next = most[m][h];
-#pragma unroll
-                for (int i = 0; i < 2 * NT; i++) next = fmaxf(next, s[m][i / 2][2 * h + i % 2]);
-                next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 1));
-                next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 2));
-                const float base = next == kNothing ? 0.0f : next * scale;
-                if (__ballot_sync(kAllLanes, next != most[m][h])) {
-                    const float shrink = exp2_fast(most[m][h] * scale - base);
-                    total[m][h] *= shrink;
-#pragma unroll
-                    for (int i = 0; i < D / 4; i++) o[m][i / 2][2 * h + i % 2] *= shrink;
-                }
-                most[m][h] = next;
-#pragma unroll
-                for (int i = 0; i < 2 * NT; i++) {
-                    float& x = s[m][i / 2][2 * h + i % 2];
-                    x = exp2_fast(x * scale - base);
-                    total[m][h] += x;
-                }
-            }
-        }
+        soften<D, K>(s, o, most, total, a.seen, top, key, whole, scale);
         multiply_add<D>(o, s, v);
     }
     float inverse[MT][2];
-#pragma unroll
-    for (int m = 0; m < MT; m++) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            float t = total[m][h];
-            t += __shfl_xor_sync(kAllLanes, t, 1);
-            t += __shfl_xor_sync(kAllLanes, t, 2);
-            inverse[m][h] = t > 0 ? 1.0f / t : 0.0f;
-            const int row = top + m * 16 + h * 8 + lane / 4;
-            if (lane % 4 == 0 && row < a.rows) a.lse.data[head * a.lse.stride + row] = most[m][h] * a.scale + logf(t);
-        }
-    }
+    finish_sums(inverse, most, total, a, head, top);
     store_rows<D>(q + mine * D, o, inverse, a.out, column, top, a.rows, a.head_dim, a.wide);
 }
 
@@ -190,42 +207,35 @@ __global__ void __launch_bounds__(8 * kRows<D>) forward_rows(const Forward<T> a)
 
 }  // namespace
 
-Seen seen(Context& c, Scratch& scratch, const so8t_tensor& cu_seqlens, int64_t rows, int64_t sequences, int64_t window) {
-    const View cu = c.vector(cu_seqlens, "cu_seqlens", sequences + 1, kI32);
-    check_boundaries(c, cu, "cu_seqlens", sequences, rows);
+Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, int64_t sequences, int64_t window) {
     if (rows == 0) return {};
     const int64_t padded = round_up(rows, kTile);
     int32_t *low = scratch.take<int32_t>(padded), *high = scratch.take<int32_t>(padded);
     const int reach = static_cast<int>(window > 0 && window < rows ? window : rows);
-    LAUNCH(find_seen, dim3(static_cast<unsigned>(ceil_div(padded, kSearchThreads))), dim3(kSearchThreads), 0, c.stream, cu.as<int32_t>(), static_cast<int>(sequences), static_cast<int>(rows),
-           static_cast<int>(padded), reach, low, high);
+    LAUNCH(find_seen, dim3(static_cast<unsigned>(ceil_div(padded, kSearchThreads))), dim3(kSearchThreads), 0, c.stream, cu_seqlens.as<int32_t>(),
+           static_cast<int>(sequences), static_cast<int>(rows), static_cast<int>(padded), reach, low, high);
     launched("find_seen");
     return {low, high};
 }
 
 void attention_forward(Context& c, const so8t_attention_forward_params& p) {
-    check_shape(p);
-    const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
-    const View q = c.matrix(p.q, "q", p.rows, width, kCompute);
-    const unsigned same = only(q.dtype);
-    const View k = c.matrix(p.k, "k", p.rows, kv_width, same), v = c.matrix(p.v, "v", p.rows, kv_width, same);
-    const View out = c.matrix(p.out, "out", p.rows, width, same);
-    const View lse = c.matrix(p.lse, "lse", p.heads, p.rows, kF32);
+    const AttentionForwardViews v = check(c, p);
     Scratch scratch(c);
-    const Seen s = seen(c, scratch, p.cu_seqlens, p.rows, p.sequences, p.window);
+    const Seen s = seen(c, scratch, v.cu_seqlens, p.rows, p.sequences, p.window);
     if (p.rows == 0) return;
-    by_compute(q.dtype, [&](auto tag) {
+    by_compute(v.q.dtype, [&](auto tag) {
         using T = decltype(tag);
-        const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(q, k, v, out);
-        const Forward<T> a{{matrix_of<const T>(q), matrix_of<const T>(k), matrix_of<const T>(v), s, static_cast<int>(p.rows), static_cast<int>(p.heads),
+        const bool whole_chunks = p.head_dim * sizeof(T) % 16 == 0 && wide(v.q, v.k, v.v, v.out);
+        const Forward<T> a{{matrix_of<const T>(v.q), matrix_of<const T>(v.k), matrix_of<const T>(v.v), s, static_cast<int>(p.rows), static_cast<int>(p.heads),
                             static_cast<int>(p.heads / p.kv_heads), static_cast<int>(p.head_dim), static_cast<float>(p.scale), whole_chunks},
-                           matrix_of<T>(out), matrix_of<float>(lse)};
+                           matrix_of<T>(v.out),
+                           matrix_of<float>(v.lse)};
         if constexpr (sizeof(T) == 2) {
-            // The running maximum there is of scores before they are scaled.
+            // Its running maximum is that of unscaled scores, which needs a positive scale.
             if (p.head_dim <= 128 && p.scale > 0) {
                 by_tile_width(p.head_dim, [&](auto d) {
                     constexpr int D = decltype(d)::value;
-                    constexpr size_t bytes = (kQueries + 2 * kKeys<D>) * D * sizeof(bf16);
+                    constexpr size_t bytes = (kQueries + 2 * kKeys<D>)*D * sizeof(bf16);
                     allow_shared(forward_tiles<D>, bytes);
                     LAUNCH((forward_tiles<D>), grid_of(p.heads, p.rows, kQueries), dim3(kThreads), bytes, c.stream, a);
                 });

@@ -1,4 +1,6 @@
 // y = x in another float format; x = 0.
+// Reference: TestOperations/cast and TestCastFloat16 in native/data_test.go.
+#include "checks/rows.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -25,9 +27,7 @@ __global__ void __launch_bounds__(kSweepThreads) cast_kernel(int64_t rows, int64
 }  // namespace
 
 void zero(Context& c, const so8t_zero_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, ~0u);
+    const View x = check(c, p).x;
     const size_t size = static_cast<size_t>(dtype_bytes(x.dtype)), width = static_cast<size_t>(p.columns) * size, rows = static_cast<size_t>(p.rows);
     if (width == 0 || rows == 0) return;
     if (x.stride == p.columns || p.rows == 1) {
@@ -39,24 +39,21 @@ void zero(Context& c, const so8t_zero_params& p) {
 }
 
 void cast(Context& c, const so8t_cast_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kFloat);
-    const View y = c.matrix(p.y, "y", p.rows, p.columns, kFloat);
+    const CastViews v = check(c, p);
     int64_t rows = p.rows, columns = p.columns;
     if (rows == 0 || columns == 0) return;
-    if (x.stride == columns && y.stride == columns) {  // one long row
+    if (v.x.stride == columns && v.y.stride == columns) {  // one long row
         columns *= rows;
         rows = 1;
     }
-    by_float(x.dtype, [&](auto from) {
-        by_float(y.dtype, [&](auto to) {
+    by_float(v.x.dtype, [&](auto from) {
+        by_float(v.y.dtype, [&](auto to) {
             using X = decltype(from);
             using Y = decltype(to);
-            by_widest<X, Y>(rows == 1 ? aligned16(x.data, y.data) : wide(x, y), [&](auto width) {
+            by_widest<X, Y>(rows == 1 ? aligned16(v.x.data, v.y.data) : wide(v.x, v.y), [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, rows, ceil_div(columns, V));
-                LAUNCH((cast_kernel<X, Y, V>), l.grid, l.block, 0, c.stream, rows, columns, x.as<X>(), x.stride, y.as<Y>(), y.stride);
+                LAUNCH((cast_kernel<X, Y, V>), l.grid, l.block, 0, c.stream, rows, columns, v.x.as<X>(), v.x.stride, v.y.as<Y>(), v.y.stride);
             });
         });
     });

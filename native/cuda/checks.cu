@@ -1,4 +1,5 @@
-// Checks of values that only the device knows. One block looks for the first offence; the first finding of a stream stays.
+// Checks of values in device memory. One block searches for the first bad one; a stream's first finding stays until reported.
+// Reference: TestIndexErrors in native/errors_test.go.
 #include <algorithm>
 #include <cstdio>
 
@@ -45,8 +46,8 @@ __global__ void __launch_bounds__(kThreads) look(const int32_t* v, int64_t n, in
 void queue(Context& c, const View& v, int64_t n, const Check& check) {
     if (n == 0) return;
     char key[128];
-    std::snprintf(key, sizeof key, "%p %lld %d %lld %lld", static_cast<void*>(v.data), static_cast<long long>(n), check.kind, static_cast<long long>(check.least),
-                  static_cast<long long>(check.limit));
+    std::snprintf(key, sizeof key, "%p %lld %d %lld %lld", static_cast<void*>(v.data), static_cast<long long>(n), check.kind,
+                  static_cast<long long>(check.least), static_cast<long long>(check.limit));
     for (const std::string& k : c.checked) {
         if (k == key) return;
     }
@@ -62,9 +63,13 @@ void queue(Context& c, const View& v, int64_t n, const Check& check) {
 
 }  // namespace cuda
 
-void check_range(Context& c, const View& v, const char* name, int64_t n, int64_t least, int64_t limit) { cuda::queue(c, v, n, {Check::range, c.operation, name, least, limit}); }
+void check_range(Context& c, const View& v, const char* name, int64_t n, int64_t least, int64_t limit) {
+    cuda::queue(c, v, n, {Check::range, c.operation, name, least, limit});
+}
 void check_ascending(Context& c, const View& v, const char* name, int64_t n) { cuda::queue(c, v, n, {Check::ascending, c.operation, name, 0, 0}); }
-void check_boundaries(Context& c, const View& v, const char* name, int64_t n, int64_t rows) { cuda::queue(c, v, n + 1, {Check::boundaries, c.operation, name, n, rows}); }
+void check_boundaries(Context& c, const View& v, const char* name, int64_t n, int64_t rows) {
+    cuda::queue(c, v, n + 1, {Check::boundaries, c.operation, name, n, rows});
+}
 void check_code_book(Context& c, const View& v, int64_t n) { cuda::queue(c, v, n, {Check::code_book, c.operation, "code", 0, 0}); }
 void integers_changed(Context& c) { c.checked.clear(); }
 

@@ -1,5 +1,8 @@
+// Opens and closes a context, its memory, and transfers.
+// Reference: TestMemory in native/device_test.go.
 #include "context.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 
@@ -16,8 +19,29 @@ namespace cuda {
 extern const OpTable table;
 }
 
+namespace {
+
+// Which CUDA the driver supports, and which this library was built with.
+[[noreturn]] void old_driver() {
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver <= 0) no_device("there is no NVIDIA driver");
+    device_failed("the NVIDIA driver supports CUDA %d.%d, this library needs %d.%d: update the driver", driver / 1000, driver % 1000 / 10,
+                  CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+}
+
+}  // namespace
+
 void check_cuda(cudaError_t e, const char* what) {
-    if (e != cudaSuccess) fail("CUDA: %s: %s (error %d)", what, cudaGetErrorString(e), static_cast<int>(e));
+    const auto text = [&] { return std::string("CUDA: ") + what + ": " + cudaGetErrorString(e) + " (error " + std::to_string(static_cast<int>(e)) + ")"; };
+    switch (e) {
+        case cudaSuccess: return;
+        case cudaErrorMemoryAllocation: out_of_memory("%s", text().c_str());
+        case cudaErrorNoDevice: no_device("there is no NVIDIA GPU (%s)", text().c_str());
+        case cudaErrorInsufficientDriver: old_driver();
+        default: break;
+    }
+    // Most of these are sticky: every later call of the process fails too, until release() has reset the device.
+    device_failed("%s: a new context may do; if not, restart the worker, or the machine", text().c_str());
 }
 
 void launched(const char* kernel) { check_cuda(cudaGetLastError(), kernel); }
@@ -26,7 +50,7 @@ namespace {
 
 void release_buffer(Context& c, const Buffer& b) {
     if (b.on_host) {
-        cudaStreamSynchronize(c.stream);  // other memory goes to operations behind those that use it; this goes to anybody
+        cudaStreamSynchronize(c.stream);  // device memory is reused behind the stream's operations; this goes back to the system
         cudaFreeHost(b.data);
     } else {
         c.allocator->give(b.data, b.reserved);
@@ -34,6 +58,10 @@ void release_buffer(Context& c, const Buffer& b) {
 }
 
 }  // namespace
+
+namespace {
+std::atomic<int> open_contexts{0};  // on any device of this process
+}
 
 Context::Context() = default;
 Context::~Context() { release(); }
@@ -61,9 +89,15 @@ void Context::release() {
     if (stream) cudaStreamDestroy(stream);
     finding = nullptr;
     stream = nullptr;
+    if (counted && --open_contexts == 0 && cudaDeviceSynchronize() != cudaSuccess) {
+        // The failure stays with the process's state on the device: the next open_context begins with a new one.
+        cudaDeviceReset();
+        cudaGetLastError();
+    }
+    counted = false;
 }
 
-// A first operation may need several blocks; when it is over they become one that holds them all.
+// The first operations may need several blocks; at their end these are freed, and the next block is as large as all of them.
 Scratch::~Scratch() {
     std::vector<Context::Block>& blocks = c_.scratch_;
     c_.scratch_used_ = blocks.size() == blocks_ ? used_ : 0;
@@ -108,28 +142,27 @@ void Context::end() {
 }
 
 void open_context(Context& c, const so8t_open_params& p) {
-    int devices = 0, driver = 0;
+    int devices = 0;
     const cudaError_t e = cudaGetDeviceCount(&devices);
-    if (e == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0) {
-        fail("the NVIDIA driver speaks CUDA %d.%d, this library needs %d.%d", driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
-    }
-    if (e != cudaSuccess || devices == 0) fail("no device: %s", e != cudaSuccess ? cudaGetErrorString(e) : "there is no NVIDIA GPU");
+    if (e == cudaErrorInsufficientDriver) old_driver();
+    if (e == cudaSuccess && devices == 0) no_device("there is no NVIDIA GPU");
+    check_cuda(e, "cudaGetDeviceCount");
     if (p.device < 0 || p.device >= devices) fail("device is %lld, there are %d", static_cast<long long>(p.device), devices);
     c.device = static_cast<int>(p.device);
+    open_contexts++;
+    c.counted = true;
     check_cuda(cudaSetDevice(c.device), "cudaSetDevice");
     cudaDeviceProp properties;
     check_cuda(cudaGetDeviceProperties(&properties, c.device), "cudaGetDeviceProperties");
     c.name = properties.name;
     c.capability = 10 * properties.major + properties.minor;
     c.isa = "sm_" + std::to_string(c.capability);
-    if (c.capability < 80) fail("%s has compute capability %d.%d, 8.0 or newer is needed", c.name.c_str(), properties.major, properties.minor);
+    if (c.capability < 80) device_failed("%s has compute capability %d.%d, 8.0 or newer is needed", c.name.c_str(), properties.major, properties.minor);
     c.processors = properties.multiProcessorCount;
     c.shared_limit = properties.sharedMemPerBlockOptin;
     c.memory = properties.totalGlobalMem;
     c.ops = &cuda::table;
-#if !defined(SO8T_EMULATED)
-    cublaslt::api();  // missing, it is missed here and not in the first step
-#endif
+    cublaslt::require();  // a missing library is reported here and not in the first step
     check_cuda(cudaStreamCreateWithFlags(&c.stream, cudaStreamNonBlocking), "cudaStreamCreate");
     check_cuda(cudaMallocHost(reinterpret_cast<void**>(&c.finding), sizeof *c.finding), "cudaMallocHost");
     *c.finding = {};
@@ -137,7 +170,7 @@ void open_context(Context& c, const so8t_open_params& p) {
     c.staging.reset(new Staging(c.stream));
     check_cuda(cudaStreamCreateWithFlags(&c.reading, cudaStreamNonBlocking), "cudaStreamCreate");
     c.reader.reset(new Staging(c.reading));
-    c.products.reset(new Products(c, std::string(p.choices, strnlen(p.choices, sizeof p.choices)).c_str()));
+    c.products.reset(new Products(c, std::string(p.algorithms, strnlen(p.algorithms, sizeof p.algorithms)).c_str()));
     if (const char* path = std::getenv("SO8T_CUDA_PROFILE"); path && *path) c.profile.reset(new Profile(c.stream, path));
 }
 

@@ -1,4 +1,4 @@
-// What every operation works with: one stream of one GPU, memory, and errors that the device finds out by itself.
+// What every operation works with: one stream of one GPU, memory, and errors that only the device can find.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -16,16 +16,19 @@
 namespace so8t {
 
 struct OpTable;
+
+constexpr int64_t kMostHeadDim = 256;  // what attention's tiles hold
+
 class Allocator;
 class Staging;
 class Products;
 class Profile;
 
-// What a kernel found wrong in the contents of device memory; the first of a stream stays until it is reported.
+// What a check found wrong in device memory; a stream's first finding stays until it is reported.
 struct Finding {
-    int32_t found;      // 0: nothing
-    int32_t check;      // index of Context::checks
-    int64_t index;      // of the offending element
+    int32_t found;  // 0: nothing
+    int32_t check;  // index of Context::checks
+    int64_t index;  // of the offending element
     int32_t value, before;
 };
 
@@ -40,25 +43,26 @@ struct Check {
 
 struct Context : Buffers {
     std::string error;
-    bool broken = false;  // open failed: only last_error and close answer
+    bool broken = false;  // open failed: only last_error and close work
     const OpTable* ops = nullptr;
     std::string name, isa;
     int device = 0;
-    int processors = 0;         // streaming multiprocessors
-    int capability = 0;         // 10 major + minor
-    size_t shared_limit = 0;    // bytes of shared memory that a block may ask for
+    bool counted = false;     // among the open contexts
+    int processors = 0;       // streaming multiprocessors
+    int capability = 0;       // 10 major + minor
+    size_t shared_limit = 0;  // bytes of shared memory that a block may ask for
     cudaStream_t stream = nullptr;
     std::unique_ptr<Allocator> allocator;
     std::unique_ptr<Staging> staging;
     std::unique_ptr<Products> products;
-    std::unique_ptr<Profile> profile;  // where SO8T_CUDA_PROFILE asks for one
+    std::unique_ptr<Profile> profile;  // if SO8T_CUDA_PROFILE is set
 
     Recordings recordings;
-    std::vector<Check> checks;         // every one that was ever queued: a replay queues them again by number
-    Finding* finding = nullptr;        // pinned: the device writes it, the host reads it once the stream has come that far
-    std::vector<std::string> checked;  // what need not be checked again, until int32 memory may have changed
+    std::vector<Check> checks;         // all that were ever queued: a replay refers to them by number
+    Finding* finding = nullptr;        // pinned: the device writes it, the host reads it after a synchronization
+    std::vector<std::string> checked;  // checks that need not be queued again until int32 memory may have changed
 
-    // Copies of memory for other threads to read, each behind an event. Where the device has no room, host memory.
+    // Copies of memory for other threads to read, each behind an event; in host memory if the device has none left.
     struct Snapshot {
         void* data;
         uint64_t bytes, reserved;
@@ -67,13 +71,13 @@ struct Context : Buffers {
     };
     std::unordered_map<uint64_t, Snapshot> snapshots;
     std::mutex snapshots_mutex;
-    cudaStream_t reading = nullptr;  // copies to the host run beside the operations
+    cudaStream_t reading = nullptr;  // for copies to the host beside the operations
     std::unique_ptr<Staging> reader;
 
     Context();
     ~Context();
     void release();
-    // Around each call: the thread that calls in gets this context's device, and a profile its times.
+    // Around each call: makes the context's device current on the calling thread, and times the call for a profile.
     void begin(const char* operation);
     void end();
 
@@ -83,21 +87,21 @@ private:
         char* data;
         size_t bytes;
     };
-    std::vector<Block> scratch_;  // room is taken from the last one
+    std::vector<Block> scratch_;  // memory is taken from the last one
     size_t scratch_used_ = 0, scratch_wanted_ = 0;
     int scratch_depth_ = 0;
 
 public:
-    uint64_t moves = 0;  // how often memory went elsewhere or away: what remembers addresses is stale then
+    uint64_t moves = 0;  // how often memory was moved or freed, which makes recorded addresses stale
 };
 
-// Device memory until the end of the operation that takes it: as all work is on one stream, the next one may have it.
+// Device memory until the end of the operation that takes it: all work is on one stream, so the next operation may reuse it.
 class Scratch {
 public:
     explicit Scratch(Context& c) : c_(c), blocks_(c.scratch_.size()), used_(c.scratch_used_) { c.scratch_depth_++; }
     ~Scratch();
     Scratch(const Scratch&) = delete;
-    // 256-byte aligned, garbage.
+    // 256-byte aligned, uninitialized.
     template <class T>
     T* take(int64_t n) {
         return static_cast<T*>(take_bytes(static_cast<uint64_t>(n) * sizeof(T)));
@@ -109,24 +113,14 @@ private:
     size_t blocks_, used_;
 };
 
-// Fails where a runtime call failed.
+// Throws what a runtime call returned: out of memory, no device, or a device that failed, with what to do about it.
 void check_cuda(cudaError_t e, const char* what);
-// Behind every launch: fails where the launch itself was refused.
+// Called after every launch: throws if the launch itself was refused.
 void launched(const char* kernel);
 
-// Queue a check of an int32 vector on the device. What it finds is the error of the next synchronize or download.
-// Kernels must not read or write out of bounds meanwhile: they leave such rows out.
-// Values lie in [least, limit).
-void check_range(Context& c, const View& v, const char* name, int64_t n, int64_t least, int64_t limit);
-// Strictly ascending values.
-void check_ascending(Context& c, const View& v, const char* name, int64_t n);
-// n + 1 values that run from 0 to rows and never fall.
-void check_boundaries(Context& c, const View& v, const char* name, int64_t n, int64_t rows);
-// n float32 values that never fall.
-void check_code_book(Context& c, const View& v, int64_t n);
-// An operation wrote int32 values: what was checked counts no longer.
+// An operation wrote int32 values: every vector must be checked again.
 void integers_changed(Context& c);
-// Once the stream has come to its end: fails with what the checks found.
+// After a synchronization: throws what the checks found.
 void report_finding(Context& c);
 
 }  // namespace so8t

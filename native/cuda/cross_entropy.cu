@@ -1,9 +1,9 @@
 // loss = logsumexp(logits) - logits[target]; gradient = scale * (softmax - onehot), written over the logits.
-// A row of up to 32768 bfloat16 or 28672 float32 logits is read once and stays in registers between its sum and its gradient; the rest of a
-// longer one is read twice before it is written: the largest value and the sum are found together, each thread's sum relative to its own largest so far.
-#include <cstdint>
-#include <limits>
-
+// A row of up to 32768 bfloat16 or 28672 float32 logits is read once and stays in registers between its sum and its gradient;
+// the rest of a longer one is read twice. The largest value and the sum are found in one pass, each thread's sum relative to
+// its own largest so far.
+// Reference: TestOperations/cross_entropy in native/training_test.go.
+#include "checks/logits.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -32,7 +32,8 @@ struct Sum {
 };
 
 template <class T, int V, bool Backward>
-__global__ void __launch_bounds__(kThreads) cross_entropy_kernel(int64_t rows, int columns, T* logits, int64_t stride, const int32_t* target, float* loss, float scale) {
+__global__ void __launch_bounds__(kThreads)
+    cross_entropy_kernel(int64_t rows, int columns, T* logits, int64_t stride, const int32_t* target, float* loss, float scale) {
     constexpr int K = kHeld<T, V>;
     lines(rows, [&](int64_t row) {
         T* x = logits + row * stride;
@@ -82,30 +83,26 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(int64_t rows, i
             // softmax - 1 of a probability near 1
             if (t / V == at) from_float(scale * expm1f(right - lse), x[t]);
         };
-        groups_of_line<K>(
-            groups, [&](int at, int k) { write(held[k], at); }, [&](int at) { write(load<T, V>(x + at * V), at); });
+        const auto write_held = [&](int at, int k) { write(held[k], at); };
+        groups_of_line<K>(groups, write_held, [&](int at) { write(load<T, V>(x + at * V), at); });
     });
 }
 
 template <bool Backward>
 void run(Context& c, const so8t_cross_entropy_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    const View logits = c.matrix(p.logits, "logits", p.rows, p.columns, kCompute);
-    const View target = c.vector(p.target, "target", p.rows, kI32);
-    const View loss = c.vector(p.loss, "loss", p.rows, kF32);
-    check_range(c, target, "target", p.rows, std::numeric_limits<int32_t>::min(), p.columns);
+    const CrossEntropyViews v = check(c, p);
     if (p.rows == 0) return;
-    by_compute(logits.dtype, [&](auto tag) {
+    by_compute(v.logits.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = lines_of(c, p.rows, p.columns / V, kHeld<T, V>, kThreads);
-                LAUNCH((cross_entropy_kernel<T, V, Backward>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), logits.as<T>(), logits.stride, target.as<int32_t>(), loss.as<float>(), static_cast<float>(p.scale));
+                LAUNCH((cross_entropy_kernel<T, V, Backward>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.logits.as<T>(),
+                       v.logits.stride, v.target.as<int32_t>(), v.loss.as<float>(), static_cast<float>(p.scale));
             },
-            logits);
+            v.logits);
     });
     launched("cross_entropy");
 }

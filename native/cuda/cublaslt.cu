@@ -1,7 +1,5 @@
 #include "cublaslt.h"
 
-#if !defined(SO8T_EMULATED)
-
 #include <dlfcn.h>
 #include <glob.h>
 
@@ -9,13 +7,35 @@
 #include <string>
 #include <vector>
 
-#include "buffers.h"
+#include "errors.h"
+#if defined(SO8T_EMULATED)
+#include "cuda_runtime.h"
+#endif
 
 namespace so8t::cublaslt {
 
 namespace {
 
-// Where the library may be, the loader's own path first.
+[[noreturn]] void missing(const std::string& tried) {
+    device_failed(
+        "cuBLASLt was not found: install the CUDA toolkit and set CUDA_HOME, or pip install nvidia-cublas in the worker's virtual environment "
+        "(looked for %s)",
+        tried.c_str());
+}
+
+}  // namespace
+
+#if defined(SO8T_EMULATED)
+
+void require() {
+    if (emulated::fault("cublas_missing")) missing("libcublasLt.so.13");
+}
+
+#else
+
+namespace {
+
+// Paths to try, the loader's own first.
 std::vector<std::string> places() {
     std::vector<std::string> all;
     for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12"}) {
@@ -47,11 +67,11 @@ Api open() {
         if (library) break;
         tried += (tried.empty() ? "" : ", ") + path;
     }
-    if (!library) fail("cuBLASLt was not found (%s): it comes with the CUDA toolkit, or with pip install nvidia-cublas in the active virtual environment", tried.c_str());
+    if (!library) missing(tried);
     Api a;
-#define X(name, result, parameters)                                           \
+#define X(name, result, parameters)                                                    \
     a.name = reinterpret_cast<result(*) parameters>(dlsym(library, "cublasLt" #name)); \
-    if (!a.name) fail("cuBLASLt has no cublasLt" #name);
+    if (!a.name) device_failed("cuBLASLt has no cublasLt" #name);
     SO8T_CUBLASLT(X)
 #undef X
     return a;
@@ -64,6 +84,8 @@ const Api& api() {
     return a;
 }
 
-}  // namespace so8t::cublaslt
+void require() { api(); }
 
 #endif
+
+}  // namespace so8t::cublaslt

@@ -1,5 +1,5 @@
-// The part of cuBLASLt that this library calls, declared here and found at run time: the library opens where there is no
-// cuBLAS, and building it needs none. Values are those of cublasLt.h 12 and 13; cublaslt_check.cpp holds them against it.
+// The part of cuBLASLt that this library calls, declared here and loaded at run time: neither building nor loading this
+// library needs cuBLAS. Values are those of cublasLt.h 12 and 13; cublaslt_check.cpp compares them with it.
 #pragma once
 
 #include <cstddef>
@@ -40,23 +40,23 @@ enum {
     kReductionComputeType = 2,
 };
 
-#define SO8T_CUBLASLT(X)                                                                                                                 \
-    X(Create, int, (Handle*))                                                                                                            \
-    X(Destroy, int, (Handle))                                                                                                            \
-    X(GetVersion, size_t, ())                                                                                                            \
-    X(MatmulDescCreate, int, (Desc*, int compute, int scale))                                                                            \
-    X(MatmulDescDestroy, int, (Desc))                                                                                                    \
-    X(MatmulDescSetAttribute, int, (Desc, int, const void*, size_t))                                                                     \
-    X(MatrixLayoutCreate, int, (Layout*, int type, uint64_t rows, uint64_t columns, int64_t ld))                                         \
-    X(MatrixLayoutDestroy, int, (Layout))                                                                                                \
-    X(MatmulPreferenceCreate, int, (Preference*))                                                                                        \
-    X(MatmulPreferenceDestroy, int, (Preference))                                                                                        \
-    X(MatmulPreferenceSetAttribute, int, (Preference, int, const void*, size_t))                                                         \
-    X(MatmulAlgoGetHeuristic, int, (Handle, Desc, Layout a, Layout b, Layout c, Layout d, Preference, int wanted, Heuristic*, int* got)) \
-    X(MatmulAlgoCheck, int, (Handle, Desc, Layout a, Layout b, Layout c, Layout d, const Algo*, Heuristic*))                             \
-    X(Matmul, int,                                                                                                                       \
-      (Handle, Desc, const void* alpha, const void* a, Layout, const void* b, Layout, const void* beta, const void* c, Layout, void* d,  \
-       Layout, const Algo*, void* workspace, size_t workspace_bytes, void* stream))
+#define SO8T_CUBLASLT(X)                                                                                                                                     \
+    X(Create, int, (Handle*))                                                                                                                                \
+    X(Destroy, int, (Handle))                                                                                                                                \
+    X(GetVersion, size_t, ())                                                                                                                                \
+    X(MatmulDescCreate, int, (Desc*, int compute, int scale))                                                                                                \
+    X(MatmulDescDestroy, int, (Desc))                                                                                                                        \
+    X(MatmulDescSetAttribute, int, (Desc, int, const void*, size_t))                                                                                         \
+    X(MatrixLayoutCreate, int, (Layout*, int type, uint64_t rows, uint64_t columns, int64_t ld))                                                             \
+    X(MatrixLayoutDestroy, int, (Layout))                                                                                                                    \
+    X(MatmulPreferenceCreate, int, (Preference*))                                                                                                            \
+    X(MatmulPreferenceDestroy, int, (Preference))                                                                                                            \
+    X(MatmulPreferenceSetAttribute, int, (Preference, int, const void*, size_t))                                                                             \
+    X(MatmulAlgoGetHeuristic, int, (Handle, Desc, Layout a, Layout b, Layout c, Layout d, Preference, int wanted, Heuristic*, int* got))                     \
+    X(MatmulAlgoCheck, int, (Handle, Desc, Layout a, Layout b, Layout c, Layout d, const Algo*, Heuristic*))                                                 \
+    X(Matmul, int,                                                                                                                                           \
+      (Handle, Desc, const void* alpha, const void* a, Layout, const void* b, Layout, const void* beta, const void* c, Layout, void* d, Layout, const Algo*, \
+       void* workspace, size_t workspace_bytes, void* stream))
 
 struct Api {
 #define X(name, result, parameters) result(*name) parameters = nullptr;
@@ -65,7 +65,8 @@ struct Api {
 };
 
 // The functions of libcublasLt.so.13 or .12, from the loader's path, CUDA_HOME or the wheels of a virtual environment.
-// Fails with where it looked and how to get it.
 const Api& api();
+// Throws, naming where it looked and how to install it, if the library is missing; an emulated library needs none.
+void require();
 
 }  // namespace so8t::cublaslt

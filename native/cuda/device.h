@@ -1,6 +1,6 @@
-// What every kernel is written with, for nvcc and for the emulator alike: launches, shared memory, 16-bit floats, vectors
-// of elements, sums over warps and blocks. Rules that keep the emulator honest: launches and dynamic shared memory through
-// the macros here, PTX only in ptx.h, no thread leaves a kernel before a later barrier, no float atomics.
+// What kernels are written with, for nvcc and the emulator alike: launches, shared memory, 16-bit floats, vectors of
+// elements, sums over warps and blocks. Rules that the emulator relies on: launches and dynamic shared memory through
+// these macros, PTX only in ptx.h, no thread leaves a kernel before a barrier of its block, no float atomics.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -13,27 +13,23 @@
 
 #include <cstdint>
 
+#include "dtypes.h"
+
 namespace so8t::cuda {
 
 #if defined(SO8T_EMULATED)
-// Template arguments with commas: put the kernel in parentheses.
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) emulated::launch(grid, block, shared_bytes, #kernel, emulated::bound([](auto... so8t_arguments) { kernel(so8t_arguments...); }, __VA_ARGS__))
+// A kernel with several template arguments needs parentheses.
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+    emulated::launch(grid, block, shared_bytes, #kernel, emulated::bound([](auto... so8t_arguments) { kernel(so8t_arguments...); }, __VA_ARGS__))
 #define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(emulated::dynamic_shared())
 #else
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
-#define DYNAMIC_SHARED(T, name)                              \
+#define DYNAMIC_SHARED(T, name)                                   \
     extern __shared__ __align__(128) unsigned char so8t_shared[]; \
     T* name = reinterpret_cast<T*>(so8t_shared)
 #endif
 
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
-
-struct bf16 {
-    uint16_t bits;
-};
-struct f16 {
-    uint16_t bits;
-};
 
 #if defined(SO8T_EMULATED)
 inline uint16_t float_to_bfloat(float f) {
@@ -64,7 +60,7 @@ __device__ inline T rounded(float f) {
     return y;
 }
 
-// V elements that lie together; 16 bytes are read and written at once.
+// V contiguous elements, read and written 16 bytes at a time.
 template <class T, int V>
 struct alignas(V * sizeof(T) > 16 ? 16 : V * sizeof(T)) Vec {
     T at[V];
@@ -92,7 +88,7 @@ __device__ inline void store_floats(T* p, const float (&x)[V]) {
     store<T, V>(p, v);
 }
 
-// Every lane gets the result; the order is fixed.
+// Every lane gets the result, summed in a fixed order.
 __device__ inline float warp_sum(float x) {
 #pragma unroll
     for (int i = 16; i > 0; i >>= 1) x += __shfl_xor_sync(kAllLanes, x, i);
@@ -109,7 +105,7 @@ __device__ inline float warp_max(float x) {
     return x;
 }
 
-// Over a block of whole warps, all of whose threads call it; every thread gets the result. May be called again at once.
+// All threads of a block of whole warps must call it, and get the result. It ends with a barrier.
 template <class T>
 __device__ inline T block_sum(T x) {
     __shared__ T part[32];
@@ -133,8 +129,5 @@ __device__ inline float block_max(float x) {
     __syncthreads();
     return most;
 }
-
-__host__ __device__ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-__host__ __device__ inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 }  // namespace so8t::cuda

@@ -1,3 +1,5 @@
+// y = residual + scale * x W^T + [z_i B_i^T] for at most eight rows of x.
+// Reference: TestOperations/linear_forward in native/linear_test.go.
 #include "few_rows.h"
 
 namespace so8t::cuda {
@@ -5,7 +7,7 @@ namespace so8t::cuda {
 namespace {
 
 constexpr int kWarps = 4;
-constexpr int kOutputs = 2;  // weight rows of a warp at once: each load of x serves both
+constexpr int kOutputs = 2;  // weight rows of a warp at once, which share each load of x
 
 template <class T, class Y>
 struct Few {
@@ -34,7 +36,7 @@ __global__ void __launch_bounds__(32 * kWarps) dot(Few<T, Y> l, const W* w, int6
         }
 #pragma unroll
         for (int m = 0; m < M; m++) {
-            constexpr int P = V < 8 ? V : 8;  // x by parts, which need fewer registers
+            constexpr int P = V < 8 ? V : 8;  // x in parts, to save registers
 #pragma unroll
             for (int part = 0; part < V; part += P) {
                 float x[P];
@@ -101,15 +103,18 @@ void run(Context& c, const FewRows& l) {
     if constexpr (M < 8) {
         LAUNCH((dot<W, T, Y, M, 16 / sizeof(W)>), grid, dim3(32 * kWarps), 0, c.stream, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
     } else {
-        by_width<W>(l.weight.in, [&](auto v) {
-            constexpr int V = decltype(v)::value;
-            LAUNCH((dot<W, T, Y, M, V>), grid, dim3(32 * kWarps), 0, c.stream, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
-        }, l.weight.w, l.x);
+        by_width<W>(
+            l.weight.in,
+            [&](auto v) {
+                constexpr int V = decltype(v)::value;
+                LAUNCH((dot<W, T, Y, M, V>), grid, dim3(32 * kWarps), 0, c.stream, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
+            },
+            l.weight.w, l.x);
     }
     launched("few_rows");
 }
 
-// The least of few numbers of rows that holds them: the last row is computed again in place of those that are not there.
+// Picks the smallest compiled number of rows that suffices; the rows beyond l.rows repeat the last one and are not stored.
 template <class W, class T, class Y>
 void by_rows(Context& c, const FewRows& l) {
     const bool vectors = l.weight.in % (16 / sizeof(W)) == 0 && wide(l.weight.w, l.x);

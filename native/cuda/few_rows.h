@@ -1,4 +1,4 @@
-// Decoding: so few rows that reading the weight is the cost. Each weight row is read once, as it lies, and used for every row.
+// Decoding has so few rows that the time goes into reading the weight: each of its rows is read once, as it is stored.
 #pragma once
 
 #include "weight.h"

@@ -1,4 +1,6 @@
-// norm = sqrt(sum of squares): partial sums of fixed stretches, added in an order that nothing changes, in float64.
+// norm = sqrt(sum of squares): partial sums of fixed stretches, added in a fixed order in float64.
+// Reference: TestOperations/global_norm in native/training_test.go.
+#include "checks/optimizer.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -6,7 +8,7 @@ namespace so8t::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kGroups = 16;  // of four numbers, a thread's part of a stretch: float32 inside, float64 beyond
+constexpr int kGroups = 16;  // of four numbers, a thread's part of a stretch: float32 within it, float64 across
 constexpr int64_t kStretch = int64_t(4) * kGroups * kThreads;
 
 template <int V>
@@ -15,7 +17,7 @@ __global__ void __launch_bounds__(kThreads) squares_kernel(int64_t n, int64_t st
         float s = 0;
 #pragma unroll 4
         for (int k = 0; k < kGroups; k++) {
-            // The same numbers by either width, so that alignment does not change the sum.
+            // Either width adds the same numbers, so that alignment does not change the sum.
             const int64_t at = stretch * kStretch + (static_cast<int64_t>(k) * kThreads + threadIdx.x) * 4;
             if (V == 4 && at + 4 <= n) {
                 const Vec<float, 4> v = load<float, 4>(x + at);
@@ -43,22 +45,20 @@ __global__ void __launch_bounds__(kThreads) norm_kernel(int64_t stretches, const
 }  // namespace
 
 void global_norm(Context& c, const so8t_global_norm_params& p) {
-    check_size("n", p.n);
-    const View x = c.vector(p.x, "x", p.n, kF32);
-    const View norm = c.vector(p.norm, "norm", 1, kF32);
+    const GlobalNormViews v = check(c, p);
     const int64_t stretches = ceil_div(p.n, kStretch);
     Scratch scratch(c);
     double* partial = scratch.take<double>(std::max<int64_t>(stretches, 1));
     if (stretches > 0) {
         const dim3 grid(static_cast<unsigned>(std::min<int64_t>(stretches, static_cast<int64_t>(c.processors) * 64)));
-        if (aligned16(x.data)) {
-            LAUNCH((squares_kernel<4>), grid, dim3(kThreads), 0, c.stream, p.n, stretches, x.as<float>(), partial);
+        if (aligned16(v.x.data)) {
+            LAUNCH((squares_kernel<4>), grid, dim3(kThreads), 0, c.stream, p.n, stretches, v.x.as<float>(), partial);
         } else {
-            LAUNCH((squares_kernel<1>), grid, dim3(kThreads), 0, c.stream, p.n, stretches, x.as<float>(), partial);
+            LAUNCH((squares_kernel<1>), grid, dim3(kThreads), 0, c.stream, p.n, stretches, v.x.as<float>(), partial);
         }
         launched("global_norm");
     }
-    LAUNCH(norm_kernel, dim3(1), dim3(kThreads), 0, c.stream, stretches, partial, norm.as<float>());
+    LAUNCH(norm_kernel, dim3(1), dim3(kThreads), 0, c.stream, stretches, partial, v.norm.as<float>());
     launched("global_norm");
 }
 

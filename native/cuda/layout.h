@@ -1,5 +1,5 @@
-// How rows lie over threads. Two ways: a sweep, for kernels that look at each element once, and lines, for those that need
-// a sum over the row first and keep it in registers meanwhile.
+// How rows are distributed over threads. Two ways: a sweep, for kernels that read each element once, and lines, for those
+// that need a sum over the row first and hold the row in registers meanwhile.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@ template <class... T>
 constexpr int width_of() {
     return static_cast<int>(16 / std::max({sizeof(T)...}));
 }
-// f(integral_constant<int, V>): as by_width, for types of several sizes.
+// f(integral_constant<int, V>): like by_width, for types of several sizes.
 template <class... T, class F>
 void by_widest(bool fits, F&& f) {
     if (fits) {
@@ -32,23 +32,23 @@ void by_widest(bool fits, F&& f) {
     }
 }
 
-// ---- sweep: threads along a row as far as it fills them, the block's other threads on further rows ----
+// ---- sweep: a block's threads span one long row, or several short ones ----
 
 constexpr int kSweepThreads = 256;
 
-// rows and groups of columns, a group a thread.
+// For rows of groups of columns, one group a thread.
 inline Layout sweep_of(const Context& c, int64_t rows, int64_t groups) {
     int x = kSweepThreads;
     while (x > 8 && round_up(groups, x) > groups + groups / 8) x /= 2;
     const int y = kSweepThreads / x;
-    // Four rounds of full occupancy even out what blocks take; more blocks only cost their starts.
+    // Four waves of full occupancy balance the blocks; more blocks only cost launches.
     const int64_t most = static_cast<int64_t>(c.processors) * 8 * 4;
     const int64_t across = std::min(ceil_div(groups, x), std::min<int64_t>(most, 65535));
     const int64_t down = std::min(ceil_div(rows, y), std::max<int64_t>(most / across, 1));
     return {dim3(static_cast<unsigned>(down), static_cast<unsigned>(across)), dim3(static_cast<unsigned>(x), static_cast<unsigned>(y))};
 }
 
-// f(row, group) for each of this thread's.
+// f(row, group) for each of this thread's groups.
 template <class F>
 __device__ inline void sweep(int64_t rows, int64_t groups, F&& f) {
     const int64_t down = static_cast<int64_t>(gridDim.x) * blockDim.y, across = static_cast<int64_t>(gridDim.y) * blockDim.x;
@@ -58,9 +58,9 @@ __device__ inline void sweep(int64_t rows, int64_t groups, F&& f) {
     }
 }
 
-// ---- lines: the block is one row's, or each of its warps has a row; a thread holds up to K groups of the row ----
+// ---- lines: a block takes one row, or each of its warps one; a thread holds up to K groups of the row ----
 
-// Up to `threads` of them on a row; what does not fit into their registers is read again.
+// Up to `threads` threads take a row; groups that do not fit into their registers are read again.
 inline Layout lines_of(const Context& c, int64_t rows, int64_t groups, int K, int threads) {
     if (groups > INT32_MAX / 8) fail("a row of %lld columns is too long", static_cast<long long>(groups));  // 32-bit columns save registers
     int x = 32;
@@ -70,7 +70,7 @@ inline Layout lines_of(const Context& c, int64_t rows, int64_t groups, int K, in
     return {dim3(static_cast<unsigned>(std::min(ceil_div(rows, y), most))), dim3(static_cast<unsigned>(x), static_cast<unsigned>(y))};
 }
 
-// f(row): all threads of a line with the same row.
+// f(row), called by all threads of a line with the same row.
 template <class F>
 __device__ inline void lines(int64_t rows, F&& f) {
     for (int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y; row < rows; row += static_cast<int64_t>(gridDim.x) * blockDim.y) f(row);
@@ -82,7 +82,7 @@ __device__ inline T line_sum(T x) {
 }
 __device__ inline float line_max(float x) { return blockDim.x == 32 ? warp_max(x) : block_max(x); }
 
-// f(group, k) for this thread's groups that lie in registers, then g(group) for those that do not.
+// f(group, k) for this thread's groups in registers, then g(group) for the others.
 template <int K, class F, class G>
 __device__ inline void groups_of_line(int groups, F&& f, G&& g) {
     const int step = static_cast<int>(blockDim.x);

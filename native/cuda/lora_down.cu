@@ -1,6 +1,7 @@
 // z = scale * dropout(x) A^T and a_grad += dz^T dropout(x). LoRA: Hu et al., arXiv 2106.09685.
-// The mask only zeroes; 1 / (1 - p) is a factor of the product, so that x is not rounded twice.
-#include "dropout.h"
+// The mask only zeroes; 1 / (1 - p) multiplies the product, so that x is not rounded twice.
+// Reference: TestOperations/lora in native/linear_test.go.
+#include "drop.h"
 #include "few_rows.h"
 #include "products.h"
 
@@ -20,21 +21,16 @@ Operand dropped(Context& c, Scratch& s, const Dropout& d, int64_t rows, int64_t 
 }  // namespace
 
 void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
-    check_size("rows", p.rows);
-    check_size("in", p.in, 1);
-    check_size("columns", p.columns, 1);
-    const View x = c.matrix(p.x, "x", p.rows, p.in, kCompute);
+    const LoRADownForwardViews v = check(c, p);
     Scratch s(c);
-    const View a = in_compute(c, s, c.matrix(p.a, "a", p.columns, p.in, kF32 | only(x.dtype)), p.columns, p.in, x.dtype);
-    const View z = c.matrix(p.z, "z", p.rows, p.columns, only(x.dtype));
-    const Dropout dropout = dropout_of(c, p.dropout, p.rows);
+    const View a = in_compute(c, s, v.a, p.columns, p.in, v.x.dtype);
     if (p.rows == 0) return;
-    const float scale = static_cast<float>(p.scale) * dropout.inverse;
-    if (p.rows <= kFewRows && !dropout.on) {
+    const float scale = static_cast<float>(p.scale) * v.dropout.inverse;
+    if (p.rows <= kFewRows && !v.dropout.on) {
         FewRows l;
         l.rows = p.rows;
-        l.x = x;
-        l.y = z;
+        l.x = v.x;
+        l.y = v.z;
         l.weight.w = a;
         l.weight.out = p.columns;
         l.weight.in = p.in;
@@ -42,22 +38,17 @@ void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
         few_rows(c, l);
         return;
     }
-    const Operand kept = dropped(c, s, dropout, p.rows, p.in, x);
-    c.products->run({p.rows, p.columns, p.in, x.dtype, kept.data, kept.ld, false, a.data, a.stride, true, z.data, z.stride, z.dtype, scale, 0});
+    const Operand kept = dropped(c, s, v.dropout, p.rows, p.in, v.x);
+    c.products->run({p.rows, p.columns, p.in, v.x.dtype, kept.data, kept.ld, false, a.data, a.stride, true, v.z.data, v.z.stride, v.z.dtype, scale, 0});
 }
 
 void lora_down_backward(Context& c, const so8t_lora_down_backward_params& p) {
-    check_size("rows", p.rows);
-    check_size("in", p.in, 1);
-    check_size("columns", p.columns, 1);
-    const View x = c.matrix(p.x, "x", p.rows, p.in, kCompute);
-    const View dz = c.matrix(p.dz, "dz", p.rows, p.columns, only(x.dtype));
-    const View grad = c.matrix(p.a_grad, "a_grad", p.columns, p.in, kF32);
-    const Dropout dropout = dropout_of(c, p.dropout, p.rows);
+    const LoRADownBackwardViews v = check(c, p);
     if (p.rows == 0) return;
     Scratch s(c);
-    const Operand kept = dropped(c, s, dropout, p.rows, p.in, x);
-    c.products->run({p.columns, p.in, p.rows, x.dtype, dz.data, dz.stride, true, kept.data, kept.ld, false, grad.data, grad.stride, grad.dtype, dropout.inverse, 1});
+    const Operand kept = dropped(c, s, v.dropout, p.rows, p.in, v.x);
+    c.products->run({p.columns, p.in, p.rows, v.x.dtype, v.dz.data, v.dz.stride, true, kept.data, kept.ld, false, v.a_grad.data, v.a_grad.stride,
+                     v.a_grad.dtype, v.dropout.inverse, 1});
 }
 
 }  // namespace so8t::cuda

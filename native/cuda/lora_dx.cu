@@ -1,5 +1,6 @@
-// dx = (dz A) * mask / (1 - p). In bfloat16 on tensor cores, the mask made from Philox in registers behind the product, so that
-// dx is written once and nothing else of its size moves; otherwise a product and a pass over it.
+// dx = (dz A) * mask / (1 - p). In bfloat16 on tensor cores, with the mask drawn in registers after the product, so that
+// dx is written once and nothing else of its size is moved; otherwise a product and a pass over it.
+// Reference: TestOperations/linear_backward in native/linear_test.go.
 #include "lora_dx.h"
 
 #include "products.h"
@@ -9,17 +10,17 @@ namespace so8t::cuda {
 
 namespace {
 
-// ---- tensor cores: a block makes 128 x 128 of dx, eight warps of 64 x 32; all of dz's and A's columns lie in shared memory ----
+// ---- tensor cores: a block computes 128 x 128 of dx, its eight warps 64 x 32 each, from whole rows in shared memory ----
 
 constexpr int kRows = 128, kColumns = 128, kThreads = 256, kMostRank = 192;
 constexpr int kWarpRows = 64, kWarpColumns = 32;
 
-// Rows padded by one 16-byte chunk: eight rows' same chunk lies in eight different banks.
+// Rows are padded by one 16-byte chunk, so that the same chunk of eight rows lies in eight different banks.
 constexpr int kPad = 8;
 
 template <class Y>
-__global__ void __launch_bounds__(kThreads) product_masked(Dropout d, int64_t rows, int64_t in, int rank, const bf16* dz, int64_t dz_stride, const bf16* a, int64_t a_stride, Y* dx,
-                                                           int64_t dx_stride) {
+__global__ void __launch_bounds__(kThreads) product_masked(Dropout d, int64_t rows, int64_t in, int rank, const bf16* dz, int64_t dz_stride, const bf16* a,
+                                                           int64_t a_stride, Y* dx, int64_t dx_stride) {
     DYNAMIC_SHARED(bf16, shared);
     const int z_row = rank + kPad, a_row = kColumns + kPad;
     bf16 *z = shared, *w = z + kRows * z_row;
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(kThreads) product_masked(Dropout d, int64_t ro
         }
     }
 
-    // Each lane draws for one group of eight columns of two rows; the four lanes of a row need all four groups.
+    // Each lane draws one group of eight columns for two rows; the four lanes of a row exchange their groups.
     static_assert(NT == 4, "a lane for each group of a row");
 #pragma unroll
     for (int m = 0; m < MT; m++) {
@@ -122,8 +123,10 @@ void lora_dx(Context& c, const Dropout& d, int64_t rows, int64_t in, int64_t col
         const dim3 grid(static_cast<unsigned>(ceil_div(in, kColumns)), static_cast<unsigned>(ceil_div(rows, kRows)));
         by_compute(dx.dtype, [&](auto tag) {
             using Y = decltype(tag);
-            check_cuda(cudaFuncSetAttribute(product_masked<Y>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "shared memory for lora_dx");
-            LAUNCH((product_masked<Y>), grid, dim3(kThreads), bytes, c.stream, d, rows, in, rank, dz.as<bf16>(), dz.stride, a.as<bf16>(), a.stride, dx.as<Y>(), dx.stride);
+            check_cuda(cudaFuncSetAttribute(product_masked<Y>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+                       "shared memory for lora_dx");
+            LAUNCH((product_masked<Y>), grid, dim3(kThreads), bytes, c.stream, d, rows, in, rank, dz.as<bf16>(), dz.stride, a.as<bf16>(), a.stride, dx.as<Y>(),
+                   dx.stride);
         });
         launched("lora_dx");
         return;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dropout.h"
+#include "operations.h"
 
 namespace so8t::cuda {
 

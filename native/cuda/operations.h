@@ -12,24 +12,6 @@ namespace so8t::cuda {
 #include "operations.def"
 #undef OPERATION
 
-// f(T{}) with T the C++ type of a dtype.
-template <class F>
-void by_compute(int32_t dtype, F&& f) {
-    if (dtype == SO8T_BFLOAT16) {
-        f(bf16{});
-    } else {
-        f(float{});
-    }
-}
-template <class F>
-void by_float(int32_t dtype, F&& f) {
-    if (dtype == SO8T_FLOAT16) {
-        f(f16{});
-    } else {
-        by_compute(dtype, f);
-    }
-}
-
 // Whether every row begins on a 16-byte boundary.
 inline bool wide(const View& v) { return reinterpret_cast<uintptr_t>(v.data) % 16 == 0 && v.stride * dtype_bytes(v.dtype) % 16 == 0; }
 template <class... Views>
@@ -37,7 +19,7 @@ bool wide(const View& v, const Views&... more) {
     return wide(v) && wide(more...);
 }
 
-// f(integral_constant<int, V>): V elements of T in 16 bytes where the views are wide and columns a multiple of V, else 1.
+// f(integral_constant<int, V>): as many elements of T as 16 bytes hold if the views are wide and columns a multiple, else 1.
 template <class T, class F, class... Views>
 void by_width(int64_t columns, F&& f, const Views&... views) {
     constexpr int V = 16 / sizeof(T);

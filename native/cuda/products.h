@@ -1,4 +1,4 @@
-// C = alpha op(A) op(B) + beta C by cuBLASLt; by a plain loop where the library is emulated.
+// C = alpha op(A) op(B) + beta C by cuBLASLt; the emulated library multiplies by a plain loop.
 #pragma once
 
 #include <cstdint>
@@ -28,13 +28,12 @@ struct Product {
 
 class Products {
 public:
-    Products(Context& c, const char* choices);  // choices: path of their file, or empty
+    Products(Context& c, const char* algorithms);  // path of the file of algorithms, or empty
     ~Products();
     void run(const Product& p);
 
 private:
     struct State;
-    Context& c_;
     std::unique_ptr<State> state_;
 };
 

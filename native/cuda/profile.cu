@@ -6,7 +6,7 @@
 namespace so8t {
 
 namespace {
-constexpr size_t kSpans = 4096;  // between two collections, each of which waits for the device
+constexpr size_t kSpans = 4096;  // between two collections, which wait for the device
 }
 
 void Profile::begin(const char* operation) {
@@ -53,7 +53,8 @@ Profile::~Profile() {
     if (!f) return;
     std::fprintf(f, "%-24s %8s %10s %10s %7s\n", "operation", "calls", "ms", "ms a call", "share");
     for (const auto& t : all) {
-        std::fprintf(f, "%-24s %8lld %10.2f %10.4f %6.1f%%\n", t.first.c_str(), t.second.calls, t.second.ms, t.second.ms / static_cast<double>(t.second.calls), 100 * t.second.ms / whole);
+        std::fprintf(f, "%-24s %8lld %10.2f %10.4f %6.1f%%\n", t.first.c_str(), t.second.calls, t.second.ms, t.second.ms / static_cast<double>(t.second.calls),
+                     100 * t.second.ms / whole);
     }
     std::fclose(f);
 }

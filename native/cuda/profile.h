@@ -1,4 +1,4 @@
-// Where the time goes: each operation between two events, summed by name and written to a file when the context closes.
+// A profile: each operation is timed by two events, and the sums by name are written to a file when the context closes.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -28,7 +28,7 @@ private:
     void collect();
     cudaStream_t stream_;
     std::string path_;
-    std::vector<Span> spans_;  // events are used again
+    std::vector<Span> spans_;  // their events are reused
     size_t used_ = 0;
     bool inside_ = false;
     std::map<std::string, Total> totals_;

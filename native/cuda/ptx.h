@@ -1,4 +1,4 @@
-// Every PTX instruction of this library, each with its twin for the emulator. The layouts of fragments are those of the
+// Every PTX instruction of this library, each with an emulated version. The layouts of fragments are those in the
 // PTX ISA manual, sections "Matrix Fragments for mma.m16n8k16" and "ldmatrix".
 #pragma once
 
@@ -14,12 +14,12 @@ namespace so8t::cuda {
 
 __device__ inline uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 
-// 16 bytes from global to shared memory, behind the thread's back; where !inside, zeros and nothing is read.
+// Copies 16 bytes from global to shared memory asynchronously; if !inside, writes zeros and reads nothing.
 __device__ inline void cp_async16(void* to, const void* from, bool inside = true) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(inside ? 16 : 0));
 }
 __device__ inline void cp_async_commit() { asm volatile("cp.async.commit_group;\n"); }
-// Waits until at most N of this thread's groups are under way.
+// Waits until at most N of this thread's groups are pending.
 template <int N>
 __device__ inline void cp_async_wait() {
     asm volatile("cp.async.wait_group %0;\n" ::"n"(N));
@@ -27,11 +27,17 @@ __device__ inline void cp_async_wait() {
 
 // Four 8 x 8 matrices of 16 bits; lane 8 m + i names row i of matrix m. Register m of lane l: row l / 4, columns 2 (l % 4) and + 1.
 __device__ inline void ldmatrix4(uint32_t (&r)[4], const void* row) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row))
+                 : "memory");
 }
 // The same, each matrix transposed: register m of lane l holds rows 2 (l % 4) and + 1 of column l / 4.
 __device__ inline void ldmatrix4_transposed(uint32_t (&r)[4], const void* row) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row))
+                 : "memory");
 }
 
 // c[16, 8] += a[16, 16] b[16, 8]. a: rows l / 4 and + 8 in registers 0, 2 and 1, 3; columns 2 (l % 4), + 1 in 0, 1, + 8 in 2, 3.
@@ -70,7 +76,7 @@ struct Copy {
         }
     }
 };
-// By thread: the groups under way, the last one still open.
+// A thread's pending groups, the last one still open.
 inline std::vector<std::vector<Copy>>& copies() {
     static std::vector<std::vector<std::vector<Copy>>> all(1024, std::vector<std::vector<Copy>>(1));
     return all[static_cast<size_t>(emulated::here().linear)];

@@ -1,5 +1,7 @@
 // LLM.int8's weight format: q = round_half_even(x * (127 / absmax)) by rows, w = q * absmax / 127.
 // Dettmers et al., arXiv 2208.07339; rounding as bitsandbytes' int8_vectorwise_quant.
+// Reference: TestOperations/quantize_rows in native/data_test.go.
+#include "checks/rows.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -27,7 +29,8 @@ __device__ inline float largest(const Vec<T, V>& x, float most) {
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) quantize_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, int8_t* q, int64_t q_stride, float* absmax) {
+__global__ void __launch_bounds__(kThreads)
+    quantize_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, int8_t* q, int64_t q_stride, float* absmax) {
     lines(rows, [&](int64_t row) {
         const T* from = x + row * x_stride;
         int8_t* to = q + row * q_stride;
@@ -42,7 +45,7 @@ __global__ void __launch_bounds__(kThreads) quantize_kernel(int64_t rows, int co
             [&](int at) { most = largest<V>(load<T, V>(from + at * V), most); });
         most = line_max(most);
         if (threadIdx.x == 0) absmax[row] = most;
-        // In torch 127 / absmax is 127 * (1 / absmax): bitsandbytes' halves fall as these three roundings have it.
+        // torch computes 127 / absmax as 127 * (1 / absmax): these three roundings decide bitsandbytes' ties.
         const float factor = most > 0 ? __fmul_rn(__fdiv_rn(1.0f, most), 127.0f) : 0.0f;
         groups_of_line<kHeld>(
             columns / V, [&](int at, int k) { quantize<V>(held[k], factor, to + at * V); },
@@ -51,7 +54,8 @@ __global__ void __launch_bounds__(kThreads) quantize_kernel(int64_t rows, int co
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(kSweepThreads) dequantize_kernel(int64_t rows, int64_t columns, const int8_t* q, int64_t q_stride, const float* absmax, T* y, int64_t y_stride) {
+__global__ void __launch_bounds__(kSweepThreads)
+    dequantize_kernel(int64_t rows, int64_t columns, const int8_t* q, int64_t q_stride, const float* absmax, T* y, int64_t y_stride) {
     sweep(rows, columns / V, [&](int64_t row, int64_t group) {
         float v[V];
         load_floats(q + row * q_stride + group * V, v);
@@ -65,43 +69,37 @@ __global__ void __launch_bounds__(kSweepThreads) dequantize_kernel(int64_t rows,
 }  // namespace
 
 void quantize_rows(Context& c, const so8t_quantize_rows_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kFloat);
-    const View q = c.matrix(p.q, "q", p.rows, p.columns, kI8);
-    const View absmax = c.vector(p.absmax, "absmax", p.rows, kF32);
+    const QuantizeRowsViews v = check(c, p);
     if (p.rows == 0) return;
-    by_float(x.dtype, [&](auto tag) {
+    by_float(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                LAUNCH((quantize_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, q.as<int8_t>(), q.stride, absmax.as<float>());
+                LAUNCH((quantize_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride, v.q.as<int8_t>(),
+                       v.q.stride, v.absmax.as<float>());
             },
-            x, q);
+            v.x, v.q);
     });
     launched("quantize_rows");
 }
 
 void dequantize_rows(Context& c, const so8t_dequantize_rows_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View q = c.matrix(p.q, "q", p.rows, p.columns, kI8);
-    const View absmax = c.vector(p.absmax, "absmax", p.rows, kF32);
-    const View y = c.matrix(p.y, "y", p.rows, p.columns, kCompute);
+    const DequantizeRowsViews v = check(c, p);
     if (p.rows == 0 || p.columns == 0) return;
-    by_compute(y.dtype, [&](auto tag) {
+    by_compute(v.y.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((dequantize_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, q.as<int8_t>(), q.stride, absmax.as<float>(), y.as<T>(), y.stride);
+                LAUNCH((dequantize_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, v.q.as<int8_t>(), v.q.stride, v.absmax.as<float>(),
+                       v.y.as<T>(), v.y.stride);
             },
-            q, y);
+            v.q, v.y);
     });
     launched("dequantize_rows");
 }

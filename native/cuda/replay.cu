@@ -1,4 +1,5 @@
-// A recording becomes a CUDA graph: one launch instead of hundreds, whose cost would otherwise be most of a decoded token's.
+// A recording becomes a CUDA graph: one launch instead of hundreds, which would take most of a decoded token's time.
+// Reference: TestRecording in native/recording_test.go.
 #include "recordings.h"
 
 #include "context.h"
@@ -16,16 +17,16 @@ namespace {
 
 struct Graph {
     cudaGraphExec_t graph = nullptr;
-    uint64_t moves = 0;  // as it was made
+    uint64_t moves = 0;  // Context::moves at its capture
     int failures = 0;
     ~Graph() {
         if (graph) cudaGraphExecDestroy(graph);
     }
 };
 
-constexpr int kTries = 3;  // an operation that must allocate cannot be captured; the next time it need not
+constexpr int kTries = 3;  // an operation that allocates cannot be captured; the next time it need not
 
-// Fails without harm: the operations have not run then.
+// If it fails, no operation has run.
 bool capture(Context& c, const Recording& r, Graph& g) {
     if (g.graph) cudaGraphExecDestroy(g.graph);
     g.graph = nullptr;
@@ -44,7 +45,7 @@ bool capture(Context& c, const Recording& r, Graph& g) {
     whole = cudaStreamEndCapture(c.stream, &captured) == cudaSuccess && captured && whole;
     whole = whole && cudaGraphInstantiate(&g.graph, captured, 0) == cudaSuccess;
     if (captured) cudaGraphDestroy(captured);
-    cudaGetLastError();  // of a capture that was broken off
+    cudaGetLastError();  // left by an aborted capture
     g.moves = c.moves;
     if (!whole) {
         g.graph = nullptr;

@@ -1,5 +1,7 @@
 // y = weight * x * rstd, rstd = 1 / sqrt(mean(x^2) + epsilon). Zhang and Sennrich, arXiv 1910.07467.
 // dx = residual + rstd * (w dy - x * rstd^2 * mean(w dy x))
+// Reference: TestOperations/rmsnorm in native/layers_test.go.
+#include "checks/layers.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -10,7 +12,8 @@ constexpr int kThreads = 512;
 constexpr int kHeld = 4;  // groups of a row in a thread's registers: up to 16384 columns of bfloat16
 
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kThreads) forward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, T* y, int64_t y_stride, float* rstd, float epsilon) {
+__global__ void __launch_bounds__(kThreads)
+    forward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, T* y, int64_t y_stride, float* rstd, float epsilon) {
     lines(rows, [&](int64_t row) {
         const T* from = x + row * x_stride;
         T* to = y + row * y_stride;
@@ -36,16 +39,17 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(int64_t rows, int col
             for (int i = 0; i < V; i++) w[i] *= to_float(v.at[i]) * r;
             store_floats(to + at * V, w);
         };
-        groups_of_line<kHeld>(
-            columns / V, [&](int at, int k) { write(held[k], at); }, [&](int at) { write(load<T, V>(from + at * V), at); });
+        const auto write_held = [&](int at, int k) { write(held[k], at); };
+        groups_of_line<kHeld>(columns / V, write_held, [&](int at) { write(load<T, V>(from + at * V), at); });
     });
 }
 
-// residual may be null; it and dy may be dx: a thread reads and writes only its own groups. One block a multiprocessor is enough
-// said to the compiler: left to itself it spills for occupancy, of which full rows' loads need little.
+// residual may be null; it and dy may be dx: a thread reads and writes only its own groups. Launch bounds of one block per
+// multiprocessor let the compiler use enough registers; for more occupancy, of which long rows need little, it would spill.
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kThreads, 1) backward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, const float* rstd, const T* dy, int64_t dy_stride, const T* residual,
-                                                                int64_t residual_stride, T* dx, int64_t dx_stride) {
+__global__ void __launch_bounds__(kThreads, 1)
+    backward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, const float* rstd, const T* dy, int64_t dy_stride,
+                    const T* residual, int64_t residual_stride, T* dx, int64_t dx_stride) {
     lines(rows, [&](int64_t row) {
         const T *a = x + row * x_stride, *g = dy + row * dy_stride;
         Vec<T, V> held_a[kHeld], held_g[kHeld];
@@ -81,54 +85,42 @@ __global__ void __launch_bounds__(kThreads, 1) backward_kernel(int64_t rows, int
 }  // namespace
 
 void rmsnorm_forward(Context& c, const so8t_rmsnorm_forward_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kCompute);
-    const View weight = c.vector(p.weight, "weight", p.columns, kF32 | only(x.dtype));
-    const View y = c.matrix(p.y, "y", p.rows, p.columns, only(x.dtype));
-    const View rstd = c.vector(p.rstd, "rstd", p.rows, kF32);
+    const RMSNormForwardViews v = check(c, p);
     if (p.rows == 0) return;
-    by_compute(x.dtype, [&](auto tag) {
+    by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
-        by_compute(weight.dtype, [&](auto weight_tag) {
+        by_compute(v.weight.dtype, [&](auto weight_tag) {
             using W = decltype(weight_tag);
             by_width<T>(
                 p.columns,
                 [&](auto width) {
                     constexpr int V = decltype(width)::value;
                     const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, weight.as<W>(), y.as<T>(), y.stride, rstd.as<float>(), static_cast<float>(p.epsilon));
+                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride,
+                           v.weight.as<W>(), v.y.as<T>(), v.y.stride, v.rstd.as<float>(), static_cast<float>(p.epsilon));
                 },
-                x, weight, y);
+                v.x, v.weight, v.y);
         });
     });
     launched("rmsnorm_forward");
 }
 
 void rmsnorm_backward(Context& c, const so8t_rmsnorm_backward_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kCompute);
-    const View weight = c.vector(p.weight, "weight", p.columns, kF32 | only(x.dtype));
-    const View rstd = c.vector(p.rstd, "rstd", p.rows, kF32);
-    const View dy = c.matrix(p.dy, "dy", p.rows, p.columns, only(x.dtype));
-    const View dx = c.matrix(p.dx, "dx", p.rows, p.columns, only(x.dtype));
-    View residual;
-    if (present(p.residual)) residual = c.matrix(p.residual, "residual", p.rows, p.columns, only(x.dtype));
+    const RMSNormBackwardViews v = check(c, p);
     if (p.rows == 0) return;
-    by_compute(x.dtype, [&](auto tag) {
+    by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
-        by_compute(weight.dtype, [&](auto weight_tag) {
+        by_compute(v.weight.dtype, [&](auto weight_tag) {
             using W = decltype(weight_tag);
             by_width<T>(
                 p.columns,
                 [&](auto width) {
                     constexpr int V = decltype(width)::value;
                     const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                    LAUNCH((backward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), x.as<T>(), x.stride, weight.as<W>(), rstd.as<float>(), dy.as<T>(), dy.stride, residual.as<T>(), residual.stride,
-                           dx.as<T>(), dx.stride);
+                    LAUNCH((backward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride,
+                           v.weight.as<W>(), v.rstd.as<float>(), v.dy.as<T>(), v.dy.stride, v.residual.as<T>(), v.residual.stride, v.dx.as<T>(), v.dx.stride);
                 },
-                x, weight, dy, dx, residual ? residual : dx);
+                v.x, v.weight, v.dy, v.dx, v.residual ? v.residual : v.dx);
         });
     });
     launched("rmsnorm_backward");

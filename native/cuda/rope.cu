@@ -1,4 +1,6 @@
-// (x_j, x_{j+d/2}) turned by angle index * frequency_j, given as tables. Su et al., arXiv 2104.09864; halves as Hugging Face pairs them.
+// (x_j, x_{j+d/2}) rotated by the angle index * frequency_j, from tables. Su et al., arXiv 2104.09864; paired by halves, as Hugging Face does.
+// Reference: TestOperations/rope in native/layers_test.go.
+#include "checks/layers.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -6,8 +8,9 @@ namespace so8t::cuda {
 namespace {
 
 template <class T, int V>
-__global__ void __launch_bounds__(kSweepThreads) turn_kernel(int64_t rows, int heads, int head_dim, int half, int64_t table_rows, T* x, int64_t x_stride, const float* cos, int64_t cos_stride, const float* sin,
-                                                             int64_t sin_stride, const int32_t* index, float direction) {
+__global__ void __launch_bounds__(kSweepThreads)
+    turn_kernel(int64_t rows, int heads, int head_dim, int half, int64_t table_rows, T* x, int64_t x_stride, const float* cos, int64_t cos_stride,
+                const float* sin, int64_t sin_stride, const int32_t* index, float direction) {
     const int per_head = half / V;
     sweep(rows, static_cast<int64_t>(heads) * per_head, [&](int64_t row, int64_t group) {
         const int64_t at = index[row];
@@ -31,27 +34,17 @@ __global__ void __launch_bounds__(kSweepThreads) turn_kernel(int64_t rows, int h
 }
 
 void turn(Context& c, const so8t_rope_params& p, float direction) {
-    check_size("rows", p.rows);
-    check_size("heads", p.heads);
-    check_size("head_dim", p.head_dim);
-    check_size("rotary_dim", p.rotary_dim);
-    check_size("table_rows", p.table_rows);
-    if (p.rotary_dim % 2 != 0 || p.rotary_dim > p.head_dim) fail("rotary_dim is %lld of head_dim %lld", static_cast<long long>(p.rotary_dim), static_cast<long long>(p.head_dim));
+    const RopeViews v = check(c, p);
     const int64_t half = p.rotary_dim / 2, width = p.heads * p.head_dim;
-    const View x = c.matrix(p.x, "x", p.rows, width, kCompute);
-    const View cos = c.matrix(p.cos, "cos", p.table_rows, half, kF32);
-    const View sin = c.matrix(p.sin, "sin", p.table_rows, half, kF32);
-    const View index = c.vector(p.index, "index", p.rows, kI32);
-    check_range(c, index, "index", p.rows, 0, p.table_rows);
     if (p.rows == 0 || width == 0 || half == 0) return;
     if (width > INT32_MAX) fail("heads is %lld of head_dim %lld", static_cast<long long>(p.heads), static_cast<long long>(p.head_dim));
-    by_compute(x.dtype, [&](auto tag) {
+    by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
-        by_widest<T>(half % width_of<T>() == 0 && p.head_dim % width_of<T>() == 0 && wide(x, cos, sin), [&](auto columns) {
+        by_widest<T>(half % width_of<T>() == 0 && p.head_dim % width_of<T>() == 0 && wide(v.x, v.cos, v.sin), [&](auto columns) {
             constexpr int V = decltype(columns)::value;
             const Layout l = sweep_of(c, p.rows, p.heads * (half / V));
-            LAUNCH((turn_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.heads), static_cast<int>(p.head_dim), static_cast<int>(half), p.table_rows, x.as<T>(), x.stride, cos.as<float>(),
-                   cos.stride, sin.as<float>(), sin.stride, index.as<int32_t>(), direction);
+            LAUNCH((turn_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.heads), static_cast<int>(p.head_dim), static_cast<int>(half),
+                   p.table_rows, v.x.as<T>(), v.x.stride, v.cos.as<float>(), v.cos.stride, v.sin.as<float>(), v.sin.stride, v.index.as<int32_t>(), direction);
         });
     });
     launched("rope");

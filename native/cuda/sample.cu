@@ -1,9 +1,11 @@
 // A draw from softmax(x / temperature) cut to its nucleus. Holtzman et al., arXiv 1904.09751.
 // Instead of sorting: the nucleus' least value is the largest v for which the weights of all x >= v reach top_p of the total,
 // found bit by bit over keys that are ordered as the floats are. Weights are float32, their sums float64.
+// Reference: TestOperations/sample in native/data_test.go.
 #include <algorithm>
 #include <cmath>
 
+#include "checks/logits.h"
 #include "operations.h"
 #include "ptx.h"
 
@@ -19,7 +21,8 @@ __device__ inline uint32_t key_of(float x) {
 }
 
 // scale: 1 / (temperature ln 2)
-__global__ void __launch_bounds__(kThreads) sample_kernel(int columns, const float* all, int64_t stride, const float* u, int32_t* index, float scale, double top_p) {
+__global__ void __launch_bounds__(kThreads)
+    sample_kernel(int columns, const float* all, int64_t stride, const float* u, int32_t* index, float scale, double top_p) {
     __shared__ double reached[kThreads], groups[32];
     const float* x = all + blockIdx.x * stride;
     const int thread = static_cast<int>(threadIdx.x);
@@ -31,7 +34,7 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(int columns, const flo
     uint32_t least = 0;
     if (top_p < 1) {
         double target = 0;
-        // The first round is the sum of all, each further one tries a bit.
+        // The first round sums all weights, each later one tries a bit.
         for (int bit = 32; bit >= 0; bit--) {
             const uint32_t tried = bit == 32 ? 0 : least | 1u << bit;
             double sum = 0;
@@ -49,8 +52,8 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(int columns, const flo
         }
     }
 
-    // A stretch of columns a thread: reached[t] is the kept weights' sum up to its end. Added one after another, so that it
-    // never falls and exactly one thread holds the place that is drawn.
+    // A stretch of columns a thread: reached[t] is the sum of the kept weights up to its end. Summed one after another, so that
+    // it never falls and exactly one thread holds the drawn place.
     const int stretch = static_cast<int>(ceil_div(columns, kThreads)), begin = thread * stretch;
     double own = 0;
     for (int j = begin; j < columns && j < begin + stretch; j++) {
@@ -72,7 +75,7 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(int columns, const flo
     const double limit = static_cast<double>(u[blockIdx.x]) * reached[kThreads - 1];
     double sum = thread > 0 ? reached[thread - 1] : 0;
     if (!(sum <= limit && limit < reached[thread])) return;
-    int last = begin;  // should rounding keep the sum below the limit, the last one kept
+    int last = begin;  // the last kept one, if rounding leaves the sum below the limit
     for (int j = begin; j < columns && j < begin + stretch; j++) {
         if (key_of(x[j]) < least) continue;
         last = j;
@@ -85,19 +88,12 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(int columns, const flo
 }  // namespace
 
 void sample(Context& c, const so8t_sample_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns, 1);
-    if (!(p.temperature > 0)) fail("temperature is %g", p.temperature);
-    if (!(p.top_p > 0 && p.top_p <= 1)) fail("top_p is %g", p.top_p);
-    if (p.columns > INT32_MAX - 2 * kThreads) fail("columns is %lld", static_cast<long long>(p.columns));
-    const View x = c.matrix(p.x, "x", p.rows, p.columns, kF32);
-    const View u = c.vector(p.u, "u", p.rows, kF32);
-    const View index = c.vector(p.index, "index", p.rows, kI32);
+    const SampleViews v = check(c, p);
     if (p.rows == 0) return;
     if (p.rows > INT32_MAX) fail("rows is %lld", static_cast<long long>(p.rows));
-    const double temperature = std::max(p.temperature, 1e-30);  // colder ones leave float32, and choose the same
-    LAUNCH(sample_kernel, dim3(static_cast<unsigned>(p.rows)), dim3(kThreads), 0, c.stream, static_cast<int>(p.columns), x.as<float>(), x.stride, u.as<float>(), index.as<int32_t>(),
-           static_cast<float>(1.4426950408889634 / temperature), p.top_p);
+    const double temperature = std::max(p.temperature, 1e-30);  // smaller ones overflow float32, and choose the same
+    LAUNCH(sample_kernel, dim3(static_cast<unsigned>(p.rows)), dim3(kThreads), 0, c.stream, static_cast<int>(p.columns), v.x.as<float>(), v.x.stride,
+           v.u.as<float>(), v.index.as<int32_t>(), static_cast<float>(1.4426950408889634 / temperature), p.top_p);
     launched("sample");
     integers_changed(c);
 }

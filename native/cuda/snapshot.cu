@@ -1,4 +1,5 @@
-// A snapshot costs the operations one copy within the device; its way to the host runs beside them, on a stream of its own.
+// A snapshot delays the operations by one copy within the device; the copy to the host runs beside them, on its own stream.
+// Reference: TestSnapshot in native/snapshot_test.go.
 #include <cstring>
 
 #include "allocator.h"
@@ -13,8 +14,9 @@ void snapshot_begin(Context& c, so8t_snapshot_begin_params& p) {
     Context::Snapshot s{nullptr, p.bytes, 0, nullptr, nullptr};
     try {
         s.data = c.allocator->take(p.bytes, "snapshot", s.reserved);
-    } catch (const Error&) {
-        s.data = nullptr;  // no room on the device: the training waits for the way to the host instead
+    } catch (const Error& e) {
+        if (e.code != SO8T_ERROR_OUT_OF_MEMORY) throw;
+        s.data = nullptr;  // the copy goes to the host at once, and training waits for it
     }
     if (s.data) {
         check_cuda(cudaMemcpyAsync(s.data, from, p.bytes, cudaMemcpyDeviceToDevice, c.stream), "copy within the device");
@@ -31,7 +33,7 @@ void snapshot_begin(Context& c, so8t_snapshot_begin_params& p) {
 }
 
 void snapshot_read(Context& c, so8t_snapshot_read_params& p) {
-    const std::lock_guard<std::mutex> lock(c.snapshots_mutex);  // for the whole read: there is one staging area
+    const std::lock_guard<std::mutex> lock(c.snapshots_mutex);  // for the whole read: there is one reader
     auto it = c.snapshots.find(p.snapshot);
     if (it == c.snapshots.end()) fail("snapshot %llu does not exist", static_cast<unsigned long long>(p.snapshot));
     const Context::Snapshot& s = it->second;

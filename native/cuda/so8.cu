@@ -1,23 +1,25 @@
 // Rotation gates: R = (I - A/2)^-1 (I + A/2), A skew (Cayley, 1846), and y = R x by blocks of eight columns.
 // With M = I - A/2: dA = M^-T G (I + R)^T / 2, dtheta_ij = dA_ij - dA_ji.
+// Reference: TestOperations/rotate in native/layers_test.go.
+#include "checks/so8.h"
 #include "layout.h"
 
 namespace so8t::cuda {
 
 namespace {
 
-// ---- Cayley: eight lanes a block, each with a column; in double ----
+// ---- Cayley: eight lanes a block, one column each; in float64 ----
 
 constexpr int kCayleyThreads = 128;
 constexpr int kCayleyBlocks = kCayleyThreads / 8;
 
-// Of the strict upper triangle by rows.
+// An element of A, whose strict upper triangle is given by rows.
 __device__ inline double skew(const float* theta, int i, int j) {
     const auto at = [&](int a, int b) { return static_cast<double>(theta[a * (15 - a) / 2 + b - a - 1]); };
     return i < j ? at(i, j) : i > j ? -at(j, i) : 0.0;
 }
 
-// b = m^-1 b. M's symmetric part is I, and so is at least that of every Schur complement: pivots stay >= 1 without row exchanges.
+// b = m^-1 b. The symmetric part of M and of every Schur complement is at least I, so that pivots stay >= 1 without pivoting.
 __device__ inline void solve(double (&m)[8], double (&b)[8]) {
     const int first = threadIdx.x % 32 / 8 * 8;
 #pragma unroll
@@ -36,7 +38,8 @@ __device__ inline void solve(double (&m)[8], double (&b)[8]) {
     }
 }
 
-__global__ void __launch_bounds__(kCayleyThreads) cayley_forward_kernel(int64_t blocks, const float* theta, int64_t theta_stride, float* rotation, int64_t rotation_stride) {
+__global__ void __launch_bounds__(kCayleyThreads)
+    cayley_forward_kernel(int64_t blocks, const float* theta, int64_t theta_stride, float* rotation, int64_t rotation_stride) {
     const int64_t block = static_cast<int64_t>(blockIdx.x) * kCayleyBlocks + threadIdx.x / 8;
     const int j = threadIdx.x % 8;
     const bool inside = block < blocks;
@@ -53,8 +56,9 @@ __global__ void __launch_bounds__(kCayleyThreads) cayley_forward_kernel(int64_t 
     for (int i = 0; i < 8; i++) rotation[block * rotation_stride + i * 8 + j] = static_cast<float>(n[i]);
 }
 
-__global__ void __launch_bounds__(kCayleyThreads) cayley_backward_kernel(int64_t blocks, const float* theta, int64_t theta_stride, const float* rotation, int64_t rotation_stride, const float* drotation,
-                                                                         int64_t drotation_stride, float* dtheta, int64_t dtheta_stride) {
+__global__ void __launch_bounds__(kCayleyThreads)
+    cayley_backward_kernel(int64_t blocks, const float* theta, int64_t theta_stride, const float* rotation, int64_t rotation_stride, const float* drotation,
+                           int64_t drotation_stride, float* dtheta, int64_t dtheta_stride) {
     __shared__ double solved[kCayleyBlocks][8][8];
     const int64_t block = static_cast<int64_t>(blockIdx.x) * kCayleyBlocks + threadIdx.x / 8;
     const int j = threadIdx.x % 8;
@@ -81,12 +85,12 @@ __global__ void __launch_bounds__(kCayleyThreads) cayley_backward_kernel(int64_t
     for (int i = 0; i < j; i++) dtheta[block * dtheta_stride + i * (15 - i) / 2 + j - i - 1] += static_cast<float>((element(i, j) - element(j, i)) / 2);
 }
 
-// ---- rotations: a thread has one block's R in registers and goes down the rows ----
+// ---- rotations: a thread holds one block's R in registers and goes down the rows ----
 
 constexpr int kThreads = 128;
-constexpr int kTile = 32;                     // blocks of eight columns side by side
-constexpr int kStreams = kThreads / kTile;    // rows at once
-constexpr int kRowsAhead = 4;                 // of a stream, on their way at once
+constexpr int kTile = 32;                   // blocks of eight columns side by side
+constexpr int kStreams = kThreads / kTile;  // rows at once
+constexpr int kRowsAhead = 4;               // of a stream, loaded at once
 
 // R, or its transpose.
 __device__ inline void load_rotation(const float* rotation, bool turned, float (&r)[8][8]) {
@@ -133,7 +137,8 @@ __device__ inline Vec<T, 8> turn(const float (&r)[8][8], const Vec<T, 8>& x) {
 
 // y = R x or R^T x; y may be x. Block (b, s) has tile b of the columns and rows [s, s + 1) * stretch.
 template <class T, bool Wide, bool Turned>
-__global__ void __launch_bounds__(kThreads) rotate_kernel(int64_t rows, int64_t blocks, int64_t stretch, const T* x, int64_t x_stride, const float* rotation, T* y, int64_t y_stride) {
+__global__ void __launch_bounds__(kThreads)
+    rotate_kernel(int64_t rows, int64_t blocks, int64_t stretch, const T* x, int64_t x_stride, const float* rotation, T* y, int64_t y_stride) {
     const int64_t block = static_cast<int64_t>(blockIdx.x) * kTile + threadIdx.x % kTile;
     if (block >= blocks) return;
     float r[8][8];
@@ -152,10 +157,10 @@ __global__ void __launch_bounds__(kThreads) rotate_kernel(int64_t rows, int64_t 
     }
 }
 
-// The same with R^T for dy, and partial[s][block] = the stretch's sum of dy x^T. Each row is read before it is written, as dx may be dy.
+// dx = R^T dy, and partial[s][block] = the stretch's sum of dy x^T. Each row is read before it is written, as dx may be dy.
 template <class T, bool Wide>
-__global__ void __launch_bounds__(kThreads) backward_kernel(int64_t rows, int64_t blocks, int64_t stretch, const T* x, int64_t x_stride, const float* rotation, const T* dy, int64_t dy_stride, T* dx, int64_t dx_stride,
-                                                            float* partial) {
+__global__ void __launch_bounds__(kThreads) backward_kernel(int64_t rows, int64_t blocks, int64_t stretch, const T* x, int64_t x_stride, const float* rotation,
+                                                            const T* dy, int64_t dy_stride, T* dx, int64_t dx_stride, float* partial) {
     __shared__ float sums[kTile][64 + 1];
     const int lane = threadIdx.x % kTile, stream = threadIdx.x / kTile;
     const int64_t block = static_cast<int64_t>(blockIdx.x) * kTile + lane;
@@ -187,7 +192,7 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(int64_t rows, int64_
             }
         }
     }
-    // The streams one after another, so that the order is fixed.
+    // One stream after another, so that the order is fixed.
     for (int k = 0; k < kStreams; k++) {
         if (stream == k) {
 #pragma unroll
@@ -210,8 +215,8 @@ __global__ void __launch_bounds__(kThreads) add_kernel(int64_t n, int64_t parts,
     drotation[i] += s;
 }
 
-// Rows of one block of threads: long enough to be worth the loads of R and the sums, short enough to fill the GPU; only the sizes
-// decide, so that the sums' order is every device's.
+// Rows of one block of threads: enough to outweigh the loads of R and the sums, few enough to fill the GPU. It depends on the
+// sizes alone, so that the order of sums is the same on every device.
 int64_t stretch_of(int64_t rows, int64_t tiles) {
     constexpr int64_t wanted = 2048, least = 4 * kStreams * kRowsAhead;
     return round_up(std::min(std::max(ceil_div(rows * tiles, wanted), least), int64_t(256)), kStreams * kRowsAhead);
@@ -233,54 +238,35 @@ void rotate([[maybe_unused]] Context& c, int64_t rows, int64_t blocks, const Vie
 }  // namespace
 
 void cayley_forward(Context& c, const so8t_cayley_forward_params& p) {
-    check_size("blocks", p.blocks);
-    const View theta = c.matrix(p.theta, "theta", p.blocks, 28, kF32);
-    const View rotation = c.matrix(p.rotation, "rotation", p.blocks, 64, kF32);
+    const CayleyForwardViews v = check(c, p);
     if (p.blocks == 0) return;
-    LAUNCH(cayley_forward_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks, kCayleyBlocks))), dim3(kCayleyThreads), 0, c.stream, p.blocks, theta.as<float>(), theta.stride, rotation.as<float>(), rotation.stride);
+    LAUNCH(cayley_forward_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks, kCayleyBlocks))), dim3(kCayleyThreads), 0, c.stream, p.blocks,
+           v.theta.as<float>(), v.theta.stride, v.rotation.as<float>(), v.rotation.stride);
     launched("cayley_forward");
 }
 
 void cayley_backward(Context& c, const so8t_cayley_backward_params& p) {
-    check_size("blocks", p.blocks);
-    const View theta = c.matrix(p.theta, "theta", p.blocks, 28, kF32);
-    const View rotation = c.matrix(p.rotation, "rotation", p.blocks, 64, kF32);
-    const View drotation = c.matrix(p.drotation, "drotation", p.blocks, 64, kF32);
-    const View dtheta = c.matrix(p.dtheta, "dtheta", p.blocks, 28, kF32);
+    const CayleyBackwardViews v = check(c, p);
     if (p.blocks == 0) return;
-    LAUNCH(cayley_backward_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks, kCayleyBlocks))), dim3(kCayleyThreads), 0, c.stream, p.blocks, theta.as<float>(), theta.stride, rotation.as<float>(), rotation.stride,
-           drotation.as<float>(), drotation.stride, dtheta.as<float>(), dtheta.stride);
+    LAUNCH(cayley_backward_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks, kCayleyBlocks))), dim3(kCayleyThreads), 0, c.stream, p.blocks,
+           v.theta.as<float>(), v.theta.stride, v.rotation.as<float>(), v.rotation.stride, v.drotation.as<float>(), v.drotation.stride, v.dtheta.as<float>(),
+           v.dtheta.stride);
     launched("cayley_backward");
 }
 
 void rotate_forward(Context& c, const so8t_rotate_forward_params& p) {
-    check_size("rows", p.rows);
-    check_size("blocks", p.blocks);
-    const int64_t width = 8 * p.blocks;
-    const View x = c.matrix(p.x, "x", p.rows, width, kCompute);
-    const View rotation = c.vector(p.rotation, "rotation", 64 * p.blocks, kF32);
-    const View y = c.matrix(p.y, "y", p.rows, width, only(x.dtype));
+    const RotateForwardViews v = check(c, p);
     if (p.rows == 0 || p.blocks == 0) return;
-    by_compute(x.dtype, [&](auto tag) { rotate<decltype(tag), false>(c, p.rows, p.blocks, x, rotation.as<float>(), y); });
+    by_compute(v.x.dtype, [&](auto tag) { rotate<decltype(tag), false>(c, p.rows, p.blocks, v.x, v.rotation.as<float>(), v.y); });
 }
 
 void rotate_backward(Context& c, const so8t_rotate_backward_params& p) {
-    check_size("rows", p.rows);
-    check_size("blocks", p.blocks);
-    const int64_t width = 8 * p.blocks;
-    const View dy = c.matrix(p.dy, "dy", p.rows, width, kCompute);
-    const View rotation = c.vector(p.rotation, "rotation", 64 * p.blocks, kF32);
-    const View dx = c.matrix(p.dx, "dx", p.rows, width, only(dy.dtype));
-    View x, drotation;
-    if (present(p.drotation)) {
-        x = c.matrix(p.x, "x", p.rows, width, only(dy.dtype));
-        drotation = c.vector(p.drotation, "drotation", 64 * p.blocks, kF32);
-    }
+    const RotateBackwardViews v = check(c, p);
     if (p.rows == 0 || p.blocks == 0) return;
-    by_compute(dy.dtype, [&](auto tag) {
+    by_compute(v.dy.dtype, [&](auto tag) {
         using T = decltype(tag);
-        if (!drotation) {
-            rotate<T, true>(c, p.rows, p.blocks, dy, rotation.as<float>(), dx);
+        if (!v.drotation) {
+            rotate<T, true>(c, p.rows, p.blocks, v.dy, v.rotation.as<float>(), v.dx);
             return;
         }
         const int64_t tiles = ceil_div(p.blocks, kTile);
@@ -288,13 +274,16 @@ void rotate_backward(Context& c, const so8t_rotate_backward_params& p) {
         Scratch scratch(c);
         float* partial = scratch.take<float>(parts * p.blocks * 64);
         const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(parts));
-        if (wide(x, dy, dx)) {
-            LAUNCH((backward_kernel<T, true>), grid, dim3(kThreads), 0, c.stream, p.rows, p.blocks, stretch, x.as<T>(), x.stride, rotation.as<float>(), dy.as<T>(), dy.stride, dx.as<T>(), dx.stride, partial);
+        if (wide(v.x, v.dy, v.dx)) {
+            LAUNCH((backward_kernel<T, true>), grid, dim3(kThreads), 0, c.stream, p.rows, p.blocks, stretch, v.x.as<T>(), v.x.stride, v.rotation.as<float>(),
+                   v.dy.as<T>(), v.dy.stride, v.dx.as<T>(), v.dx.stride, partial);
         } else {
-            LAUNCH((backward_kernel<T, false>), grid, dim3(kThreads), 0, c.stream, p.rows, p.blocks, stretch, x.as<T>(), x.stride, rotation.as<float>(), dy.as<T>(), dy.stride, dx.as<T>(), dx.stride, partial);
+            LAUNCH((backward_kernel<T, false>), grid, dim3(kThreads), 0, c.stream, p.rows, p.blocks, stretch, v.x.as<T>(), v.x.stride, v.rotation.as<float>(),
+                   v.dy.as<T>(), v.dy.stride, v.dx.as<T>(), v.dx.stride, partial);
         }
         launched("rotate_backward");
-        LAUNCH(add_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks * 64, kThreads))), dim3(kThreads), 0, c.stream, p.blocks * 64, parts, partial, drotation.as<float>());
+        LAUNCH(add_kernel, dim3(static_cast<unsigned>(ceil_div(p.blocks * 64, kThreads))), dim3(kThreads), 0, c.stream, p.blocks * 64, parts, partial,
+               v.drotation.as<float>());
         launched("rotate_backward");
     });
 }

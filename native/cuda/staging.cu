@@ -20,7 +20,7 @@ void Staging::wait(Segment& s) {
     s.used = 0;
 }
 
-// A segment that nothing is under way from.
+// A segment without a copy under way.
 Staging::Segment& Staging::next() {
     at_ = (at_ + 1) % kSegments;
     Segment& s = segments_[at_];
@@ -35,7 +35,7 @@ Staging::Segment& Staging::next() {
 void Staging::upload(void* device, const void* host, uint64_t bytes) {
     for (uint64_t at = 0; at < bytes;) {
         Segment* s = &segments_[at_];
-        // A batch's small vectors share a segment: each takes the room behind the one before.
+        // A batch's small vectors share a segment, one behind another.
         if (!s->memory || s->used + std::min(bytes - at, kBytes) > kBytes) s = &next();
         const uint64_t n = std::min(bytes - at, kBytes - s->used);
         std::memcpy(s->memory + s->used, static_cast<const char*>(host) + at, n);
@@ -57,7 +57,7 @@ void Staging::download(void* host, const void* device, uint64_t bytes) {
         wait(*p.segment);
         std::memcpy(static_cast<char*>(host) + p.at, p.segment->memory, p.bytes);
     };
-    // The host empties one segment while the device fills the next.
+    // The host copies one segment out while the device fills the next.
     for (uint64_t at = 0; at < bytes;) {
         const Part p{&next(), at, std::min(bytes - at, kBytes)};
         check_cuda(cudaMemcpyAsync(p.segment->memory, static_cast<const char*>(device) + at, p.bytes, cudaMemcpyDefault, stream_), "copy to the host");

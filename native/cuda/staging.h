@@ -1,4 +1,4 @@
-// Pinned memory between the host and the device. Uploads return once their bytes stand here, long before the device has them.
+// Pinned memory between the host and the device. An upload returns once its bytes are copied here, before the device has them.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -12,7 +12,7 @@ public:
     explicit Staging(cudaStream_t stream) : stream_(stream) {}
     ~Staging();
     void upload(void* device, const void* host, uint64_t bytes);
-    // Waits for the bytes, and so for everything queued before.
+    // Waits for the bytes, and so for everything queued before them.
     void download(void* host, const void* device, uint64_t bytes);
 
 private:

@@ -1,5 +1,7 @@
 // y = silu(gate) * up, silu(g) = g / (1 + e^-g). Shazeer, arXiv 2002.05202.
 // dgate = dy * up * s * (1 + gate * (1 - s)), dup = dy * gate * s, s = 1 / (1 + e^-gate)
+// Reference: TestOperations/swiglu in native/layers_test.go.
+#include "checks/layers.h"
 #include "layout.h"
 
 namespace so8t::cuda {
@@ -21,7 +23,8 @@ __global__ void __launch_bounds__(kSweepThreads) forward_kernel(int64_t rows, in
 
 // dgate_up may be gate_up: a thread reads both of its groups before it writes them.
 template <class T, int V>
-__global__ void __launch_bounds__(kSweepThreads) backward_kernel(int64_t rows, int64_t columns, const T* gate_up, int64_t in_stride, const T* dy, int64_t dy_stride, T* dgate_up, int64_t d_stride) {
+__global__ void __launch_bounds__(kSweepThreads)
+    backward_kernel(int64_t rows, int64_t columns, const T* gate_up, int64_t in_stride, const T* dy, int64_t dy_stride, T* dgate_up, int64_t d_stride) {
     sweep(rows, columns / V, [&](int64_t row, int64_t group) {
         const T* gate = gate_up + row * in_stride + group * V;
         T* dgate = dgate_up + row * d_stride + group * V;
@@ -43,42 +46,36 @@ __global__ void __launch_bounds__(kSweepThreads) backward_kernel(int64_t rows, i
 }  // namespace
 
 void swiglu_forward(Context& c, const so8t_swiglu_forward_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View in = c.matrix(p.gate_up, "gate_up", p.rows, 2 * p.columns, kCompute);
-    const View y = c.matrix(p.y, "y", p.rows, p.columns, only(in.dtype));
+    const SwiGLUForwardViews v = check(c, p);
     if (p.rows == 0 || p.columns == 0) return;
-    by_compute(in.dtype, [&](auto tag) {
+    by_compute(v.gate_up.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((forward_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, in.as<T>(), in.stride, y.as<T>(), y.stride);
+                LAUNCH((forward_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, v.gate_up.as<T>(), v.gate_up.stride, v.y.as<T>(), v.y.stride);
             },
-            in, y);
+            v.gate_up, v.y);
     });
     launched("swiglu_forward");
 }
 
 void swiglu_backward(Context& c, const so8t_swiglu_backward_params& p) {
-    check_size("rows", p.rows);
-    check_size("columns", p.columns);
-    const View in = c.matrix(p.gate_up, "gate_up", p.rows, 2 * p.columns, kCompute);
-    const View dy = c.matrix(p.dy, "dy", p.rows, p.columns, only(in.dtype));
-    const View d = c.matrix(p.dgate_up, "dgate_up", p.rows, 2 * p.columns, only(in.dtype));
+    const SwiGLUBackwardViews v = check(c, p);
     if (p.rows == 0 || p.columns == 0) return;
-    by_compute(in.dtype, [&](auto tag) {
+    by_compute(v.gate_up.dtype, [&](auto tag) {
         using T = decltype(tag);
         by_width<T>(
             p.columns,
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((backward_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, in.as<T>(), in.stride, dy.as<T>(), dy.stride, d.as<T>(), d.stride);
+                LAUNCH((backward_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, v.gate_up.as<T>(), v.gate_up.stride, v.dy.as<T>(), v.dy.stride,
+                       v.dgate_up.as<T>(), v.dgate_up.stride);
             },
-            in, dy, d);
+            v.gate_up, v.dy, v.dgate_up);
     });
     launched("swiglu_backward");
 }

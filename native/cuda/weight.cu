@@ -1,12 +1,13 @@
-// int8 rows become compute rows in scratch just before their product, w = q * absmax / 127: at thousands of tokens that
-// costs a few per cent of it and leaves the product to a plain 16-bit one. Dettmers et al., arXiv 2208.07339 (the format).
+// int8 rows are expanded to the compute type in scratch just before their product, w = q * absmax / 127: with thousands of
+// tokens that takes a few per cent of its time, and the product is a plain 16-bit one. Dettmers et al., arXiv 2208.07339.
+// Reference: TestOperations/linear_forward in native/linear_test.go.
 #include "weight.h"
 
 namespace so8t::cuda {
 
 namespace {
 
-constexpr int kAcross = 64, kDown = 4;  // threads of a block over a row's vectors and over rows
+constexpr int kAcross = 64, kDown = 4;  // threads of a block along a row's vectors and down the rows
 
 template <class T>
 __device__ inline float scaled(T x, float) {
@@ -16,7 +17,8 @@ __device__ inline float scaled(int8_t q, float scale) { return to_float(q) * sca
 
 // y = w by rows, V elements a thread; int8 by the row's scale.
 template <class W, class T, int V>
-__global__ void __launch_bounds__(kAcross* kDown) expand(const W* w, int64_t w_stride, const float* absmax, int64_t rows, int64_t columns, T* y, int64_t y_stride) {
+__global__ void __launch_bounds__(kAcross* kDown)
+    expand(const W* w, int64_t w_stride, const float* absmax, int64_t rows, int64_t columns, T* y, int64_t y_stride) {
     const int64_t j = (static_cast<int64_t>(blockIdx.x) * kAcross + threadIdx.x) * V;
     if (j >= columns) return;
     for (int64_t i = static_cast<int64_t>(blockIdx.y) * kDown + threadIdx.y; i < rows; i += static_cast<int64_t>(gridDim.y) * kDown) {
@@ -32,13 +34,16 @@ __global__ void __launch_bounds__(kAcross* kDown) expand(const W* w, int64_t w_s
 template <class W, class T>
 void expand_to(Context& c, const View& w, const float* absmax, int64_t rows, int64_t columns, T* y, int64_t y_stride) {
     if (rows == 0 || columns == 0) return;
-    const View to{reinterpret_cast<char*>(y), y_stride, sizeof(T) == 2 ? SO8T_BFLOAT16 : SO8T_FLOAT32};
+    const View to{reinterpret_cast<char*>(y), y_stride, dtype_of<T>()};
     const int64_t down = ceil_div(rows, kDown);
-    by_width<W>(columns, [&](auto v) {
-        constexpr int width = decltype(v)::value;
-        const dim3 grid(static_cast<unsigned>(ceil_div(columns, kAcross * width)), static_cast<unsigned>(down < 65535 ? down : 65535));
-        LAUNCH((expand<W, T, width>), grid, dim3(kAcross, kDown), 0, c.stream, w.as<W>(), w.stride, absmax, rows, columns, y, y_stride);
-    }, w, to);
+    by_width<W>(
+        columns,
+        [&](auto v) {
+            constexpr int width = decltype(v)::value;
+            const dim3 grid(static_cast<unsigned>(ceil_div(columns, kAcross * width)), static_cast<unsigned>(down < 65535 ? down : 65535));
+            LAUNCH((expand<W, T, width>), grid, dim3(kAcross, kDown), 0, c.stream, w.as<W>(), w.stride, absmax, rows, columns, y, y_stride);
+        },
+        w, to);
     launched("expand");
 }
 
@@ -79,21 +84,8 @@ __global__ void __launch_bounds__(kThreads) place(Diagonal<T> d, int64_t out, in
 }
 
 bool holds(const Weight& w, int32_t dtype) { return w.w.dtype == dtype; }
-template <class T>
-constexpr int32_t dtype_of() {
-    return sizeof(T) == 2 ? SO8T_BFLOAT16 : SO8T_FLOAT32;
-}
 
 }  // namespace
-
-Weight weight_of(Context& c, const so8t_tensor& w, const so8t_tensor& absmax, int64_t out, int64_t in) {
-    Weight r;
-    r.w = c.matrix(w, "w", out, in, kI8 | kCompute);
-    r.out = out;
-    r.in = in;
-    if (r.w.dtype == SO8T_INT8) r.absmax = c.vector(absmax, "w_absmax", out, kF32).as<float>();
-    return r;
-}
 
 View in_compute(Context& c, Scratch& s, const View& x, int64_t rows, int64_t columns, int32_t compute) {
     if (x.dtype == compute) return x;
@@ -103,18 +95,14 @@ View in_compute(Context& c, Scratch& s, const View& x, int64_t rows, int64_t col
     return {reinterpret_cast<char*>(y), ld, compute};
 }
 
-Slices slices_of(Context& c, Scratch& s, const so8t_lora_slice* slice, int64_t count, int64_t rank, int64_t out, int32_t compute, int64_t least_rows) {
+Slices slices_of(Context& c, Scratch& s, const Slice* slice, int64_t count, int64_t rank, int32_t compute) {
     Slices r;
     r.count = static_cast<int>(count);
     r.rank = rank;
     for (int i = 0; i < r.count; i++) {
-        const so8t_lora_slice& part = slice[i];
-        if (part.out_begin < 0 || part.out_rows < least_rows || part.out_begin > out || part.out_rows > out - part.out_begin) {
-            fail("slice %d is rows %lld + %lld of %lld", i, static_cast<long long>(part.out_begin), static_cast<long long>(part.out_rows), static_cast<long long>(out));
-        }
-        r.begin[i] = part.out_begin;
-        r.rows[i] = part.out_rows;
-        r.b[i] = in_compute(c, s, c.matrix(part.b, "b", part.out_rows, rank, kF32 | only(compute)), part.out_rows, rank, compute);
+        r.begin[i] = slice[i].begin;
+        r.rows[i] = slice[i].rows;
+        r.b[i] = in_compute(c, s, slice[i].b, slice[i].rows, rank, compute);
     }
     return r;
 }
@@ -122,7 +110,7 @@ Slices slices_of(Context& c, Scratch& s, const so8t_lora_slice* slice, int64_t c
 template <class T>
 Operand beside(Context& c, Scratch& s, const Weight& weight, const Slices& slices) {
     if (slices.count == 0 && holds(weight, dtype_of<T>())) return {weight.w.data, weight.w.stride};
-    // Rows of whole 16 bytes, for vectors and for cuBLASLt.
+    // Rows of a multiple of 16 bytes, for vectors and for cuBLASLt.
     const int64_t ld = round_up(weight.in + slices.columns(), 16 / sizeof(T));
     T* y = s.take<T>(weight.out * ld);
     expand_weight(c, weight, y, ld);
@@ -135,8 +123,8 @@ Operand beside(Context& c, Scratch& s, const Weight& weight, const Slices& slice
             d.stride[i] = there ? slices.b[i].stride : 0;
             d.b[i] = there ? slices.b[i].template as<T>() : nullptr;
         }
-        LAUNCH((place<T>), dim3(static_cast<unsigned>(weight.out < 65535 ? weight.out : 65535)), dim3(kThreads), 0, c.stream, d, weight.out, static_cast<int>(slices.rank),
-               static_cast<int>(slices.columns()), y + weight.in, ld);
+        LAUNCH((place<T>), dim3(static_cast<unsigned>(weight.out < 65535 ? weight.out : 65535)), dim3(kThreads), 0, c.stream, d, weight.out,
+               static_cast<int>(slices.rank), static_cast<int>(slices.columns()), y + weight.in, ld);
         launched("place");
     }
     return {y, ld};

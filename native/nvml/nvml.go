@@ -1,6 +1,6 @@
 // Package nvml reads a GPU's memory, load, power and clocks through NVIDIA's management library, which comes with
-// the driver. It is opened at run time, without cgo. Where it is missing, or does not know a figure, that figure is
-// absent; nothing fails for want of it.
+// the driver. It is opened at run time, without cgo. Figures that it does not have are absent, and so are all if it is
+// missing; nothing fails because of it.
 //
 // Names, constants and structs are those of nvml.h, as the package nvidia-ml-py declares them.
 package nvml
@@ -17,7 +17,7 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// Sample is one reading. What the driver does not report is nil.
+// Sample is one reading. A figure that the GPU does not report is nil.
 type Sample struct {
 	MemoryUsedBytes          *uint64 // by all processes and the driver
 	MemoryTotalBytes         *uint64
@@ -157,7 +157,7 @@ func (l *library) function(name string) uintptr {
 	return address
 }
 
-// call runs a function whose answer is an nvmlReturn_t.
+// call calls a function that returns an nvmlReturn_t.
 //
 //go:uintptrescapes
 func (l *library) call(name string, args ...uintptr) error {
@@ -186,7 +186,7 @@ func goString(address uintptr) string {
 	if address == 0 {
 		return ""
 	}
-	start := *(*unsafe.Pointer)(unsafe.Pointer(&address)) // C memory: no Go pointer is made up
+	start := *(*unsafe.Pointer)(unsafe.Pointer(&address)) // C memory: not a Go pointer made from an integer
 	n := 0
 	for *(*byte)(unsafe.Add(start, n)) != 0 {
 		n++

@@ -67,7 +67,7 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// What a driver refuses or lacks is absent, and nothing else is.
+// Figures that a driver refuses or lacks are absent, and no others.
 func TestAbsentFigures(t *testing.T) {
 	for define, missing := range map[string][]string{
 		"VIRTUAL": {"UtilizationPercent", "MemoryUtilizationPercent"},

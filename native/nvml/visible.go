@@ -8,10 +8,10 @@ import (
 	"unsafe"
 )
 
-// ErrUnknown says that it cannot be told which of NVML's devices CUDA uses.
+// ErrUnknown: which of NVML's devices CUDA uses cannot be determined.
 var ErrUnknown = errors.New("not told apart by NVML")
 
-// visibility is what the environment says about CUDA's numbering of devices: NVML knows nothing of it.
+// visibility is the part of the environment that decides CUDA's numbering of devices, which NVML ignores.
 type visibility struct {
 	list  string // CUDA_VISIBLE_DEVICES
 	set   bool

@@ -1,15 +1,18 @@
 // CUDA on the CPU, for tests: shadows the toolkit's header of that name when the same .cu sources are built with g++.
 // One fiber a CUDA thread; the blocks of a launch run one after another, the warps of a block in random order, each alone
-// up to its next block barrier, so that a missing barrier shows. Streams do everything at once. Device memory ends at a
-// page that may not be touched, and starts filled with garbage.
+// up to its next block barrier, so that a missing barrier shows. Streams execute at once. Device memory ends at a page that
+// may not be touched, and is filled with garbage at first.
 //
 //   SO8T_EMULATED_SEED=7       another order of warps and lanes
-//   SO8T_EMULATED_COPIES=now   cp.async lands at once (finds a barrier missing behind a read); default: late, at its wait
+//   SO8T_EMULATED_COPIES=now   cp.async lands at once (finds a barrier missing after a read); default: late, at its wait
 //   SO8T_EMULATED_MEMORY=64M   the device's memory
 //   SO8T_EMULATED_DEVICES=0    how many devices there are; default 1
+//   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, or lost@N, at the N-th launch, after
+//                              which every call fails until the device is reset. Read at each call, so that a test can
+//                              take it away again.
 //
-// What a kernel must not do aborts the process, saying what and where: a barrier that part of a block reaches, a
-// warp-collective that part of a warp reaches, an address that 16 bytes cannot be read from at once.
+// A kernel's own faults abort the process, naming the fault and the place: a barrier that only part of a block reaches, a
+// warp-collective that only part of a warp reaches, a 16-byte access at an unaligned address.
 #pragma once
 
 #include <cmath>
@@ -45,7 +48,17 @@ struct alignas(8) float2 {
 
 #define CUDART_VERSION 13000
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100, cudaErrorInvalidDevice = 101, cudaErrorNotReady = 600 };
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorNotReady = 600,
+    cudaErrorLaunchFailure = 719
+};
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaEventDefault = 0 };
@@ -59,6 +72,8 @@ struct cudaDeviceProp {
 
 const char* cudaGetErrorString(cudaError_t);
 cudaError_t cudaGetLastError();
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaDeviceReset();
 cudaError_t cudaGetDeviceCount(int*);
 cudaError_t cudaDriverGetVersion(int*);
 cudaError_t cudaSetDevice(int);
@@ -96,6 +111,9 @@ template <class F, class... Arguments>
 std::function<void()> bound(F f, Arguments... arguments) {
     return [=] { f(arguments...); };
 }
+bool fault(const char* name);  // whether SO8T_EMULATED_FAULT is this one
+void launch_failed(cudaError_t);
+bool lost_at_this_launch();
 unsigned char* dynamic_shared();
 bool copies_land_now();
 
@@ -107,7 +125,7 @@ const Place& here();
 const dim3 &block_index(), &block_size(), &grid_size();
 int lane();
 
-// Every lane of the warp gives bytes and sees those of all 32 until the next collective.
+// Every lane of the warp passes bytes and sees those of all 32 until the next collective.
 const unsigned char* exchange(const void* value, size_t bytes);  // [32][64]
 void exchanged();
 void block_barrier(int line);
@@ -136,7 +154,7 @@ void from_all(const T& value, T (&out)[32]) {
 #define blockDim (emulated::block_size())
 #define gridDim (emulated::grid_size())
 
-// The line tells barriers apart: an optimizer may make two of one.
+// The line identifies a barrier: a compiler may duplicate one.
 #define __syncthreads() emulated::block_barrier(__LINE__)
 inline void __syncwarp(unsigned = ~0u) {
     char nothing = 0;

@@ -1,8 +1,6 @@
-// draws = philox4x32-10({column / 8, position, sample, 0}, subkey), subkey = philox4x32-10({step, layer, operation}, seed):
-// a mask that only its inputs decide, made where it is used and never stored.
-#include "dropout.h"
-
-#include <cmath>
+// y = x where the mask of abi/dropout.h keeps it, else 0.
+// Reference: TestOperations/lora in native/linear_test.go.
+#include "drop.h"
 
 #include "layout.h"
 
@@ -32,23 +30,6 @@ __global__ void __launch_bounds__(kSweepThreads) drop_kernel(Dropout d, int64_t 
 }
 
 }  // namespace
-
-Dropout dropout_of(Context& c, const so8t_dropout& d, int64_t rows) {
-    if (!(d.p >= 0 && d.p < 1)) fail("dropout p is %g", d.p);
-    Dropout r;
-    r.threshold = static_cast<uint32_t>(std::lround(d.p * 65536));
-    if (r.threshold > 65535) fail("dropout p is %g", d.p);
-    if (r.threshold == 0) return r;
-    r.on = true;
-    r.inverse = 1.0f / (1.0f - static_cast<float>(r.threshold) / 65536.0f);
-    r.sample = c.vector(d.sample, "dropout.sample", rows, kI32).as<int32_t>();
-    r.position = c.vector(d.position, "dropout.position", rows, kI32).as<int32_t>();
-    uint32_t counter[4] = {static_cast<uint32_t>(d.step), static_cast<uint32_t>(d.step >> 32), d.layer, d.operation};
-    philox(counter, static_cast<uint32_t>(d.seed), static_cast<uint32_t>(d.seed >> 32));
-    r.key[0] = counter[0];
-    r.key[1] = counter[1];
-    return r;
-}
 
 void drop(Context& c, const Dropout& d, int64_t rows, int64_t columns, const View& x, void* y, int64_t y_stride) {
     if (rows == 0 || columns == 0) return;

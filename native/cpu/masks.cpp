@@ -1,33 +1,16 @@
-// Philox4x32-10, Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011): counters in 64-bit lanes, whose upper
-// halves hold what the products leave there and are never read.
-#include "dropout.h"
-
-#include <cmath>
+// Philox4x32-10, Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011): counters in 64-bit lanes whose upper
+// halves hold remains of the products and are never read.
+#include "masks.h"
 
 namespace so8t::SO8T_ISA {
 
 namespace {
 
-constexpr uint32_t kM0 = 0xD2511F53, kM1 = 0xCD9E8D57, kW0 = 0x9E3779B9, kW1 = 0xBB67AE85;
-
-void philox(uint32_t c[4], uint32_t k0, uint32_t k1) {
-    for (int round = 0; round < 10; round++) {
-        const uint64_t p0 = static_cast<uint64_t>(kM0) * c[0], p1 = static_cast<uint64_t>(kM1) * c[2];
-        const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0, n2 = static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1;
-        c[0] = n0;
-        c[1] = static_cast<uint32_t>(p1);
-        c[2] = n2;
-        c[3] = static_cast<uint32_t>(p0);
-        k0 += kW0;
-        k1 += kW1;
-    }
-}
-
 #if defined(__AVX512F__)
 
-// The kept ones of 128 columns, from counter `at` on.
+// Which of 128 columns are kept, from counter `at` on.
 inline void keep128(const Dropout& d, uint32_t at, uint32_t position, uint32_t sample, uint32_t words[4]) {
-    const __m512i m0 = _mm512_set1_epi64(kM0), m1 = _mm512_set1_epi64(kM1), low = _mm512_set1_epi64(0xFFFFFFFF);
+    const __m512i m0 = _mm512_set1_epi64(kPhiloxM0), m1 = _mm512_set1_epi64(kPhiloxM1), low = _mm512_set1_epi64(0xFFFFFFFF);
     __m512i c0[2], c1[2], c2[2], c3[2];
     const __m512i lanes = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
     for (int i = 0; i < 2; i++) {
@@ -46,8 +29,8 @@ inline void keep128(const Dropout& d, uint32_t at, uint32_t position, uint32_t s
             c2[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(p0, 32), c3[i], v1, 0x96);
             c3[i] = p0;
         }
-        k0 += kW0;
-        k1 += kW1;
+        k0 += kPhiloxW0;
+        k1 += kPhiloxW1;
     }
     const __m512i threshold = _mm512_set1_epi16(static_cast<short>(d.threshold));
     const __m512i first_half = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), second_half = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
@@ -62,7 +45,7 @@ inline void keep128(const Dropout& d, uint32_t at, uint32_t position, uint32_t s
 #else
 
 inline void keep128(const Dropout& d, uint32_t at, uint32_t position, uint32_t sample, uint32_t words[4]) {
-    const __m256i m0 = _mm256_set1_epi64x(kM0), m1 = _mm256_set1_epi64x(kM1), low = _mm256_set1_epi64x(0xFFFFFFFF);
+    const __m256i m0 = _mm256_set1_epi64x(kPhiloxM0), m1 = _mm256_set1_epi64x(kPhiloxM1), low = _mm256_set1_epi64x(0xFFFFFFFF);
     const __m256i threshold = _mm256_set1_epi16(static_cast<short>(d.threshold));
     for (int i = 0; i < 4; i++) {
         __m256i c0 = _mm256_add_epi64(_mm256_set1_epi64x(at + 4u * static_cast<uint32_t>(i)), _mm256_setr_epi64x(0, 1, 2, 3));
@@ -74,12 +57,12 @@ inline void keep128(const Dropout& d, uint32_t at, uint32_t position, uint32_t s
             c1 = p1;
             c2 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), c3), _mm256_set1_epi64x(k1));
             c3 = p0;
-            k0 += kW0;
-            k1 += kW1;
+            k0 += kPhiloxW0;
+            k1 += kPhiloxW1;
         }
         const __m256i a = _mm256_or_si256(_mm256_and_si256(c0, low), _mm256_slli_epi64(c1, 32));
         const __m256i b = _mm256_or_si256(_mm256_and_si256(c2, low), _mm256_slli_epi64(c3, 32));
-        // Counters 0 and 2 stand in even, 1 and 3 in odd: a >= threshold where max(a, threshold) = a.
+        // even holds counters 0 and 2, odd 1 and 3; a >= threshold where max(a, threshold) = a.
         const __m256i even = _mm256_unpacklo_epi64(a, b), odd = _mm256_unpackhi_epi64(a, b);
         const __m256i e = _mm256_cmpeq_epi16(_mm256_max_epu16(even, threshold), even), o = _mm256_cmpeq_epi16(_mm256_max_epu16(odd, threshold), odd);
         words[i] = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_packs_epi16(e, o)));
@@ -89,23 +72,6 @@ inline void keep128(const Dropout& d, uint32_t at, uint32_t position, uint32_t s
 #endif
 
 }  // namespace
-
-Dropout dropout_of(Context& c, const so8t_dropout& d, int64_t rows) {
-    if (!(d.p >= 0 && d.p < 1)) fail("dropout p is %g", d.p);
-    Dropout r;
-    r.threshold = static_cast<uint32_t>(std::lround(d.p * 65536));
-    if (r.threshold > 65535) fail("dropout p is %g", d.p);
-    if (r.threshold == 0) return r;
-    r.on = true;
-    r.inverse = 1.0f / (1.0f - static_cast<float>(r.threshold) / 65536.0f);
-    r.sample = c.vector(d.sample, "dropout.sample", rows, kI32).as<int32_t>();
-    r.position = c.vector(d.position, "dropout.position", rows, kI32).as<int32_t>();
-    uint32_t counter[4] = {static_cast<uint32_t>(d.step), static_cast<uint32_t>(d.step >> 32), d.layer, d.operation};
-    philox(counter, static_cast<uint32_t>(d.seed), static_cast<uint32_t>(d.seed >> 32));
-    r.key[0] = counter[0];
-    r.key[1] = counter[1];
-    return r;
-}
 
 void keep_bits(const Dropout& d, int64_t row, int64_t begin, int64_t n, uint32_t* words) {
     const uint32_t position = static_cast<uint32_t>(d.position[row]), sample = static_cast<uint32_t>(d.sample[row]);

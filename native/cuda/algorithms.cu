@@ -1,4 +1,4 @@
-#include "choices.h"
+#include "algorithms.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kAlgoBytes = 64;
 
-// FNV-1a, 64 bits: enough to know a torn line.
+// FNV-1a, 64 bits: enough to recognize a torn line.
 std::string sum_of(const std::string& text) {
     uint64_t h = 0xCBF29CE484222325u;
     for (unsigned char c : text) h = (h ^ c) * 0x100000001B3u;
@@ -29,7 +29,7 @@ constexpr const char* kBetween = " | ";
 
 }  // namespace
 
-void Choices::open(const std::string& path, const std::string& prefix) {
+void Algorithms::open(const std::string& path, const std::string& prefix) {
     path_ = path;
     prefix_ = prefix + kBetween;
     if (path.empty()) return;
@@ -39,11 +39,11 @@ void Choices::open(const std::string& path, const std::string& prefix) {
         if (before == std::string::npos || line.substr(last + 3) != sum_of(line.substr(0, last)) || line.compare(0, prefix_.size(), prefix_) != 0) continue;
         const std::string algo = line.substr(before + 3, last - before - 3);
         if (before < prefix_.size() || algo.size() != 2 * kAlgoBytes) continue;
-        known_.emplace(line.substr(prefix_.size(), before - prefix_.size()), algo);  // the first one stays
+        known_.emplace(line.substr(prefix_.size(), before - prefix_.size()), algo);  // of several the first counts
     }
 }
 
-bool Choices::find(const std::string& product, void* algo) const {
+bool Algorithms::find(const std::string& product, void* algo) const {
     const auto it = known_.find(product);
     if (it == known_.end()) return false;
     unsigned char* bytes = static_cast<unsigned char*>(algo);
@@ -51,20 +51,20 @@ bool Choices::find(const std::string& product, void* algo) const {
     return true;
 }
 
-void Choices::add(const std::string& product, const void* algo) {
+void Algorithms::add(const std::string& product, const void* algo) {
     std::string hex(2 * kAlgoBytes, '0');
     for (size_t i = 0; i < kAlgoBytes; i++) std::snprintf(&hex[2 * i], 3, "%02x", static_cast<const unsigned char*>(algo)[i]);
     hex.resize(2 * kAlgoBytes);
     known_.emplace(product, hex);
     if (path_.empty()) return;
     const std::string text = prefix_ + product + kBetween + hex;
-    // A newline first, should the line before be torn.
+    // Begins with a newline in case the last line is torn.
     const std::string line = "\n" + text + kBetween + sum_of(text) + "\n";
     const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     const bool written = fd >= 0 && ::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && ::fsync(fd) == 0;
     const int error = errno;
     if (fd >= 0) ::close(fd);
-    if (!written) fail("choices %s: %s", path_.c_str(), std::strerror(error));
+    if (!written) file_failed("algorithms %s: %s", path_.c_str(), std::strerror(error));
 }
 
 }  // namespace so8t

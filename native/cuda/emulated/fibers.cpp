@@ -1,17 +1,15 @@
+// Kernels: one fiber a CUDA thread, block after block.
 #include "cuda_runtime.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
 #include <mutex>
 #include <vector>
 
-// Saves the callee's registers on the stack, its address in *from, and goes on where `to` was saved.
+// Saves the callee-saved registers on the stack and its address in *from, and continues where `to` was saved.
 extern "C" void so8t_switch_fiber(void** from, void* to);
 asm(R"(
 .text
@@ -125,7 +123,7 @@ void resume(int i) {
     so8t_switch_fiber(&m.scheduler, f.saved);
 }
 
-// A warp alone, until all of its threads wait for the block or are done.
+// Runs one warp until all of its threads wait at a block barrier or are done.
 void run_warp(int first, int end) {
     Machine& m = machine();
     for (;;) {
@@ -220,18 +218,16 @@ void block_barrier(int line) {
     yield(Waits::block);
 }
 
-namespace {
-cudaError_t last_error = cudaSuccess;
-}
-
 void launch(dim3 grid, dim3 block, size_t shared_bytes, const char* kernel, const std::function<void()>& body) {
     Machine& m = machine();
     const std::lock_guard<std::mutex> lock(m.one_launch);
     const uint64_t threads = uint64_t(block.x) * block.y * block.z;
-    if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFF || grid.y > 65535 || grid.z > 65535 || shared_bytes > 232448) {
-        last_error = cudaErrorInvalidConfiguration;
+    if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFF || grid.y > 65535 || grid.z > 65535 ||
+        shared_bytes > 232448) {
+        launch_failed(cudaErrorInvalidConfiguration);
         return;
     }
+    if (lost_at_this_launch()) return;
     m.threads = static_cast<int>(threads);
     m.block = block;
     m.grid = grid;
@@ -266,155 +262,3 @@ void launch(dim3 grid, dim3 block, size_t shared_bytes, const char* kernel, cons
 }
 
 }  // namespace emulated
-
-// ---- the runtime ----
-
-namespace {
-
-struct Block {
-    void* mapped;
-    size_t mapped_bytes, bytes;
-};
-std::mutex memory_mutex;
-std::map<void*, Block> blocks;
-size_t allocated = 0;
-
-size_t memory_bytes() {
-    static const size_t total = [] {
-        size_t n = size_t(16) << 30;
-        if (const char* text = std::getenv("SO8T_EMULATED_MEMORY")) {
-            char* end = nullptr;
-            n = std::strtoull(text, &end, 10);
-            n <<= *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
-        }
-        return n;
-    }();
-    return total;
-}
-
-int device_count() {
-    const char* n = std::getenv("SO8T_EMULATED_DEVICES");
-    return n ? std::atoi(n) : 1;
-}
-
-}  // namespace
-
-struct emulated_stream {};
-struct emulated_event {
-    std::chrono::steady_clock::time_point at;
-};
-
-const char* cudaGetErrorString(cudaError_t e) {
-    switch (e) {
-        case cudaSuccess: return "no error";
-        case cudaErrorMemoryAllocation: return "out of memory";
-        case cudaErrorInvalidConfiguration: return "invalid configuration argument";
-        case cudaErrorNoDevice: return "no CUDA-capable device is detected";
-        case cudaErrorInvalidDevice: return "invalid device ordinal";
-        default: return "invalid argument";
-    }
-}
-cudaError_t cudaGetLastError() {
-    const cudaError_t e = emulated::last_error;
-    emulated::last_error = cudaSuccess;
-    return e;
-}
-cudaError_t cudaGetDeviceCount(int* n) {
-    *n = device_count();
-    return *n > 0 ? cudaSuccess : cudaErrorNoDevice;
-}
-cudaError_t cudaDriverGetVersion(int* version) {
-    *version = CUDART_VERSION;
-    return cudaSuccess;
-}
-cudaError_t cudaSetDevice(int device) { return device >= 0 && device < device_count() ? cudaSuccess : cudaErrorInvalidDevice; }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
-    *p = {};
-    std::snprintf(p->name, sizeof p->name, "emulated");
-    p->major = 8;
-    p->multiProcessorCount = 4;
-    p->totalGlobalMem = memory_bytes();
-    p->sharedMemPerBlockOptin = 232448;
-    return cudaSuccess;
-}
-cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-    const std::lock_guard<std::mutex> lock(memory_mutex);
-    *total = memory_bytes();
-    *free = *total - allocated;
-    return cudaSuccess;
-}
-cudaError_t cudaMalloc(void** p, size_t bytes) {
-    const std::lock_guard<std::mutex> lock(memory_mutex);
-    if (bytes > memory_bytes() || allocated > memory_bytes() - bytes) return cudaErrorMemoryAllocation;
-    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), body = (bytes + page - 1) / page * page;
-    char* m = static_cast<char*>(mmap(nullptr, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (m == MAP_FAILED) return cudaErrorMemoryAllocation;
-    mprotect(m + body, page, PROT_NONE);
-    char* start = m + body - (bytes + 63) / 64 * 64;
-    if (bytes <= size_t(64) << 20) std::memset(m, 0xCD, body);
-    blocks[start] = {m, body + page, bytes};
-    allocated += bytes;
-    *p = start;
-    return cudaSuccess;
-}
-cudaError_t cudaFree(void* p) {
-    if (!p) return cudaSuccess;
-    const std::lock_guard<std::mutex> lock(memory_mutex);
-    auto it = blocks.find(p);
-    if (it == blocks.end()) return cudaErrorInvalidValue;
-    munmap(it->second.mapped, it->second.mapped_bytes);
-    allocated -= it->second.bytes;
-    blocks.erase(it);
-    return cudaSuccess;
-}
-cudaError_t cudaMallocHost(void** p, size_t bytes) {
-    *p = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-    return *p ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-cudaError_t cudaFreeHost(void* p) {
-    std::free(p);
-    return cudaSuccess;
-}
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n, cudaMemcpyKind, cudaStream_t) {
-    std::memcpy(to, from, n);
-    return cudaSuccess;
-}
-cudaError_t cudaMemsetAsync(void* p, int value, size_t n, cudaStream_t) {
-    std::memset(p, value, n);
-    return cudaSuccess;
-}
-cudaError_t cudaMemset2DAsync(void* p, size_t pitch, int value, size_t width, size_t height, cudaStream_t) {
-    for (size_t i = 0; i < height; i++) std::memset(static_cast<char*>(p) + i * pitch, value, width);
-    return cudaSuccess;
-}
-cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind, cudaStream_t) {
-    for (size_t i = 0; i < height; i++) std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
-    return cudaSuccess;
-}
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
-    *s = new emulated_stream;
-    return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t s) {
-    delete s;
-    return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
-    *e = new emulated_event;
-    return cudaSuccess;
-}
-cudaError_t cudaEventDestroy(cudaEvent_t e) {
-    delete e;
-    return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t) {
-    e->at = std::chrono::steady_clock::now();
-    return cudaSuccess;
-}
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
-    *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
-    return cudaSuccess;
-}

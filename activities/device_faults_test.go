@@ -1,0 +1,162 @@
+package activities
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"so8t/contract"
+)
+
+// emulatedGPU makes device: cuda mean the emulated library, in whose runtime SO8T_EMULATED_FAULT injects faults.
+func emulatedGPU(t *testing.T) {
+	t.Helper()
+	built := os.Getenv("SO8T_NATIVE_DIR")
+	if built == "" {
+		built = filepath.Join("..", "native", "build")
+	}
+	built, err := filepath.Abs(built)
+	if err != nil {
+		t.Fatal(err)
+	}
+	emulated := filepath.Join(built, "libso8t_cuda_emulated.so")
+	if _, err := os.Stat(emulated); err != nil {
+		if os.Getenv("SO8T_REQUIRE_CUDA") != "" {
+			t.Fatalf("%v: make native-emulated", err)
+		}
+		t.Skipf("%v: make native-emulated", err)
+	}
+	dir := t.TempDir()
+	for name, target := range map[string]string{"libso8t_cuda.so": emulated, "libso8t_cpu.so": filepath.Join(built, "libso8t_cpu.so")} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("SO8T_NATIVE_DIR", dir)
+	t.Setenv("TMPDIR", dir) // a lease on the first GPU lies there
+}
+
+// smallRun is a run of two steps on the GPU that has been split.
+type smallRun struct {
+	t          *testing.T
+	activities *Activities
+	run        contract.Run
+	digest     string
+}
+
+func newSmallRun(t *testing.T) *smallRun {
+	t.Helper()
+	files, err := filepath.Glob("../demo/data/*.jsonl")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the demo's dataset is missing: %v", err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	records := filepath.Join(dir, "records.jsonl")
+	if err := os.WriteFile(records, []byte(strings.Join(slices.Collect(strings.Lines(string(text)))[:10], "")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := &smallRun{t: t, activities: quietActivities(&fakeServer{})}
+	var claimed contract.Claimed
+	r.do(r.activities.Claim, contract.ClaimInput{RunInput: contract.RunInput{Config: "../configs/demo.yaml", Set: map[string]any{
+		"output_dir": filepath.Join(dir, "out"), "data.input_path": records, "model.base_model_path": "../demo/base", "device": "cuda",
+		"training.num_train_epochs": 1, "training.per_device_train_batch_size": 1, "training.gradient_accumulation_steps": 1, "training.lora_r": 4,
+		"training.lora_target_modules": []any{"o_proj"}, "training.save_steps": 1, "training.eval_steps": 1000, "so8t.enabled": false,
+	}}}, &claimed)
+	r.run = claimed.Run
+	var split contract.SplitResult
+	r.do(r.activities.Split, r.run, &split)
+	r.digest = split.DatasetDigest
+	return r
+}
+
+func (r *smallRun) do(activity, in, out any) {
+	r.t.Helper()
+	if err := r.try(activity, in, out); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *smallRun) try(activity, in, out any) error {
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(activity)
+	value, err := env.ExecuteActivity(activity, in)
+	if err != nil {
+		return err
+	}
+	return value.Get(out)
+}
+
+func (r *smallRun) train() (result contract.TrainResult, err error) {
+	err = r.try(r.activities.Train, contract.TrainInput{Run: r.run, DatasetDigest: r.digest, Epoch: 1}, &result)
+	return result, err
+}
+
+// finish trains to the end of the epoch and returns the digest of what was trained.
+func (r *smallRun) finish() string {
+	r.t.Helper()
+	result, err := r.train()
+	if err != nil || !result.EpochDone {
+		r.t.Fatalf("epoch done %v: %v", result.EpochDone, err)
+	}
+	state, err := os.ReadFile(filepath.Join(r.run.OutputDir, "checkpoints", result.Checkpoint, "state.safetensors"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return fmt.Sprintf("step %d, %x", result.Progress.Step, sha256.Sum256(state))
+}
+
+// A device, a driver or a library that fails is an error of the device, which pauses the run with what a person can do;
+// once that is done the same work goes on, in the same process, to the same bits.
+func TestDeviceFaults(t *testing.T) {
+	emulatedGPU(t)
+	want := newSmallRun(t).finish()
+	for _, c := range []struct {
+		name, variable, value, errType string
+		says                           []string
+	}{
+		{"cuBLAS is missing", "SO8T_EMULATED_FAULT", "cublas_missing", contract.ErrDevice, []string{"cuBLASLt was not found", "CUDA_HOME", "then resume"}},
+		{"the driver is too old", "SO8T_EMULATED_FAULT", "old_driver", contract.ErrDevice,
+			[]string{"the NVIDIA driver supports CUDA 12.0, this library needs 13.0: update the driver", "then resume"}},
+		{"the device is lost", "SO8T_EMULATED_FAULT", "lost@200", contract.ErrDevice,
+			[]string{"unspecified launch failure", "restart the worker", "then resume"}},
+		{"there is no memory", "SO8T_EMULATED_FAULT", "out_of_memory", contract.ErrMemory, []string{"out of memory"}},
+		{"there is no GPU", "SO8T_EMULATED_DEVICES", "0", contract.ErrDevice, []string{"there is no NVIDIA GPU", "nvidia-smi", "then resume"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newSmallRun(t)
+			t.Setenv(c.variable, c.value)
+			for range 2 { // a resume before the fault is mended asks again
+				_, err := r.train()
+				var failed *temporal.ApplicationError
+				if !errors.As(err, &failed) || failed.Type() != c.errType || !slices.Contains(contract.NeedsPerson(), failed.Type()) || !failed.NonRetryable() {
+					t.Fatalf("training ends with %v", err)
+				}
+				for _, text := range c.says {
+					if !strings.Contains(err.Error(), text) {
+						t.Errorf("%q does not say %q", err, text)
+					}
+				}
+				r.run.Resumes++
+			}
+			if err := os.Unsetenv(c.variable); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.finish(); got != want {
+				t.Errorf("after the fault: %s, without one: %s", got, want)
+			}
+		})
+	}
+}
