@@ -21,7 +21,7 @@ import (
 type event struct {
 	name   string
 	weight int
-	counts bool // by itself, under the name of what came of it
+	counts bool // do counts itself, under the name of what came of it
 	do     func(*lane, context.Context) (bool, error)
 }
 
@@ -70,7 +70,7 @@ func drawOutage(rng *rand.Rand) time.Duration {
 	return time.Duration(rng.IntN(700)) * time.Millisecond
 }
 
-// happens has what the logs show next attributed to the event.
+// happens attributes what the logs show next to the event.
 func (l *lane) happens(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -263,7 +263,7 @@ func (l *lane) untilProgress(ctx context.Context) error {
 			return nil
 		}
 		if !l.worker.alive() && l.armed != "" {
-			return nil // met its crash point late
+			return nil // it reached its crash point late
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("run stuck: %s: %s", l.run, l.whereabouts(ctx))

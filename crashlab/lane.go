@@ -24,21 +24,21 @@ import (
 	"so8t/contract"
 )
 
-// What the laboratory sets, in seconds; users may set the same keys.
+// Settings of the runs; interval and heartbeatTimeout are in seconds, as the configuration has them.
 const (
 	interval         = 1
 	heartbeatTimeout = 4
 	replaceAfter     = 2 * time.Second
 )
 
-// Waits, far beyond what a busy machine needs.
+// Timeouts, far beyond what a busy machine needs.
 const (
 	untilHung  = 30 * time.Second
 	untilStuck = 2 * time.Minute
 	untilDone  = 4 * time.Minute
 )
 
-// lane is a Temporal server, a worker, and one run after another on them.
+// lane is a Temporal server and a worker, on which one run follows another.
 type lane struct {
 	name   string
 	root   string // of the repository
@@ -46,7 +46,7 @@ type lane struct {
 	out    string // where the runs write
 	rng    *rand.Rand
 	ledger *ledger
-	want   *result // of an undisturbed run; nil while that is being made
+	want   *result // of an undisturbed run; nil in the lane that makes it
 
 	port   int
 	client client.Client
@@ -115,7 +115,7 @@ func (l *lane) startServer(ctx context.Context) (err error) {
 
 // startWorker starts another worker, armed with a crash point if one is given.
 func (l *lane) startWorker(point string) (err error) {
-	l.armed = point // it may meet it late, while something else is done to it
+	l.armed = point // the worker may reach it late, during another disturbance
 	env := []string{"TEMPORAL_ADDRESS=" + l.address(), "TEMPORAL_NAMESPACE=default", "SO8T_HOST=" + l.name,
 		"SO8T_REPLACE_AFTER=" + replaceAfter.String(), "SO8T_CRASH_AT=" + point, "TMPDIR=" + l.dir}
 	worker, err := launch(l.logName("worker"), env, l.see, filepath.Join(l.root, "bin", "worker"))
@@ -151,7 +151,7 @@ func (l *lane) begin(ctx context.Context) error {
 
 func (l *lane) output() string { return filepath.Join(l.out, l.run) }
 
-// status of the run. A server that does not answer for long is started again, as a person would, and counted.
+// status asks for the run's status. It restarts a server that does not answer for long, and counts that.
 func (l *lane) status(ctx context.Context) (enums.WorkflowExecutionStatus, error) {
 	hung := time.Now().Add(untilHung)
 	for end := time.Now().Add(untilStuck); ; time.Sleep(50 * time.Millisecond) {
@@ -175,7 +175,7 @@ func (l *lane) status(ctx context.Context) (enums.WorkflowExecutionStatus, error
 	}
 }
 
-// over reports whether the run has ended, and how it ended if not well.
+// over reports whether the run has ended; the error tells how it failed.
 func (l *lane) over(ctx context.Context) (bool, error) {
 	status, err := l.status(ctx)
 	if err != nil {
@@ -206,7 +206,7 @@ func (l *lane) see(p *process, line string) {
 	}
 }
 
-// finish waits for the end of the run, compares what it made with the undisturbed one, and clears it away.
+// finish waits for the end of the run, compares its result with that of the undisturbed run, and removes its files.
 func (l *lane) finish(ctx context.Context) error {
 	for end := time.Now().Add(untilDone); ; time.Sleep(50 * time.Millisecond) {
 		done, err := l.over(ctx)
@@ -219,7 +219,7 @@ func (l *lane) finish(ctx context.Context) error {
 		if time.Now().After(end) {
 			return fmt.Errorf("run stuck: %s: %s", l.run, l.whereabouts(ctx))
 		}
-		if !l.worker.alive() { // met the crash point that was meant for it
+		if !l.worker.alive() { // it reached its crash point
 			if err := l.startWorker(""); err != nil {
 				return err
 			}
@@ -239,7 +239,7 @@ func (l *lane) finish(ctx context.Context) error {
 	return os.RemoveAll(l.output())
 }
 
-// result is what must be the same for every run.
+// result is what every run must end with.
 type result struct {
 	Adapter, Models, Decisions string // SHA-256
 	Verdict                    string
@@ -299,7 +299,7 @@ func (l *lane) result(ctx context.Context) (*result, error) {
 	return r, nil
 }
 
-// whereabouts says where a run is that does not go on.
+// whereabouts describes how far a run is that does not go on.
 func (l *lane) whereabouts(ctx context.Context) string {
 	short, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -314,7 +314,7 @@ func (l *lane) whereabouts(ctx context.Context) string {
 	return fmt.Sprintf("%+v; worker's log %s", p, l.worker.log)
 }
 
-// undisturbed makes one run with which all others are compared.
+// undisturbed makes the run with which all others are compared.
 func (l *lane) undisturbed(ctx context.Context) (*result, error) {
 	if err := l.up(ctx); err != nil {
 		return nil, err
@@ -326,7 +326,7 @@ func (l *lane) undisturbed(ctx context.Context) (*result, error) {
 	return l.want, err
 }
 
-// up starts whatever is down.
+// up starts the server and the worker where they are down.
 func (l *lane) up(ctx context.Context) error {
 	if l.server == nil || !l.server.alive() {
 		if err := l.startServer(ctx); err != nil {
@@ -339,10 +339,10 @@ func (l *lane) up(ctx context.Context) error {
 	return nil
 }
 
-// metItsPoint reports whether a worker that is gone killed itself at its crash point.
+// metItsPoint reports whether a worker that has ended killed itself at its crash point.
 func (p *process) metItsPoint() bool { return p.armed && p.exitCode() == -int(syscall.SIGKILL) }
 
-// exitCode of a worker that ended by itself.
+// exitCode is that of a process that has ended, or minus the signal that killed it.
 func (p *process) exitCode() int {
 	if s, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
 		return -int(s.Signal())

@@ -56,7 +56,7 @@ type process struct {
 	started time.Time
 	armed   bool          // with a crash point
 	exited  chan struct{} // closed when it is gone and its log read to the end
-	retired atomic.Bool   // another worker has taken over: its log no longer counts
+	retired atomic.Bool   // its log no longer counts: another worker takes over
 }
 
 // launch starts a program whose output goes to a file, and line by line to see.

@@ -1,6 +1,6 @@
-// Command crashlab kills a retrain a thousand times and holds what comes out against a
-// run that nobody disturbed: the same bits, nothing lost, and at most one checkpoint
-// interval of work repeated. It uses the real Temporal server and the real worker.
+// Command crashlab kills retrains and their Temporal server, again and again, and compares what comes out
+// with an undisturbed run: the same bits, nothing lost, and at most one checkpoint interval of work
+// repeated. Server and worker are the real ones.
 //
 //	make crash KILLS=1000 SEED=7
 //	make crash POWER=1000
@@ -21,11 +21,11 @@ import (
 )
 
 var cli struct {
-	Kills int           `help:"How many disturbances of processes."`
-	Power int           `help:"How many losses of power."`
-	Seed  uint64        `help:"Of the instants and kinds; 0 draws one."`
+	Kills int           `help:"Number of disturbances of processes."`
+	Power int           `help:"Number of losses of power."`
+	Seed  uint64        `help:"Seed of the instants and kinds of disturbance; 0 draws one."`
 	Lanes int           `default:"2" help:"Servers and runs side by side."`
-	Slack time.Duration `help:"What a stall of the disk may add to the work repeated."`
+	Slack time.Duration `help:"How much work a stall of the disk may add to the work repeated."`
 	Dir   string        `help:"Where to work and leave the logs of a failure; a temporary folder by default."`
 }
 
@@ -111,7 +111,7 @@ func disturb(ctx context.Context, root, dir string, want *result) error {
 	return errors.Join(err, led.err())
 }
 
-// inLanes runs the lanes until as many disturbances have happened, or one fails.
+// inLanes runs the lanes until that many disturbances have happened, or a lane fails.
 func inLanes(parent context.Context, led *ledger, events int, lane func(ctx context.Context, i int, more func() bool) error) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -126,12 +126,12 @@ func inLanes(parent context.Context, led *ledger, events int, lane func(ctx cont
 	}
 	all.Wait()
 	if parent.Err() != nil {
-		return nil // interrupted: the table says how far it came
+		return nil // interrupted: the table shows how far it came
 	}
 	return context.Cause(ctx)
 }
 
-// live takes one run after the other through disturbances.
+// live takes one run after another through disturbances, while more are wanted.
 func (l *lane) live(ctx context.Context, more func() bool, events []event) error {
 	if err := l.up(ctx); err != nil {
 		return err
@@ -149,7 +149,7 @@ func (l *lane) live(ctx context.Context, more func() bool, events []event) error
 			if err != nil {
 				return err
 			}
-			if done { // the event that was granted is for the next run
+			if done { // the disturbance is for the next run
 				if err := l.finish(ctx); err != nil {
 					return err
 				}
@@ -158,14 +158,14 @@ func (l *lane) live(ctx context.Context, more func() bool, events []event) error
 				}
 				time.Sleep(time.Duration(l.rng.IntN(1500)) * time.Millisecond)
 			}
-			// A run that never gets to its next checkpoint waits for a person after five starts: that is meant so.
+			// A run that never reaches its next checkpoint pauses after five starts, as it should.
 			if err := l.untilSaved(ctx); err != nil {
 				return err
 			}
 			if err := l.disturb(ctx, events); err != nil {
 				return err
 			}
-			// Now and then the next one comes before the run has gone on.
+			// At times the next disturbance comes before the run has gone on.
 			if hasty++; l.rng.IntN(5) > 0 || hasty > 2 {
 				hasty = 0
 				if err := l.untilProgress(ctx); err != nil {
@@ -183,7 +183,7 @@ func (l *lane) live(ctx context.Context, more func() bool, events []event) error
 	return nil
 }
 
-// disturb does one event, whichever can be done.
+// disturb draws events until one can be done, or the run is over.
 func (l *lane) disturb(ctx context.Context, events []event) error {
 	for {
 		e := draw(l.rng, events)

@@ -14,7 +14,7 @@ import (
 	"so8t/crashlab/powerfs"
 )
 
-// losePower lets runs lose the power of the disk that they write to, again and again.
+// losePower has runs write to disks that lose power, again and again.
 func losePower(ctx context.Context, root, dir string, want *result) error {
 	if err := tryMount(dir); errors.Is(err, powerfs.ErrUnavailable) {
 		fmt.Printf("losses of power: skipped: %v\n", err)
@@ -62,7 +62,7 @@ func powerLane(ctx context.Context, name, root, dir string, seed uint64, led *le
 	if err != nil {
 		return err
 	}
-	defer l.close() // before the disk goes
+	defer l.close() // before the disk is unmounted
 	l.want = want
 	fs.AtCut(func() {
 		l.mu.Lock()
@@ -87,7 +87,7 @@ func drawCut(rng *rand.Rand) (n int64, kind powerfs.Kind) {
 	return n, kind
 }
 
-// losePower ends the power, mostly at one of the operations that make something durable, and brings all back.
+// losePower cuts the power, mostly at an operation that makes something durable, and starts everything again.
 func (l *lane) losePower(ctx context.Context, fs *powerfs.FS) error {
 	select {
 	case <-fs.CutAt(drawCut(l.rng)):
@@ -100,7 +100,7 @@ func (l *lane) losePower(ctx context.Context, fs *powerfs.FS) error {
 		name = strings.TrimSpace("at " + cut.Op.String())
 	}
 	l.ledger.happened(name)
-	if l.rng.IntN(4) == 0 { // it was the whole machine
+	if l.rng.IntN(4) == 0 { // the server's machine lost power too
 		l.server.kill()
 		if err := l.startServer(ctx); err != nil {
 			return err

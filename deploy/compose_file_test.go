@@ -11,9 +11,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-const root = ".." // of the repository: where docker-compose.yml stands, and make demo runs the worker
+const root = ".." // of the repository: has docker-compose.yml, and make demo runs the worker here
 
-// composeFile is as much of docker-compose.yml as these tests read.
+// composeFile is the part of docker-compose.yml that these tests read.
 type composeFile struct {
 	Services map[string]service
 	Volumes  map[string]any
@@ -76,8 +76,8 @@ func (c composeFile) service(t *testing.T, name string) service {
 	return s
 }
 
-// environment is what the container of a service gets: its env files in their order, and over
-// them what stands in docker-compose.yml, with the user's .env put in.
+// environment is that of a service's container: its env files in their order, overridden by
+// docker-compose.yml, with the user's .env filled in.
 func (c composeFile) environment(t *testing.T, name string, dotEnv map[string]string) map[string]string {
 	t.Helper()
 	s := c.service(t, name)
@@ -95,7 +95,7 @@ func (c composeFile) environment(t *testing.T, name string, dotEnv map[string]st
 
 var variable = regexp.MustCompile(`\$\$|\$\{(\w+)(:[-?])?([^}]*)\}`)
 
-// interpolate does to a value what compose does: ${NAME}, ${NAME:-default}, ${NAME:?error}, $$.
+// interpolate fills in a value as compose does: ${NAME}, ${NAME:-default}, ${NAME:?error}, $$.
 func interpolate(t *testing.T, value string, dotEnv map[string]string) string {
 	return variable.ReplaceAllStringFunc(value, func(found string) string {
 		m := variable.FindStringSubmatch(found)
@@ -125,7 +125,7 @@ func readEnv(t *testing.T, path string) map[string]string {
 			continue
 		}
 		key, value, ok := strings.Cut(line, "=")
-		// What compose would read in its own way has no place in these files.
+		// These files must hold nothing that compose would read differently.
 		if !ok || strings.ContainsAny(value, " #'\"$\\") {
 			t.Fatalf("%s:%d: %q is not a plain KEY=value", path, i+1, line)
 		}
@@ -169,7 +169,7 @@ func (s service) mountAt(t *testing.T, target string) mount {
 	return mount{}
 }
 
-// with is env with some values replaced, as the environment of a process.
+// with returns env, with some values replaced, as a process's environment.
 func with(env map[string]string, changes ...string) []string {
 	list := os.Environ()
 	for key, value := range env {
@@ -179,7 +179,7 @@ func with(env map[string]string, changes ...string) []string {
 		panic(fmt.Sprintf("no value for %s", changes[len(changes)-1]))
 	}
 	for i := 0; i < len(changes); i += 2 {
-		list = append(list, changes[i]+"="+changes[i+1]) // the last one of a name counts
+		list = append(list, changes[i]+"="+changes[i+1]) // the last value of a name counts
 	}
 	return list
 }

@@ -47,8 +47,8 @@ func TestImagesAreThePinnedVersions(t *testing.T) {
 	}
 }
 
-// What TestSurvivesTheLossOfAll takes from docker-compose.yml is not compared here: it is the
-// same. The rest is.
+// These settings must agree. What TestSurvivesTheLossOfAll itself takes from docker-compose.yml is not
+// compared here.
 func TestComposeSettings(t *testing.T) {
 	c := readCompose(t)
 	dotEnv := map[string]string{"POSTGRES_PASSWORD": "secret"}
@@ -95,7 +95,7 @@ func TestComposeSettings(t *testing.T) {
 			t.Errorf("%s runs %v, the tests run deploy/%s", name, s.Entrypoint, want)
 		}
 	}
-	// The image reads this path unless DYNAMIC_CONFIG_FILE_PATH says otherwise.
+	// The image reads this path if DYNAMIC_CONFIG_FILE_PATH is not set.
 	if m := c.service(t, "temporal").mountAt(t, "/etc/temporal/config/dynamicconfig/docker.yaml"); m.Source != "./deploy/dynamicconfig.yaml" {
 		t.Errorf("dynamic configuration from %s", m.Source)
 	}
@@ -160,7 +160,7 @@ func TestServicesComeBackAndKeepTheirData(t *testing.T) {
 			t.Errorf("%s is killed %v after it was told to stop; it takes up to %v", name, grace, timeToLeave(t))
 		}
 		for _, path := range []string{"checkpoints", "configs", "data", "models"} {
-			// A directory that docker makes belongs to root: the worker could not write there.
+			// A directory that docker creates belongs to root: the worker could not write there.
 			if m := s.mountAt(t, "/so8t/"+path); m.Source != "./"+path || m.Bind.CreateHostPath == nil || *m.Bind.CreateHostPath {
 				t.Errorf("%s: %s is on %+v", name, path, m)
 			}
@@ -177,7 +177,7 @@ func TestServicesComeBackAndKeepTheirData(t *testing.T) {
 	}
 }
 
-// A password stands in .env, which git does not know, and nowhere else.
+// A password is only in .env, which git ignores.
 func TestNoSecretIsWrittenDown(t *testing.T) {
 	secret := regexp.MustCompile(`(?i)^\s*[\w-]*(password|pwd|secret|token|api_?key)[\w-]*\s*[:=]\s*(.*)$`)
 	for _, name := range []string{"../docker-compose.yml", "server.env", "client.env", "namespace.env", "env.example", "Dockerfile", "dynamicconfig.yaml"} {
@@ -202,7 +202,7 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 	}
 }
 
-// Compose itself reads the file, where it is installed; no engine is needed for that.
+// Compose itself reads the file, if it is installed; that needs no engine.
 func TestComposeAccepts(t *testing.T) {
 	compose := []string{"docker", "compose"}
 	if exec.Command("docker", "compose", "version").Run() != nil {
@@ -225,7 +225,7 @@ func TestComposeAccepts(t *testing.T) {
 	}
 }
 
-// pinned is a module's version, without its v, in the module of that folder of tools/.
+// pinned is a module's version, without its v, in the go.mod of that folder of tools/.
 func pinned(t *testing.T, folder, module string) string {
 	t.Helper()
 	command := exec.Command("go", "list", "-m", "-f", "{{.Version}}", module)

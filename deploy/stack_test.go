@@ -24,9 +24,8 @@ import (
 	"go.temporal.io/sdk/log"
 )
 
-// stack is what docker-compose.yml describes, from packages: PostgreSQL, the two jobs, the
-// server and the worker, each with the environment that its container would get. Only
-// addresses, ports and paths differ.
+// stack is what docker-compose.yml describes, without containers: PostgreSQL, the two jobs, the server and
+// the worker, each with the environment of its container, except for addresses, ports and paths.
 type stack struct {
 	t        *testing.T
 	compose  composeFile
@@ -41,13 +40,13 @@ type stack struct {
 	services map[string]*process
 }
 
-// process is a service that runs, or ran.
+// process is a service that runs or has run.
 type process struct {
 	*exec.Cmd
 	ended chan struct{}
 }
 
-// newStack finds the programs. Without one of them the test is skipped, where nothing insists on it.
+// newStack finds the programs. If one is missing it skips the test, unless SO8T_REQUIRE_POSTGRES=1.
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	s := &stack{t: t, compose: readCompose(t), dotEnv: map[string]string{"POSTGRES_PASSWORD": rand.Text()}, services: map[string]*process{}}
@@ -68,7 +67,7 @@ func newStack(t *testing.T) *stack {
 		}
 	}
 
-	// Not t.TempDir: only its owner may enter that, and PostgreSQL refuses to run as root.
+	// Not t.TempDir: only its owner may enter it, and PostgreSQL refuses to run as root.
 	var err error
 	if s.dir, err = os.MkdirTemp("", "so8t-deploy-"); err != nil {
 		t.Fatal(err)
@@ -138,7 +137,7 @@ func freePorts(t *testing.T, names ...string) map[string]string {
 	return ports
 }
 
-// serverEnvironment is that of the services that server.env is for.
+// serverEnvironment is the environment of a service that reads server.env.
 func (s *stack) serverEnvironment(service string) []string {
 	module, err := exec.Command("go", "-C", filepath.Join(root, "tools", "server"), "list", "-m", "-f", "{{.Dir}}", serverModule).Output()
 	if err != nil {
@@ -160,14 +159,14 @@ func (s *stack) clientEnvironment(service string) []string {
 	return with(s.compose.environment(s.t, service, s.dotEnv), append(s.here(), "TEMPORAL_ADDRESS", s.address())...)
 }
 
-// here is what differs for all: the programs of this checkout come first, and no user's profile counts.
+// here is what differs for every service: this checkout's programs come first, and no profile is read.
 func (s *stack) here() []string {
 	return []string{"PATH", absolute(s.t, filepath.Join(root, "bin")) + ":" + os.Getenv("PATH"), "HOME", s.dir, "XDG_CONFIG_HOME", s.dir}
 }
 
 func (s *stack) address() string { return "127.0.0.1:" + s.ports["FRONTEND_GRPC_PORT"] }
 
-// makeDatabase does what the image of PostgreSQL does at its first start.
+// makeDatabase does what PostgreSQL's image does at its first start.
 func (s *stack) makeDatabase() {
 	s.t.Helper()
 	data, password := filepath.Join(s.dir, "postgres"), filepath.Join(s.dir, "password")
@@ -188,8 +187,8 @@ func (s *stack) makeDatabase() {
 	}
 }
 
-// writeServerConfig does what the image's entry point does: fill in the template that stands
-// in it, which is a file of the server's module.
+// writeServerConfig does what the entry point of the server's image does: it fills in the template, which
+// is a file of the server's module.
 func (s *stack) writeServerConfig() {
 	s.t.Helper()
 	env := map[string]string{}
@@ -233,7 +232,7 @@ func (s *stack) job(service string, env []string) {
 	}
 }
 
-// start starts a service once; keep starts it again when it ends.
+// start starts a service once; until starts it again when it ends.
 func (s *stack) start(service string) {
 	s.t.Helper()
 	var command *exec.Cmd
@@ -271,7 +270,7 @@ func (s *stack) start(service string) {
 	s.services[service] = p
 }
 
-// until waits for a condition; meanwhile services that end are started again, as docker does.
+// until waits for a condition. Meanwhile it restarts services that end, as docker does.
 func (s *stack) until(what string, done func() bool) {
 	s.t.Helper()
 	for began := time.Now(); !done(); time.Sleep(50 * time.Millisecond) {
@@ -294,7 +293,7 @@ func (s *stack) databaseAnswers() bool {
 	return exec.Command(filepath.Join(s.postgres, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", s.ports["postgres"]).Run() == nil
 }
 
-// connect is a client of the namespace that the job makes.
+// connect connects to the namespace that the job creates.
 func (s *stack) connect() {
 	s.t.Helper()
 	options := client.Options{HostPort: s.address(), Namespace: s.compose.environment(s.t, "worker", s.dotEnv)["TEMPORAL_NAMESPACE"],
@@ -307,7 +306,7 @@ func (s *stack) connect() {
 	s.t.Cleanup(s.client.Close)
 }
 
-// kill ends everything at once, without a word. PostgreSQL's processes are each in a group of their own.
+// kill kills everything at once. Each of PostgreSQL's processes is in a group of its own.
 func (s *stack) kill() {
 	var pids []int
 	for _, p := range s.services {
@@ -329,7 +328,7 @@ func children(parent int) (pids []int) {
 	all, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range all {
 		text, _ := os.ReadFile(path)
-		_, after, _ := strings.Cut(string(text), ") ") // the name before may hold anything
+		_, after, _ := strings.Cut(string(text), ") ") // the name before it may hold anything
 		if fields := strings.Fields(after); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 			pids = append(pids, pid)

@@ -22,9 +22,8 @@ import (
 	"so8t/contract"
 )
 
-// A power cut, as the services of docker-compose.yml would live through it: PostgreSQL, server
-// and worker are killed in the midst of an epoch and come back in no order, and the run ends
-// with the adapter that it would have had.
+// A power cut, as for the services of docker-compose.yml: PostgreSQL, server and worker are killed in the
+// middle of an epoch and come back in the wrong order, and the run ends with the same adapter.
 func TestSurvivesTheLossOfAll(t *testing.T) {
 	s := newStack(t)
 	version, err := exec.Command(filepath.Join(root, "bin", "temporal-server"), "--version").CombinedOutput()
@@ -40,7 +39,7 @@ func TestSurvivesTheLossOfAll(t *testing.T) {
 	s.job("namespace", s.clientEnvironment("namespace"))
 	s.connect()
 	s.checkNamespace()
-	// Every `docker compose up` runs the jobs again, on what is there.
+	// Every `docker compose up` runs the jobs again, on a database that exists.
 	s.job("schema", s.serverEnvironment("schema"))
 	s.job("namespace", s.clientEnvironment("namespace"))
 	s.checkNamespace()
@@ -59,7 +58,7 @@ func TestSurvivesTheLossOfAll(t *testing.T) {
 	}
 	before := len(s.said("worker"))
 	began := time.Now()
-	for _, service := range []string{"worker", "temporal", "postgres"} { // the wrong way round: none waits for another
+	for _, service := range []string{"worker", "temporal", "postgres"} { // the wrong order: none waits for another
 		s.start(service)
 	}
 	s.until("the worker trains again", func() bool { return strings.Contains(s.said("worker")[before:], "msg=training ") })
@@ -98,7 +97,7 @@ func TestDynamicConfigIsValid(t *testing.T) {
 	}
 }
 
-// checkNamespace holds what the namespace job made against what runs need.
+// checkNamespace checks that the namespace job has made what runs need.
 func (s *stack) checkNamespace() {
 	s.t.Helper()
 	env := s.compose.environment(s.t, "namespace", s.dotEnv)
@@ -124,8 +123,8 @@ func (s *stack) checkNamespace() {
 	}
 }
 
-// submit starts a small version of the demo. Everything that decides the weights is the same
-// in every call.
+// submit starts a small version of the demo. All keys that determine the weights are the same in every
+// call.
 func (s *stack) submit(id, dataset string) (client.WorkflowRun, string) {
 	s.t.Helper()
 	out := filepath.Join(s.t.TempDir(), id)
@@ -152,7 +151,7 @@ func (s *stack) finish(run client.WorkflowRun) {
 	}
 }
 
-// untilStep waits for a checkpoint in mid-epoch, at that step or later, and says at which.
+// untilStep waits for a checkpoint in mid-epoch, at that step or later, and returns its step.
 func (s *stack) untilStep(out string, step int) (reached int) {
 	s.t.Helper()
 	s.until(fmt.Sprintf("a checkpoint of step %d", step), func() bool {
@@ -168,7 +167,7 @@ func (s *stack) untilStep(out string, step int) (reached int) {
 	return reached
 }
 
-// firstStep is the step at which a worker's log has training begin.
+// firstStep is the step at which training first begins in a worker's log.
 func firstStep(text string) int {
 	scan := bufio.NewScanner(strings.NewReader(text))
 	for scan.Scan() {
@@ -193,7 +192,7 @@ func adapter(t *testing.T, out string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// firstRecords cuts the demo's dataset.
+// firstRecords is the beginning of the demo's dataset.
 func firstRecords(t *testing.T, n int) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, "demo", "data", "*.jsonl"))

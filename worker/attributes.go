@@ -12,9 +12,8 @@ import (
 	"so8t/contract"
 )
 
-// addSearchAttributes makes runs findable by what they are about, where the server lets
-// this client. It reports whether all of them are there: one unknown to the server would
-// stop a workflow that sets it.
+// addSearchAttributes registers the runs' search attributes where the server allows it, and reports
+// whether all of them exist: a workflow that sets an unknown one is stuck.
 func addSearchAttributes(ctx context.Context, c client.Client, namespace string, logger *slog.Logger) bool {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -30,7 +29,7 @@ func addSearchAttributes(ctx context.Context, c client.Client, namespace string,
 			return false
 		}
 	}
-	// The server's front end sees new ones after a moment.
+	// The server's front end takes a moment to see new ones.
 	for len(missing) > 0 && ctx.Err() == nil {
 		if missing = missingAttributes(ctx, c, namespace); len(missing) > 0 {
 			select {

@@ -63,7 +63,7 @@ func newCluster(t *testing.T, server ...string) *cluster {
 	return c
 }
 
-// firstRecords cuts the demo's dataset.
+// firstRecords is the beginning of the demo's dataset.
 func (c *cluster) firstRecords(n int) string {
 	c.t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, "demo", "data", "*.jsonl"))
@@ -81,7 +81,7 @@ func (c *cluster) firstRecords(n int) string {
 	return path
 }
 
-// process is a worker that runs.
+// process is a running worker.
 type process struct {
 	*exec.Cmd
 	log *os.File
@@ -89,7 +89,7 @@ type process struct {
 
 func (c *cluster) work() *process { return c.workAs("e2e-" + fmt.Sprint(os.Getpid())) }
 
-// workAs starts a worker that goes by a host's name.
+// workAs starts a worker for a host of that name.
 func (c *cluster) workAs(host string) *process {
 	c.t.Helper()
 	file, err := os.CreateTemp(c.t.TempDir(), "worker-*.log")
@@ -119,8 +119,8 @@ func (p *process) said() string {
 	return string(text)
 }
 
-// start submits a small version of the demo. Everything that decides the weights is the same
-// in every call.
+// start submits a small version of the demo. All keys that determine the weights are the same in every
+// call, unless set changes them.
 func (c *cluster) start(id string, set map[string]any) (client.WorkflowRun, string) {
 	c.t.Helper()
 	out := filepath.Join(c.t.TempDir(), id)
@@ -204,7 +204,7 @@ func (c *cluster) update(run client.WorkflowRun, verb string) string {
 	return answer
 }
 
-// waitsForAPerson expects a run to pause by itself, saying why.
+// waitsForAPerson expects a run to pause by itself for that reason.
 func (c *cluster) waitsForAPerson(run client.WorkflowRun, why string) {
 	c.t.Helper()
 	var p contract.Progress
@@ -259,7 +259,7 @@ func (c *cluster) withBadLines(n int) string {
 	return path
 }
 
-// brokenBase is the demo's base, damaged.
+// brokenBase is a damaged copy of the demo's base.
 func (c *cluster) brokenBase(damage func(dir string) error) string {
 	c.t.Helper()
 	dir := filepath.Join(c.t.TempDir(), "base")
@@ -288,7 +288,7 @@ func changeJSON(path, key string, value any) error {
 	return os.WriteFile(path, text, 0o644)
 }
 
-// resumedAfter reports whether a log's first training line begins at that step or later.
+// resumedAfter reports whether training first begins at that step or later in a log.
 func resumedAfter(text string, step int) bool {
 	scan := bufio.NewScanner(strings.NewReader(text))
 	for scan.Scan() {

@@ -16,7 +16,7 @@ import (
 	"so8t/contract"
 )
 
-// endToEnd is one cluster with the runs of TestEndToEnd; undisturbed is held against the others.
+// endToEnd is the cluster of TestEndToEnd, and the undisturbed run with which the others are compared.
 type endToEnd struct {
 	*cluster
 	worker *process
@@ -25,8 +25,8 @@ type endToEnd struct {
 	want   string          // its adapter
 }
 
-// The whole program: a run writes all it promises; killed, stopped, paused and on another
-// number of threads it gives the same adapter, to the bit.
+// The whole program: a run writes every file that it promises, and gives the same adapter, to the bit, if
+// it is killed, stopped or paused, or runs on another number of threads.
 func TestEndToEnd(t *testing.T) {
 	e := &endToEnd{cluster: newCluster(t)}
 	e.worker = e.work()
@@ -96,7 +96,7 @@ func (e *endToEnd) stoppedAndPaused(t *testing.T) {
 	if answer := e.update(run, contract.VerbResume); !strings.HasPrefix(answer, "resumed") {
 		t.Error(answer)
 	}
-	e.untilStep(out, 24) // in the second epoch, wherever in the first the pause took hold
+	e.untilStep(out, 24) // in the second epoch, wherever in the first the pause took effect
 	e.worker.end(syscall.SIGTERM)
 	if said := e.worker.said(); !strings.Contains(said, "reason=shutdown") {
 		t.Errorf("told to stop, the worker saved nothing:\n%s", said)
@@ -106,8 +106,8 @@ func (e *endToEnd) stoppedAndPaused(t *testing.T) {
 	if got := e.adapter(out); got != e.want {
 		t.Errorf("adapter %s, undisturbed %s", got, e.want)
 	}
-	if kept, _ := filepath.Glob(filepath.Join(out, "checkpoints", "checkpoint_*")); len(kept) > 2 {
-		t.Errorf("%d checkpoints are kept, max_checkpoints is 2", len(kept))
+	if left, _ := filepath.Glob(filepath.Join(out, "checkpoints", "checkpoint_*")); len(left) > 2 {
+		t.Errorf("%d checkpoints are left, max_checkpoints is 2", len(left))
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 	"so8t/disk"
 )
 
-// failingDisk is a disk for a run's output that can be made to fail.
+// failingDisk is a disk, for a run's output, that can be made to fail.
 func failingDisk(t *testing.T) *powerfs.FS {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,8 +34,8 @@ func failingDisk(t *testing.T) *powerfs.FS {
 	return disk
 }
 
-// A disk that fills up, fails or turns read-only in mid-epoch pauses the run with the reason
-// on its page; once it is mended resume goes on, to the adapter that it would have had.
+// A disk that fills up, fails or turns read-only in mid-epoch pauses the run, with the reason on its page.
+// Once the disk works, resume leads to the same adapter as on a good disk.
 func TestDiskFaults(t *testing.T) {
 	c := newCluster(t)
 	p := c.work()
@@ -96,8 +96,8 @@ func clearRules() {
 	clears = nil
 }
 
-// A checkpoint with any file damaged is passed over for the one before; one of another run is
-// refused by name. Nothing of this is silent, and the adapter is what it would have been.
+// A damaged checkpoint is passed over for the one before it, which the log tells, and the adapter is the
+// same. A checkpoint of another run is refused by name.
 func TestDamagedCheckpoints(t *testing.T) {
 	c := newCluster(t)
 	p := c.work()
@@ -196,9 +196,9 @@ func checkpoints(t *testing.T, out string) []string {
 	return dirs
 }
 
-// Two servers, two hosts, one output directory: neither server knows of the other's run, so
-// what tells is the lease. The second is refused by name while the first lives, and gets in
-// once the first has not answered for its heartbeat timeout.
+// Two servers, two hosts, one output directory: neither server knows of the other's run, so only the lease
+// keeps them apart. The second run is refused by name while the first lives, and takes over once the first
+// has been silent for its heartbeat timeout.
 func TestTwoHostsOneOutput(t *testing.T) {
 	one := newCluster(t)
 	two := newCluster(t)
@@ -233,9 +233,9 @@ func TestTwoHostsOneOutput(t *testing.T) {
 	}
 }
 
-// A GPU that another process has is not shared: the run says whose it is, and goes on once it is free.
+// A GPU in use by another process is not shared: the run pauses, naming its user, and goes on once it is free.
 func TestOneGPU(t *testing.T) {
-	t.Setenv("CUDA_VISIBLE_DEVICES", "no-such-gpu") // nobody's in truth
+	t.Setenv("CUDA_VISIBLE_DEVICES", "no-such-gpu") // no real GPU
 	t.Setenv("TMPDIR", t.TempDir())
 	lease, err := disk.AcquireLease(t.Context(), filepath.Join(os.TempDir(), "so8t-cuda-no-such-gpu"), disk.Claimant{Owner: "tonight", Timeout: time.Minute})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	_ "time/tzdata" // a nightly run's time zone, also on a machine without the package tzdata
+	_ "time/tzdata" // time zones of nightly runs, on machines without the package tzdata
 
 	"github.com/alecthomas/kong"
 	"go.temporal.io/sdk/client"
@@ -43,7 +43,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(start.Dial(func(ctx context.Context) (client.Client, error) {
-		options, err := clientOptions(slog.New(slog.DiscardHandler)) // the terminal shows the run
+		options, err := clientOptions(slog.New(slog.DiscardHandler)) // no log lines between those of the run
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +59,7 @@ func main() {
 	}
 }
 
-// clientOptions come from TEMPORAL_* and Temporal's profile file.
+// clientOptions reads TEMPORAL_* and Temporal's profile file.
 func clientOptions(logger *slog.Logger) (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 
 const nightsID = "nightly-demo"
 
-// schedule calls the command as a person does, with a small version of the demo.
+// schedule runs the command worker schedule with a small version of the demo.
 func (c *cluster) schedule(out string, flags ...string) string {
 	c.t.Helper()
 	args := []string{"schedule", "--config", "configs/demo.yaml", "--time-zone", "Asia/Tokyo", "--output", out}
@@ -75,7 +75,7 @@ func readLink(t *testing.T, path string) string {
 	return text
 }
 
-// nights is a schedule on a cluster, and where its nights go.
+// nights is a schedule on a cluster, and the folders that its nights write.
 type nights struct {
 	*cluster
 	worker       *process
@@ -176,7 +176,7 @@ func (n *nights) secondIsPromoted(t *testing.T, first string) {
 	}
 }
 
-// The third is not good enough: current stays, and so the second does.
+// The third is not good enough: current and the second night stay.
 func (n *nights) thirdIsNotGoodEnough(t *testing.T, stands string) {
 	said := n.schedule(n.out, "--at=03:30", "--trigger-now", "--set=promotion.min_accuracy_gain=1.0")
 	third := n.finish(n.tonight(said), n.worker)
@@ -188,7 +188,7 @@ func (n *nights) thirdIsNotGoodEnough(t *testing.T, stands string) {
 	}
 }
 
-// The fourth finds no data: current stays, and no night follows until somebody has looked.
+// The fourth finds no data: current stays, and the schedule is paused until a person looks.
 func (n *nights) fourthFindsNoData(t *testing.T, stands string) {
 	said := n.schedule(n.out, "--at=03:30", "--trigger-now", "--dataset", "/no/such/*.jsonl")
 	n.failsWith(n.tonight(said), contract.ErrData, "/no/such/*.jsonl")
@@ -201,7 +201,7 @@ func (n *nights) fourthFindsNoData(t *testing.T, stands string) {
 	}
 }
 
-// scheduledFor is the night's name that the server's own note of the time makes.
+// scheduledFor is the name of the night for which the server says that it scheduled the run.
 func (c *cluster) scheduledFor(run client.WorkflowRun) string {
 	c.t.Helper()
 	d, err := c.client.DescribeWorkflowExecution(c.t.Context(), run.GetID(), "")

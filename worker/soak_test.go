@@ -20,12 +20,12 @@ import (
 	"so8t/contract"
 )
 
-// sample is what a worker and its run take up at one moment, seen from outside.
+// sample is what a worker and its run use at one moment, measured from outside.
 type sample struct {
 	epoch                           int // that trains
 	rss, files, threads             float64
 	goroutines                      float64 // from performance_report.json
-	history                         float64 // events of the present execution
+	history                         float64 // events of the current execution
 	execution                       int     // 1 is the first
 	disk, report, metrics, logBytes float64 // bytes; disk without the log; metrics of the newest checkpoint
 }
@@ -38,10 +38,9 @@ const (
 	lookEvery       = 50 * time.Millisecond
 )
 
-// A run of very many epochs takes no more at its end than in its first half: not the worker,
-// not its history at the server, not its files. make soak runs SO8T_SOAK epochs and prints
-// the table; without that the run is a short one, which says nothing of memory: a worker
-// takes some thirty epochs to reach its size.
+// A run of very many epochs uses no more at its end than in its first half: neither the worker, nor the
+// history on the server, nor the files. make soak runs SO8T_SOAK epochs and prints a table. Without it
+// the run is short and tells nothing about memory: a worker reaches its size after some thirty epochs.
 func TestSoak(t *testing.T) {
 	epochs, limit, rows, stepOf := shortEpochs, shortHistory, 4, 16
 	long := os.Getenv("SO8T_SOAK") != ""
@@ -84,7 +83,7 @@ func TestSoak(t *testing.T) {
 		"open files":     {func(s sample) float64 { return s.files }, 1, 3},
 		"threads":        {func(s sample) float64 { return s.threads }, 1, 3},
 		"goroutines":     {func(s sample) float64 { return s.goroutines }, 1, 5},
-		// Bounded by their number of points, and half full at the least once they were full.
+		// Points are bounded in number; once full, such a file stays at least half full.
 		"report bytes":  {func(s sample) float64 { return s.report }, 2, 32 << 10},
 		"metrics bytes": {func(s sample) float64 { return s.metrics }, 2, 32 << 10},
 		"output bytes":  {func(s sample) float64 { return s.disk }, 1.1, 1 << 20},
@@ -141,7 +140,7 @@ func (c *cluster) watch(t *testing.T, run client.WorkflowRun, p *process, out st
 	}
 }
 
-// takes is what a process holds: bytes of memory, open files, threads.
+// takes is what a process uses: bytes of memory, open files, threads.
 func (p *process) takes(t *testing.T) (rss, files, threads float64) {
 	t.Helper()
 	dir := fmt.Sprintf("/proc/%d", p.Process.Pid)
@@ -164,7 +163,7 @@ func (p *process) takes(t *testing.T) (rss, files, threads float64) {
 	return rss, float64(len(open)), threads
 }
 
-// follow runs worker follow beside.
+// follow starts worker follow.
 func (p *process) follow(ctx context.Context, id string) (*exec.Cmd, *bytes.Buffer) {
 	command := exec.CommandContext(ctx, p.Path, "follow", id)
 	command.Dir, command.Env = root, p.Env
@@ -214,7 +213,7 @@ func sizes(out string) (all, report, metrics, log float64) {
 	return all, report, metrics, log
 }
 
-// goroutines fills in what the worker says of itself.
+// goroutines fills in the number of goroutines, from the worker's report.
 func goroutines(t *testing.T, out string, samples []sample, stepsPerEpoch int) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(out, "performance_report.json"))
@@ -264,7 +263,7 @@ func largest(samples []sample, of func(sample) float64) (most float64) {
 	return most
 }
 
-// table has a row for each part of the run: means, of the history the largest.
+// table has a row for each part of the run: means, but the largest history.
 func table(samples []sample, epochs, rows int) string {
 	var b strings.Builder
 	b.WriteString("epochs      RSS MB  files  threads  goroutines  history  execution  output MB  report kB  metrics kB  log kB\n")

@@ -29,14 +29,14 @@ import (
 	"so8t/device"
 )
 
-// stage plays the activities of a run against a real server: an epoch lasts until stepsPlayed
-// are done or the workflow cancels it, and reports as a real one does.
+// stage plays the activities of a run on a real server: an epoch ends after stepsPlayed steps or when the
+// workflow cancels it, and reports its progress as a real one does.
 type stage struct {
 	server  client.Client
-	decider worker.Worker // takes the workflows, and their claims
+	decider worker.Worker // runs the workflows and their claims
 	step    atomic.Int32
 	failing atomic.Bool // the next epoch reports a full disk
-	hold    atomic.Bool // no step is taken
+	hold    atomic.Bool // no step is done
 }
 
 const (
@@ -129,7 +129,7 @@ func (s *stage) decide() error {
 	return s.decider.Start()
 }
 
-// devServer starts the development server that make build builds.
+// devServer starts the development server, which make build builds.
 func devServer(t *testing.T) *testsuite.DevServer {
 	t.Helper()
 	path, err := filepath.Abs("../bin/temporal")
@@ -181,7 +181,7 @@ func (s *stage) await(run client.WorkflowRun, holds func(contract.Progress) bool
 	return fmt.Errorf("still at %+v", p)
 }
 
-// play lives one scenario through and returns the history of each execution.
+// play runs one scenario and returns the history of each execution.
 func (s *stage) play(name string, t *testing.T) (executions []*history.History) {
 	t.Helper()
 	s.step.Store(0)
@@ -243,8 +243,8 @@ func (s *stage) history(t *testing.T, id, run string) *history.History {
 	return h
 }
 
-// Every scenario on a real server. With SO8T_CAPTURE=1 (make histories) their histories are
-// written for TestReplay.
+// Every scenario runs on a real server. SO8T_CAPTURE=1 (make histories) writes their histories for
+// TestReplay.
 func TestScenariosOnAServer(t *testing.T) {
 	s := &stage{server: devServer(t).Client()}
 	s.start(t)

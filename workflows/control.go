@@ -11,7 +11,7 @@ import (
 	"so8t/contract"
 )
 
-// verb is a thing a person can ask of a run, by update (it answers) or by signal.
+// verb is a command of a person to a run, sent as an update, which is answered, or as a signal.
 type verb struct {
 	name, description string
 	allowed           func() error
@@ -27,7 +27,7 @@ func (r *run) verbs() []verb {
 	}
 }
 
-// listen sets up the query, the updates and the signals.
+// listen registers the query, the updates and the signals.
 func (r *run) listen(ctx workflow.Context) error {
 	err := workflow.SetQueryHandlerWithOptions(ctx, contract.QueryProgress, func() (contract.Progress, error) { return r.view(), nil },
 		workflow.QueryHandlerOptions{Description: "Phase, epoch, step, loss, speed, time left, last checkpoint"})
@@ -67,12 +67,12 @@ func (r *run) listen(ctx workflow.Context) error {
 			}
 		})
 	}
-	news := workflow.GetSignalChannelWithOptions(ctx, contract.SignalProgress,
+	reports := workflow.GetSignalChannelWithOptions(ctx, contract.SignalProgress,
 		workflow.SignalChannelOptions{Description: "Sent by the worker: how far it is"})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
 			var p contract.Progress
-			news.Receive(ctx, &p)
+			reports.Receive(ctx, &p)
 			r.heard(p)
 			r.page(ctx)
 		}
@@ -119,7 +119,7 @@ func (r *run) mayStop() error {
 	return nil
 }
 
-// pause keeps the next activity from starting. why is empty when a person asked for it.
+// pause stops the next activity from starting. why is empty if a person asked for the pause.
 func (r *run) pause(why string) { r.paused, r.why = true, why }
 
 func (r *run) doPause(ctx workflow.Context) (string, error) {
@@ -141,13 +141,13 @@ func (r *run) doResume(ctx workflow.Context) (string, error) {
 	return "resumed " + r.position(), nil
 }
 
-// doCheckpoint asks the process that trains. Where training pauses or ends meanwhile,
-// that has written a checkpoint of its own.
+// doCheckpoint asks the process that trains to save. If training pauses or ends meanwhile, that has
+// written a checkpoint.
 func (r *run) doCheckpoint(ctx workflow.Context) (string, error) {
 	asking, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              contract.HostQueue(r.claimed.Run.Host),
 		Summary:                "on request",
-		ScheduleToCloseTimeout: time.Hour, // a step of a large model on a CPU is long
+		ScheduleToCloseTimeout: time.Hour, // a step of a large model takes long on a CPU
 		HeartbeatTimeout:       r.silence(),
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: 5 * time.Second},
 	}))
@@ -181,7 +181,7 @@ func (r *run) doStop(ctx workflow.Context) (string, error) {
 	return fmt.Sprintf("training stopped after step %d; export, evaluation and comparison follow", r.progress.Step), nil
 }
 
-// position says where the run stands.
+// position is how far the run is, in words.
 func (r *run) position() string {
 	if r.progress.Step == 0 {
 		return "in phase " + r.progress.Phase

@@ -8,8 +8,8 @@ import (
 	"so8t/contract"
 )
 
-// Evaluate measures base and retrained model of a finished retrain again, with the
-// evaluation section of the config it is given.
+// Evaluate evaluates the base and the retrained model of a finished retrain again, with the evaluation
+// section of its input's config.
 func Evaluate(ctx workflow.Context, input json.RawMessage) (*contract.Result, error) {
 	return again(ctx, input, func(r *run) error {
 		r.fresh = true
@@ -20,12 +20,12 @@ func Evaluate(ctx workflow.Context, input json.RawMessage) (*contract.Result, er
 	})
 }
 
-// Compare tests the two evaluations on disk against each other again, and promotes or not.
+// Compare compares the two evaluations on disk again, and promotes or not.
 func Compare(ctx workflow.Context, input json.RawMessage) (*contract.Result, error) {
 	return again(ctx, input, func(r *run) error { return r.compare(ctx) })
 }
 
-// again works on an output directory that a retrain of the same config has filled.
+// again works on the output directory of a finished retrain with the same config.
 func again(ctx workflow.Context, input json.RawMessage, work func(*run) error) (*contract.Result, error) {
 	r, err := begin(ctx, input, nil)
 	if err == nil {

@@ -7,14 +7,14 @@ import (
 	"so8t/contract"
 )
 
-// What a Temporal Schedule sets on the workflows that it starts.
+// Search attributes that a Temporal Schedule sets on the workflows it starts.
 var (
 	scheduledAt = temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime")
 	scheduledBy = temporal.NewSearchAttributeKeyKeyword("TemporalScheduledById")
 )
 
-// claimInput tells a nightly run also which night it is: the one it was scheduled for, even
-// where it began late; of a run that was started by hand, the time of its start.
+// claimInput is the input of the claim. For a nightly run it has the night's time: the time that the
+// run was scheduled for, however late it began, or that of its start, if started by hand.
 func (r *run) claimInput(ctx workflow.Context, existing bool) contract.ClaimInput {
 	in := contract.ClaimInput{RunInput: r.input, Existing: existing}
 	if in.Nightly == nil {

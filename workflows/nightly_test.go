@@ -12,7 +12,7 @@ import (
 	"so8t/contract"
 )
 
-// A night is the one it was scheduled for, however late it starts; a run without nightly is none.
+// A night has the time that it was scheduled for, however late it starts; without nightly a run has none.
 func TestClaimOfANight(t *testing.T) {
 	nominal, began := time.Date(2026, 11, 24, 17, 0, 0, 0, time.UTC), time.Date(2026, 11, 24, 19, 30, 0, 0, time.UTC)
 	const nightly = `{"config":"c.yaml","nightly":{"time_zone":"Asia/Tokyo"}}`

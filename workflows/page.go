@@ -10,7 +10,7 @@ import (
 	"so8t/contract"
 )
 
-// view is the progress with what the workflow alone knows.
+// view is the progress, with what only the workflow knows.
 func (r *run) view() contract.Progress {
 	p := r.progress
 	p.Paused, p.Why, p.Stopping = r.paused, r.why, r.stopping
@@ -21,8 +21,8 @@ func (r *run) note(text string) { r.notes = append(r.notes, text) }
 
 const newestNotes = 12 // on the page; the log has all
 
-// page writes the Web UI's page of the run. The pane clips, so what to know or to do comes
-// first, the figures next, the history last.
+// page updates the run's page in the Web UI. Its pane clips the text, so what a person must know or do
+// comes first, then figures, then what was reached.
 func (r *run) page(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, r.markdown())
 }
@@ -32,7 +32,7 @@ func (r *run) markdown() string {
 	fmt.Fprintf(&b, "%s\n\n", r.headline())
 	p := r.progress
 	if r.paused {
-		p.GPU = nil // the machine is free
+		p.GPU = nil // the run does not use it
 	}
 	if p.Step > 0 || p.GPU != nil {
 		var rows [][2]string
@@ -69,7 +69,7 @@ func (r *run) markdown() string {
 	return b.String()
 }
 
-// headline is the one line that must never be clipped.
+// headline is the first line of the page: it must never be clipped.
 func (r *run) headline() string {
 	p := r.progress
 	switch {
@@ -112,7 +112,7 @@ func title(phase string) string {
 	return strings.ToUpper(phase[:1]) + phase[1:]
 }
 
-// timeLeft of training; while it rests, nobody knows when it ends.
+// timeLeft of training; without the time of its end while the run is paused.
 func (r *run) timeLeft() string {
 	p := r.progress
 	if r.paused || p.At.IsZero() {
@@ -122,7 +122,7 @@ func (r *run) timeLeft() string {
 	return fmt.Sprintf("%s (training ends about %s)", roughly(p.SecondsLeft), end.UTC().Format("2006-01-02 15:04 UTC"))
 }
 
-// load of the GPU in words.
+// load is the GPU's use, in words.
 func load(g *contract.GPU) string {
 	const gib = 1 << 30
 	text := fmt.Sprintf("%.1f of %.1f GiB", float64(g.MemoryUsedBytes)/gib, float64(g.MemoryTotalBytes)/gib)
@@ -135,7 +135,7 @@ func load(g *contract.GPU) string {
 	return text
 }
 
-// roughly writes seconds as a person says them.
+// roughly rounds seconds to the unit that a person would use.
 func roughly(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {

@@ -11,26 +11,24 @@ import (
 	"so8t/contract"
 )
 
-// longHistory is the number of events from which training goes on in a new execution. The
-// server suggests one at 4,096 events and ends a run at 51,200; a shorter history is read
-// in a moment by the next worker, and by a person. An epoch makes 7 events, the progress
-// signals of a run about 800.
+// longHistory is the number of events from which training continues as new. The server suggests that at
+// 4,096 events and ends a run at 51,200; a worker replays a shorter history in a moment, and a person can
+// read it. An epoch makes 7 events, the progress signals of a run about 800.
 const longHistory = 1000
 
 func (r *run) historyIsLong(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	return (info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() >= longHistory) &&
-		// A long run that began before there were new executions stays in its one.
+		// A run that passed this point under code without continue-as-new stays in its execution.
 		workflow.GetVersion(ctx, "continue-as-new", workflow.DefaultVersion, 1) == 1
 }
 
-// renew ends this execution for a new one, which goes on with the epoch that was to begin.
-// Whoever asked something has the answer first, and what was asked in the last instant takes
-// effect. When that is stop it returns nil: what is left to do is short.
+// renew continues as new, from the epoch that was about to begin. Updates are answered first, and commands
+// that arrive at the last moment take effect. It returns nil if one of them is stop: little is left to do.
 func (r *run) renew(ctx workflow.Context) error {
 	r.renewing = true
 	defer func() { r.renewing = false }()
-	// Signals of this instant are with their receivers, which run before this newest coroutine.
+	// Signals that have arrived are received before this newest coroutine runs.
 	received := false
 	workflow.Go(ctx, func(workflow.Context) { received = true })
 	err := workflow.Await(ctx, func() bool {
@@ -54,8 +52,8 @@ func (r *run) renew(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, info.WorkflowType.Name, r.raw, json.RawMessage(carried))
 }
 
-// takeOver puts the run where the execution before it left it. The server sets the
-// predecessor's run id; nobody who starts a run can.
+// takeOver restores the state of the execution before this one. Only the server can set the predecessor's
+// run id, so nobody can start a run from a state of their own.
 func (r *run) takeOver(ctx workflow.Context, raw json.RawMessage) error {
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
 		return nil
@@ -69,7 +67,7 @@ func (r *run) takeOver(ctx workflow.Context, raw json.RawMessage) error {
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("input: what the execution %s carried over: %v", before, err), contract.ErrConfig, nil)
 	}
 	if c.From != before {
-		return nil // a retry, or a cron's next run: it gets its predecessor's arguments, and begins anew
+		return nil // a retry, or the next run of a cron: it has its predecessor's arguments, and starts from the beginning
 	}
 	r.claimed, r.dataset, r.result, r.progress, r.notes = c.Claimed, c.Dataset, c.Result, c.Progress, c.Notes
 	r.resumes, r.paused, r.why, r.epoch = c.Resumes, c.Paused, c.Why, c.Epoch

@@ -17,13 +17,13 @@ import (
 	"so8t/contract"
 )
 
-// long makes the history long while the first epoch trains.
+// long makes the history long during the first epoch.
 func (b *bench) long() *bench {
 	b.RegisterDelayedCallback(func() { b.SetCurrentHistoryLength(longHistory) }, time.Minute)
 	return b
 }
 
-// untilRenewed expects the run to continue as new, and returns what crosses.
+// untilRenewed expects the run to continue as new, and returns what it carries over.
 func (b *bench) untilRenewed() contract.Carried {
 	b.t.Helper()
 	_, err := b.run(input)
@@ -47,7 +47,7 @@ func (b *bench) untilRenewed() contract.Carried {
 	return carried
 }
 
-// goOn runs the execution after the one that carried c over.
+// goOn runs the execution that follows, with what was carried over.
 func (b *bench) goOn(c contract.Carried) (*contract.Result, error) {
 	b.SetContinuedExecutionRunID(c.From)
 	return b.run(input, c)
@@ -109,7 +109,7 @@ func TestALongHistoryGoesOnInANewExecution(t *testing.T) {
 	}
 }
 
-// The last epoch leaves little to do: no new execution for that.
+// After the last epoch there is little left to do: the run stays in its execution.
 func TestALongHistoryEndsWhenTrainingHas(t *testing.T) {
 	b := newBench(t).healthy()
 	b.RegisterDelayedCallback(func() { b.SetCurrentHistoryLength(longHistory) }, epochLasts+time.Minute)
@@ -170,7 +170,7 @@ func TestAFailureThatWaitsForAPersonCrosses(t *testing.T) {
 	}
 }
 
-// Control verbs of the new execution are those of the first.
+// The new execution obeys the same commands.
 func TestVerbsAfterANewExecution(t *testing.T) {
 	carried := newBench(t).healthy().long().untilRenewed()
 	b := newBench(t).healthy()
@@ -192,7 +192,7 @@ func TestVerbsAfterANewExecution(t *testing.T) {
 	}
 }
 
-// An order for a checkpoint that nobody answers any more must not hold up the new execution.
+// A request for a checkpoint that no worker answers must not delay the new execution.
 func TestACheckpointUnansweredIsAnsweredBefore(t *testing.T) {
 	b := newBench(t).healthy().long()
 	b.OnActivity(contract.SaveNow, mock.Anything, mock.Anything).After(100*time.Hour).Return(contract.SaveNowResult{}, nil)
@@ -218,7 +218,7 @@ func TestStopAndCancelGoBeforeANewExecution(t *testing.T) {
 	}
 }
 
-// What a person gives as a second argument is refused: it could name any directory.
+// A second argument from a person is refused: it could name any directory.
 func TestASecondArgumentOfAUser(t *testing.T) {
 	carried := newBench(t).healthy().long().untilRenewed()
 	for _, second := range []any{carried, "text", 7, map[string]any{}, []int{}} {
@@ -235,7 +235,7 @@ func TestASecondArgumentOfAUser(t *testing.T) {
 			t.Errorf("%v: %v", none, err)
 		}
 	}
-	// A retry, or a cron's next run, gets the arguments of its predecessor: it begins anew.
+	// A retry, or the next run of a cron, has its predecessor's arguments, and starts from the beginning.
 	b := newBench(t).healthy()
 	b.SetContinuedExecutionRunID("another-run-id")
 	if _, err := b.run(input, carried); err != nil || b.called[0] != contract.Claim {

@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// Runs that began under earlier code must go on under this code. The histories are those of
-// real servers: make histories adds to them (capture_test.go); what is there stays.
+// Runs that began under earlier code must go on under this code. The histories are from real servers:
+// make histories adds new ones (capture_test.go); the old ones stay.
 func TestReplay(t *testing.T) {
 	files, err := filepath.Glob("testdata/replay_*.json.gz")
 	if err != nil || len(files) == 0 {

@@ -1,6 +1,5 @@
-// Package workflows holds the decisions of a run: what comes next, what to do when
-// something fails, and what its reader sees. All work is done by activities, which it knows
-// by name only.
+// Package workflows decides: what a run does next, what happens if something fails, and what people see of
+// it. All work is done by activities, which it knows only by name.
 package workflows
 
 import (
@@ -13,8 +12,8 @@ import (
 	"so8t/contract"
 )
 
-// Retrain turns a base model and a dataset into an evaluated, exported model. It is started
-// with one argument; carried, a contract.Carried, comes from an earlier execution alone.
+// Retrain turns a base model and a dataset into an evaluated, exported model. People start it with one
+// argument; only an earlier execution passes carried, a contract.Carried.
 func Retrain(ctx workflow.Context, input, carried json.RawMessage) (*contract.Result, error) {
 	r, err := begin(ctx, input, carried)
 	if err != nil {
@@ -88,8 +87,8 @@ func (r *run) split(ctx workflow.Context) error {
 	return r.attributes(ctx, contract.AttrDataset, r.dataset.DatasetDigest)
 }
 
-// train runs one activity an epoch. An epoch that is paused starts again at its exact step,
-// and before an activity starts a history that has become long is left behind.
+// train runs one activity per epoch. A paused epoch resumes at its exact step. If the history has become
+// long, the run continues as new before the next activity starts.
 func (r *run) train(ctx workflow.Context) error {
 	epochs := r.claimed.Run.Config.Training.NumTrainEpochs
 	for ; r.epoch <= epochs && !r.stopping; r.epoch++ {

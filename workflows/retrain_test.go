@@ -18,7 +18,7 @@ import (
 	"so8t/contract"
 )
 
-// bench is a workflow environment with one name for each activity and scripted answers.
+// bench is a workflow test environment whose activities have scripted results.
 type bench struct {
 	*testsuite.TestWorkflowEnvironment
 	t      *testing.T
@@ -41,7 +41,7 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// healthy answers every activity with success; train may be scripted before it.
+// healthy has every activity succeed; what was scripted before it comes first.
 func (b *bench) healthy() *bench {
 	run := contract.Run{WorkflowID: "w", Host: "h", OutputDir: "/out", BaseName: "base", InputPath: "/d.jsonl", Config: configs.Default()}
 	run.Config.Training.NumTrainEpochs = 2
@@ -78,7 +78,7 @@ func epochResult(in contract.TrainInput, done bool) contract.TrainResult {
 
 func (b *bench) run(input string, further ...any) (*contract.Result, error) {
 	b.RegisterWorkflow(Retrain)
-	b.ExecuteWorkflow("Retrain", append([]any{json.RawMessage(input)}, further...)...) // by name: whoever starts a run knows of one argument
+	b.ExecuteWorkflow("Retrain", append([]any{json.RawMessage(input)}, further...)...) // by name: people start it with one argument
 	if !b.IsWorkflowCompleted() {
 		b.t.Fatal("the workflow has not completed")
 	}
@@ -101,7 +101,7 @@ func (b *bench) progress() contract.Progress {
 	return p
 }
 
-// answer collects what an update said.
+// answer is the outcome of an update.
 type answer struct {
 	text             string
 	rejected, failed error
@@ -149,7 +149,7 @@ func TestBadInputFailsAtOnce(t *testing.T) {
 		`{"config":"c.yaml"} {"set":{}}`: "more than one value",
 	} {
 		raw := json.RawMessage(in)
-		if !json.Valid(raw) { // cannot travel as a payload: the reader of the input refuses it itself
+		if !json.Valid(raw) { // not a payload: ParseInput itself must refuse it
 			if _, err := contract.ParseInput(raw); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v", in, err)
 			}
@@ -252,7 +252,7 @@ func TestStopExportsWhatThereIs(t *testing.T) {
 	}
 }
 
-// A failure that a person can mend pauses the run, says why, and resume goes on.
+// A failure that a person can repair pauses the run with its reason, and resume goes on.
 func TestDiskFullWaitsForAPerson(t *testing.T) {
 	b := newBench(t)
 	b.OnActivity(contract.Train, mock.Anything, mock.Anything).Return(contract.TrainResult{},
@@ -289,7 +289,7 @@ func TestCheckpointNow(t *testing.T) {
 	}
 }
 
-// A checkpoint asked of a worker that is gone must not hold up the run.
+// A request for a checkpoint to a worker that is gone must not delay the run.
 func TestCheckpointUnansweredWhileTrainingEnds(t *testing.T) {
 	b := newBench(t).healthy()
 	b.OnActivity(contract.SaveNow, mock.Anything, mock.Anything).After(100*time.Hour).Return(contract.SaveNowResult{}, nil)

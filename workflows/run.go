@@ -12,9 +12,9 @@ import (
 	"so8t/contract"
 )
 
-// run is the state of one workflow. It is small: everything big is on the host's disk.
+// run is the state of one workflow. It is small: everything large is on the host's disk.
 type run struct {
-	raw      json.RawMessage // input, as it came
+	raw      json.RawMessage // input, as received
 	input    contract.RunInput
 	claimed  contract.Claimed
 	dataset  contract.SplitResult
@@ -22,30 +22,30 @@ type run struct {
 	progress contract.Progress
 	notes    []string // what was reached so far, oldest first
 
-	epoch   int // that trains or is next, from 1; 0 before the first
+	epoch   int // current or next, from 1; 0 before the first
 	resumes int
 
 	paused    bool
-	why       string // paused: the reason, empty when a person asked for it
+	why       string // reason of a pause; empty if a person asked for it
 	stopping  bool
-	fresh     bool // Evaluate: measure even what was measured before
+	fresh     bool // evaluate again what is evaluated already
 	ended     error
-	working   bool   // an activity of do is scheduled
-	signals   int    // being acted on
-	renewing  bool   // a new execution is about to go on
-	interrupt func() // cancels that activity; it saves its state first
+	working   bool   // do has an activity scheduled
+	signals   int    // commands by signal that are being handled
+	renewing  bool   // the run is about to continue as new
+	interrupt func() // cancels do's activity, which saves its state first
 }
 
 // step is one activity of the run.
 type step struct {
 	activity, phase, queue, summary string
-	input                           func() any // called for each start
+	input                           func() any // of the next attempt
 	result                          any
-	done                            func() bool // nil: done when it returns
+	done                            func() bool // nil: done if it returns without error
 }
 
-// begin reads the input and what an earlier execution carried over, and listens from then
-// on: an update that waits for its handler runs as soon as there is one.
+// begin reads the input and what an earlier execution carried over, and only then registers the
+// handlers: an update that is waiting runs as soon as its handler exists.
 func begin(ctx workflow.Context, raw, carried json.RawMessage) (*run, error) {
 	r := &run{raw: raw, interrupt: func() {}}
 	var bad error
@@ -60,12 +60,12 @@ func begin(ctx workflow.Context, raw, carried json.RawMessage) (*run, error) {
 	return r, bad
 }
 
-// end waits for the answers still owed, and says in one line how the run ended.
+// end waits until all updates are answered. It returns the run's failure as one line.
 func (r *run) end(ctx workflow.Context, err error) error {
 	r.ended = err
 	if err == nil {
 		r.progress.Phase = contract.PhaseDone
-		_ = r.attributes(ctx, contract.AttrPhase, contract.PhaseDone) // the result counts, not its label
+		_ = r.attributes(ctx, contract.AttrPhase, contract.PhaseDone) // a run does not fail for its label
 	}
 	r.page(ctx)
 	quiet, _ := workflow.NewDisconnectedContext(ctx)
@@ -82,15 +82,15 @@ func (r *run) deviceQueue() string {
 	return contract.DeviceQueue(r.claimed.Run.Host, r.claimed.Run.Device)
 }
 
-// startedRun is the claimed run as the next activity gets it.
+// startedRun is the claimed run, as input of the next activity.
 func (r *run) startedRun() contract.Run {
 	started := r.claimed.Run
 	started.Resumes = r.resumes
 	return started
 }
 
-// do runs a step until it is done: through pauses, and through failures that a person can
-// mend. It returns early only when training is to stop.
+// do runs a step until it is done, across pauses and failures that a person can repair. It returns early
+// only if training is to stop.
 func (r *run) do(ctx workflow.Context, s step) error {
 	r.enter(ctx, s)
 	for {
@@ -106,7 +106,7 @@ func (r *run) do(ctx workflow.Context, s step) error {
 			return nil
 		}
 		if s.queue == r.deviceQueue() {
-			r.progress.Detail = s.summary + ": waiting for the device of " + r.claimed.Run.Host // until the activity says more
+			r.progress.Detail = s.summary + ": waiting for the device of " + r.claimed.Run.Host // until the activity reports
 		}
 		cancellable, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, r.options(s)))
 		r.interrupt, r.working = cancel, true
@@ -120,7 +120,7 @@ func (r *run) do(ctx workflow.Context, s step) error {
 		case err == nil && (s.done == nil || s.done()):
 			return nil
 		case err == nil, r.interrupted(err):
-			// paused or stopping: the loop's head decides
+			// paused or stopping: the next iteration decides
 		case typed(err, contract.NeedsPerson()):
 			r.pause(reason(err))
 		default:
@@ -133,8 +133,8 @@ func cancelled() error {
 	return temporal.NewCanceledError("cancelled on request; the same workflow id and output directory go on from the newest checkpoint")
 }
 
-// interrupted reports whether an error is what is left of an activity that was told to
-// stop for pause or stop: cancelled, or lost with its worker before it could say so.
+// interrupted reports whether err is the end of an activity that was interrupted by pause or stop:
+// cancelled, or lost with its worker before it could report that.
 func (r *run) interrupted(err error) bool {
 	return (r.paused || r.stopping) && !typed(err, contract.Fatal()) && !typed(err, contract.NeedsPerson())
 }
@@ -151,12 +151,12 @@ func (r *run) awaitResume(ctx workflow.Context) error {
 	return r.attributes(ctx, contract.AttrPhase, r.progress.Phase)
 }
 
-// enter tells the reader that a phase begins.
+// enter shows that a step begins.
 func (r *run) enter(ctx workflow.Context, s step) {
 	if s.phase != r.progress.Phase {
 		last := r.progress
 		r.progress = contract.Progress{Phase: s.phase}
-		if last.Phase == contract.PhaseTrain { // stays worth reading
+		if last.Phase == contract.PhaseTrain { // still of interest
 			r.progress.Epoch, r.progress.Epochs, r.progress.Step, r.progress.Steps = last.Epoch, last.Epochs, last.Step, last.Steps
 		}
 		_ = r.attributes(ctx, contract.AttrPhase, s.phase)
@@ -166,7 +166,7 @@ func (r *run) enter(ctx workflow.Context, s step) {
 	r.page(ctx)
 }
 
-// heard takes an activity's progress. Its notice becomes a note, once.
+// heard takes in the progress that an activity reports. Its notice becomes a note, once.
 func (r *run) heard(p contract.Progress) {
 	if p.Notice != "" && !slices.Contains(r.notes, p.Notice) {
 		r.note(p.Notice)
@@ -176,8 +176,8 @@ func (r *run) heard(p contract.Progress) {
 	}
 }
 
-// options of a step's activity. There is no limit on attempts or on the whole, since a crash
-// of a worker counts as an attempt; the activities themselves see that they get nowhere.
+// options of a step's activity. Neither attempts nor the whole time are limited, as each crash of a worker
+// counts as an attempt; the activities notice themselves if they make no progress.
 func (r *run) options(s step) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		TaskQueue:           s.queue,
@@ -188,21 +188,21 @@ func (r *run) options(s step) workflow.ActivityOptions {
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval:        time.Second,
 			BackoffCoefficient:     1.5,
-			MaximumInterval:        5 * time.Second, // a worker that died is no reason to wait long for the next
+			MaximumInterval:        5 * time.Second, // the next worker may be up at once
 			NonRetryableErrorTypes: append(contract.Fatal(), contract.NeedsPerson()...),
 		},
 	}
 }
 
-// silence is how long a worker may not be heard of before its work is given to the next.
+// silence is the heartbeat timeout: how long a worker may be silent before another gets its work.
 func (r *run) silence() time.Duration {
 	if r.claimed.Run.Host == "" {
-		return time.Minute // the claim itself: the config is not known yet
+		return time.Minute // during the claim the config is not known yet
 	}
 	return time.Duration(r.claimed.Run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second
 }
 
-// attributes sets a search attribute, where the server knows them.
+// attributes sets a search attribute, if the server has them.
 func (r *run) attributes(ctx workflow.Context, name, value string) error {
 	if !r.claimed.SearchAttribute {
 		return nil

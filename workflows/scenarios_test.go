@@ -11,7 +11,7 @@ import (
 	"so8t/contract"
 )
 
-// scenarios are lives of a run: what a person does while epoch 1 trains.
+// scenarios are what a person does to a run during its first epoch, by name.
 var scenarios = map[string]func(s *stage, run client.WorkflowRun) error{
 	"undisturbed": func(*stage, client.WorkflowRun) error { return nil },
 	"paused_and_resumed": func(s *stage, run client.WorkflowRun) error {
@@ -71,7 +71,7 @@ var scenarios = map[string]func(s *stage, run client.WorkflowRun) error{
 	},
 }
 
-// lengthen makes a run's history long.
+// lengthen makes a run's history long, by signals.
 func (s *stage) lengthen(run client.WorkflowRun) error {
 	for i := range longHistory {
 		p := contract.Progress{Phase: contract.PhaseTrain, Detail: fmt.Sprint("signal ", i), Epoch: 1, Epochs: 2, Step: 1, Steps: 2 * stepsPlayed}
@@ -82,8 +82,8 @@ func (s *stage) lengthen(run client.WorkflowRun) error {
 	return nil
 }
 
-// inTheLastInstant asks something of a long run between the end of its epoch and the
-// workflow's next look: one workflow task brings both.
+// inTheLastInstant sends a command to a run with a long history between the end of its epoch and the next
+// workflow task, which has both.
 func inTheLastInstant(ask, then func(*stage, client.WorkflowRun) error) func(*stage, client.WorkflowRun) error {
 	return func(s *stage, run client.WorkflowRun) error {
 		s.hold.Store(true)

@@ -14,7 +14,7 @@ import (
 	"so8t/contract"
 )
 
-// row is one thing that a schedule's reader wants to know.
+// row is one property of a schedule, as it is printed.
 type row struct{ name, text string }
 
 func rowsOf(s client.Schedule) []row {
@@ -25,7 +25,7 @@ func rowsOf(s client.Schedule) []row {
 	}
 	set := "nothing"
 	if len(in.Set) > 0 {
-		// By way of JSON, as the server has it: 1 and 1.0 are one number there.
+		// Through JSON, as on the server: 1 and 1.0 are the same number there.
 		text, _ := json.Marshal(in.Set)
 		set = string(text)
 	}
@@ -46,7 +46,7 @@ func rowsOf(s client.Schedule) []row {
 
 func equal(a, b []row) bool { return slices.Equal(a, b) }
 
-// inputOf reads a run's input from an action of ours, or as the server describes it.
+// inputOf reads a run's input from an action, of this program or as the server describes it.
 func inputOf(a client.ScheduleAction) (in contract.RunInput) {
 	action, ok := a.(*client.ScheduleWorkflowAction)
 	if !ok || len(action.Args) == 0 {
@@ -56,7 +56,7 @@ func inputOf(a client.ScheduleAction) (in contract.RunInput) {
 	case contract.RunInput:
 		return arg
 	case *common.Payload:
-		_ = converter.GetDefaultDataConverter().FromPayload(arg, &in) // what cannot be read differs from what is wanted
+		_ = converter.GetDefaultDataConverter().FromPayload(arg, &in) // what cannot be read counts as different
 	}
 	return in
 }
@@ -77,7 +77,7 @@ func when(spec *client.ScheduleSpec) string {
 	return fmt.Sprintf("every day at %02d:%02d %s", hour, minute, spec.TimeZoneName)
 }
 
-// only reads ranges that hold one number.
+// only returns the number of ranges that hold just one.
 func only(ranges []client.ScheduleRange) (n int, ok bool) {
 	if len(ranges) != 1 || ranges[0].End > ranges[0].Start {
 		return 0, false
@@ -85,14 +85,14 @@ func only(ranges []client.ScheduleRange) (n int, ok bool) {
 	return ranges[0].Start, true
 }
 
-// whole reports whether ranges leave nothing out; none at all is a default.
+// whole reports whether ranges cover everything, as no range at all does.
 func whole(ranges []client.ScheduleRange, from, to int) bool {
 	return len(ranges) == 0 || (len(ranges) == 1 && ranges[0].Start == from && ranges[0].End == to && ranges[0].Step <= 1)
 }
 
 const nextShown = 3
 
-// print says what the schedule is now, what it was where that differs, and when it starts runs next.
+// print prints the schedule as it is now, what it was where that differs, and its next starts.
 func (p plan) print(out io.Writer, before *client.Schedule, now *client.ScheduleDescription) {
 	rows := rowsOf(now.Schedule)
 	var was []row

@@ -1,5 +1,5 @@
-// Package schedule is the terminal's side of nightly runs: it makes the Temporal Schedule
-// that starts them, or changes it.
+// Package schedule is the terminal's side of nightly runs: it creates or changes the Temporal Schedule
+// that starts them.
 package schedule
 
 import (
@@ -20,7 +20,7 @@ import (
 	"so8t/worker/start"
 )
 
-// Command makes a schedule, or changes the one of that id.
+// Command creates a schedule, or changes the one with that id.
 type Command struct {
 	start.Input
 	At             string        `required:"" placeholder:"HH:MM" help:"Time of day of every night's start."`
@@ -33,7 +33,7 @@ type Command struct {
 
 const (
 	workflowType = "Retrain"
-	patience     = 30 * time.Second // with a server that is slow to show what it was told
+	patience     = 30 * time.Second // with a server that is slow to show a change
 	lookEvery    = 200 * time.Millisecond
 )
 
@@ -83,7 +83,7 @@ func (c *Command) plan() (p plan, err error) {
 	return p, nil
 }
 
-// Run makes or changes the schedule, and says what it is now.
+// Run creates or changes the schedule, and prints it.
 func (c *Command) Run(ctx context.Context, dial start.Dial) error {
 	p, err := c.plan()
 	if err != nil {
@@ -110,8 +110,8 @@ func (c *Command) Run(ctx context.Context, dial start.Dial) error {
 	return nil
 }
 
-// put creates the schedule, or replaces what it does; before is what it was, nil if it is new.
-// Whether it is paused, and what a person set beside this, stays.
+// put creates the schedule or changes it; before is what it was, nil if it is new. It leaves alone
+// whether the schedule is paused, and whatever else a person has set.
 func (p plan) put(ctx context.Context, schedules client.ScheduleClient) (before *client.Schedule, err error) {
 	s := p.schedule
 	_, err = schedules.Create(ctx, client.ScheduleOptions{ID: p.id, Spec: *s.Spec, Action: s.Action,
@@ -145,7 +145,7 @@ func (p plan) put(ctx context.Context, schedules client.ScheduleClient) (before 
 	return before, nil
 }
 
-// taken waits until the server describes the schedule as it was told: it answers before it has done so.
+// taken waits until the server describes the schedule as changed: it answers before that.
 func (p plan) taken(ctx context.Context, handle client.ScheduleHandle) (now *client.ScheduleDescription, err error) {
 	want := rowsOf(p.schedule)
 	err = until(ctx, func() (bool, error) {
@@ -158,7 +158,7 @@ func (p plan) taken(ctx context.Context, handle client.ScheduleHandle) (now *cli
 	return now, nil
 }
 
-// trigger starts a run now, and says which, or why none.
+// trigger starts a run now, and prints which, or why none.
 func trigger(ctx context.Context, out io.Writer, handle client.ScheduleHandle, before client.ScheduleInfo) error {
 	if err := handle.Trigger(ctx, client.ScheduleTriggerOptions{}); err != nil {
 		return fmt.Errorf("trigger schedule %s: %w", handle.GetID(), err)

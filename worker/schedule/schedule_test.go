@@ -58,7 +58,7 @@ func TestFlagsAreChecked(t *testing.T) {
 	}
 }
 
-// described is a schedule as the server gives it back.
+// described is a schedule as the server returns it.
 func described(t *testing.T, c *Command) client.Schedule {
 	t.Helper()
 	p, err := c.plan()
@@ -81,7 +81,7 @@ func described(t *testing.T, c *Command) client.Schedule {
 	return client.Schedule{Action: &action, Spec: &spec, Policy: p.schedule.Policy, State: &client.ScheduleState{}}
 }
 
-// What was sent and what the server describes read alike; what differs is seen.
+// What was sent and what the server describes are equal; a difference is found.
 func TestRows(t *testing.T) {
 	p, err := command().plan()
 	if err != nil {

@@ -64,7 +64,7 @@ func look(ctx context.Context, server client.Client, id string) (p contract.Prog
 	if err == nil {
 		err = answer.Get(&p)
 	}
-	if err != nil { // no worker answers at present
+	if err != nil { // no worker answers just now
 		return beat, true, nil
 	}
 	if beat.At.After(p.At) && beat.Phase == p.Phase {
@@ -91,7 +91,7 @@ func decode(payloads *common.Payloads, into any) error {
 	return converter.GetDefaultDataConverter().FromPayloads(payloads, into)
 }
 
-// finish prints what came of the run; a failed one is an error of one line.
+// finish prints the result of the run; the error of a failed run is one line.
 func finish(ctx context.Context, server client.Client, id string, s *screen) error {
 	var result contract.Result
 	err := server.GetWorkflow(ctx, id, "").Get(ctx, &result)

@@ -12,8 +12,8 @@ import (
 	"so8t/contract"
 )
 
-// screen shows progress: in a terminal one line that is written over, elsewhere a line
-// whenever there is something new to say.
+// screen shows progress: in a terminal by overwriting one line, elsewhere by a line whenever there is
+// something new.
 type screen struct {
 	out      *os.File
 	terminal bool
@@ -47,7 +47,7 @@ func (s *screen) show(p contract.Progress) {
 	s.last, s.phase = text, phase
 }
 
-// say prints a line of its own.
+// say prints a line that stays.
 func (s *screen) say(text string) {
 	if s.terminal && s.last != "" {
 		fmt.Fprintln(s.out)

@@ -1,5 +1,5 @@
-// Package start is the terminal's side of a run: it submits one, shows how far it is, and
-// prints what came of it.
+// Package start is the terminal's side of a run: it submits one, shows its progress, and prints its
+// result.
 package start
 
 import (
@@ -22,7 +22,7 @@ import (
 // Dial connects to the Temporal server of the environment.
 type Dial func(context.Context) (client.Client, error)
 
-// Input is what a run is made from, as flags.
+// Input is the input of a run, as flags.
 type Input struct {
 	Config    string   `required:"" help:"The run's YAML. Like all paths here: as the worker sees it."`
 	BaseModel string   `help:"Instead of model.base_model_path."`
@@ -43,7 +43,7 @@ func (c *Input) Name() string {
 	return strings.TrimSuffix(filepath.Base(c.Config), filepath.Ext(c.Config))
 }
 
-// RunInput is what the workflow is given.
+// RunInput is the workflow's input.
 func (c *Input) RunInput() (contract.RunInput, error) {
 	in := contract.RunInput{Config: c.Config, Set: map[string]any{}}
 	for key, value := range map[string]string{"model.base_model_path": c.BaseModel, "data.input_path": c.Dataset, "output_dir": c.Output} {
@@ -64,7 +64,7 @@ func (c *Input) RunInput() (contract.RunInput, error) {
 	return in, nil
 }
 
-// Run submits and follows.
+// Run submits a run and follows it.
 func (c *Command) Run(ctx context.Context, dial Dial) error {
 	in, err := c.RunInput()
 	if err != nil {
@@ -105,7 +105,7 @@ type Follow struct {
 	WorkflowID string `arg:"" help:"Name of the run."`
 }
 
-// Run follows.
+// Run shows the run until it ends.
 func (f *Follow) Run(ctx context.Context, dial Dial) error {
 	server, err := dial(ctx)
 	if err != nil {
@@ -115,7 +115,7 @@ func (f *Follow) Run(ctx context.Context, dial Dial) error {
 	return follow(ctx, server, f.WorkflowID, newScreen(os.Stdout))
 }
 
-// warnWithoutWorker says so where no worker polls within a few seconds.
+// warnWithoutWorker prints a line if no worker polls within a few seconds.
 func warnWithoutWorker(ctx context.Context, server client.Client) {
 	for range 10 {
 		answer, err := server.DescribeTaskQueue(ctx, contract.TaskQueue, enums.TASK_QUEUE_TYPE_WORKFLOW)
