@@ -132,8 +132,9 @@ SOAK ?= 200
 soak: build
 	SO8T_SOAK=$(SOAK) go test -count=1 -timeout 0 -v -run TestSoak ./worker
 
+# BENCH_FLAGS="--history bench/history" leaves the result there; bin/bench diff compares two.
 bench: build
-	bench/run.sh
+	bench/run.sh $(BENCH_FLAGS)
 
 bench-full: build
 	bench/full.sh
@@ -143,7 +144,7 @@ bench-save: build
 	CGO_ENABLED=0 go build -o bin/bench ./bench
 	bin/bench save
 
-# On a GPU, with native/build/libso8t_cuda.so; BENCH_FLAGS=-quick: within three minutes.
+# On a GPU, with native/build/libso8t_cuda.so; BENCH_FLAGS=--quick: within three minutes.
 bench-cuda: build
 	bench/cuda.sh $(BENCH_FLAGS)
 

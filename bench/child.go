@@ -13,29 +13,50 @@ import (
 	"time"
 )
 
-// child runs a program that prints a line of JSON last, and reads that line into result. What it prints on the standard error is shown
-// only if it fails. processors is the time it had on them, its own children's included.
-func child(ctx context.Context, result any, name string, args ...string) (processors time.Duration, err error) {
-	c := exec.CommandContext(ctx, name, args...)
+// process is a program to run as a child. It prints results as lines of JSON on its standard output.
+type process struct {
+	program string
+	args    []string
+	env     []string // added to this process's own
+}
+
+// self is one of this program's own commands.
+func self(args ...string) (process, error) {
+	path, err := os.Executable()
+	return process{program: path, args: args}, err
+}
+
+// with adds arguments; p stays as it is.
+func (p process) with(args ...string) process {
+	p.args = append(p.args[:len(p.args):len(p.args)], args...)
+	return p
+}
+
+func (p process) String() string { return strings.Join(append([]string{p.program}, p.args...), " ") }
+
+// read runs the process and decodes the last line of its output into result. cpu is the processor time it took, its own children's
+// included. An error ends with its last lines on the standard error.
+func (p process) read(ctx context.Context, result any) (cpu time.Duration, err error) {
+	c := exec.CommandContext(ctx, p.program, p.args...)
 	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = &out, &errs
+	c.Env, c.Stdout, c.Stderr = append(os.Environ(), p.env...), &out, &errs
 	if err := c.Run(); err != nil {
-		return 0, fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, lastLines(errs.String(), 12))
+		return 0, fmt.Errorf("%v: %w\n%s", p, err, lastLines(errs.String(), 12))
 	}
 	line := lastLines(out.String(), 1)
 	if err := json.Unmarshal([]byte(line), result); err != nil {
-		return 0, fmt.Errorf("%s %s: last line %q: %w", name, strings.Join(args, " "), line, err)
+		return 0, fmt.Errorf("%v: last line %q: %w", p, line, err)
 	}
 	return c.ProcessState.UserTime() + c.ProcessState.SystemTime(), nil
 }
 
-// follow runs a program and hands each line of JSON that it prints to take, as it comes: what was measured before a
-// failure, or before ctx ended, counts. It gives the end of its standard error.
-func follow(ctx context.Context, take func(line []byte), env []string, name string, args ...string) (errs string, err error) {
-	c := exec.CommandContext(ctx, name, args...)
+// follow runs the process and hands each line of JSON that it prints to take as it comes, so that what was measured before a failure,
+// or before ctx ended, counts. stderr is what it printed there.
+func (p process) follow(ctx context.Context, take func(line []byte)) (stderr string, err error) {
+	c := exec.CommandContext(ctx, p.program, p.args...)
 	c.WaitDelay = time.Second
-	var tail bytes.Buffer
-	c.Env, c.Stderr = append(os.Environ(), env...), &tail
+	var errs bytes.Buffer
+	c.Env, c.Stderr = append(os.Environ(), p.env...), &errs
 	out, err := c.StdoutPipe()
 	if err != nil {
 		return "", err
@@ -54,17 +75,17 @@ func follow(ctx context.Context, take func(line []byte), env []string, name stri
 	if ctx.Err() != nil {
 		err = fmt.Errorf("stopped: %w", context.Cause(ctx))
 	}
-	return strings.TrimSpace(tail.String()), err
+	return strings.TrimSpace(errs.String()), err
 }
 
-// self runs this program's own command as a child: memory and threads of one measurement do not touch the next.
-func self(ctx context.Context, result any, args ...string) error {
-	path, err := os.Executable()
-	if err != nil {
-		return err
+// reason is one line: the last that a failed child printed on its standard error, or err.
+func reason(stderr string, err error) string {
+	last := lastLines(stderr, 1)
+	if last == "" {
+		return err.Error()
 	}
-	_, err = child(ctx, result, path, args...)
-	return err
+	const longest = 300
+	return strings.ToValidUTF8(last[:min(len(last), longest)], "")
 }
 
 func lastLines(text string, n int) string {

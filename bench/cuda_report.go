@@ -37,12 +37,12 @@ type trainRun struct {
 	Variant         string                `json:"variant"` // of the base's weights
 	Work            string                `json:"work"`    // fixed or mix
 	Recompute       bool                  `json:"gradient_checkpointing"`
-	Batch           int                   `json:"batch"` // samples of full length that a row holds; for PEFT samples
+	Batch           int                   `json:"batch"` // samples of full length in a packed row; PEFT: samples in a batch
 	Error           string                `json:"error,omitempty"`
-	TokensPerSecond float64               `json:"tokens_per_second,omitempty"` // padding counts as none
-	BF16Floor       float64               `json:"share_of_bf16_floor,omitempty"`
+	TokensPerSecond float64               `json:"tokens_per_second,omitempty"`   // padding does not count
+	BF16Floor       float64               `json:"share_of_bf16_floor,omitempty"` // of the speed that leastSeconds allows
 	Int8Floor       float64               `json:"share_of_int8_floor,omitempty"`
-	DevicePeak      uint64                `json:"peak_device_bytes,omitempty"` // that the engine's allocator held
+	DevicePeak      uint64                `json:"peak_device_bytes,omitempty"` // held by the engine's allocator
 	NVMLPeak        *uint64               `json:"peak_gpu_memory_used_bytes,omitempty"`
 	PowerWatts      *float64              `json:"peak_power_watts,omitempty"`
 	StepSeconds     []float64             `json:"step_seconds,omitempty"`
@@ -51,25 +51,20 @@ type trainRun struct {
 	Memory          []telemetry.MemoryUse `json:"device_memory,omitempty"`
 }
 
-// The tokens/s of Phi-3.5-mini, r = 64, 2,048 tokens, that the arithmetic alone allows on an H200 which multiplies
-// bfloat16 at 790 TFLOP/s, and int8 (forward only) at twice that; an H100 multiplies as fast.
-var floors = map[bool]struct{ bf16, int8 float64 }{false: {43_000, 54_000}, true: {30_000, 41_000}}
-
-// shares holds a run against the floors. Shorter samples have less attention: their floor is higher by as much.
-func (r *trainRun) shares(s shape, c cudaFlags) {
-	if c.shape != "phi35" || c.device != "cuda" || c.rank != 64 || r.TokensPerSecond == 0 {
+// shares holds a run on a GPU against what the arithmetic alone takes. The mix has less attention than samples of full length.
+func (r *trainRun) shares(s shape, c *cudaCommand) {
+	if c.Device != "cuda" {
 		return
 	}
-	length := c.sequence
+	length := c.Sequence
 	if r.Work == "mix" {
 		length = meanContext(c.lengths)
 	}
-	scale := s.flops(length, c.rank) / s.flops(2048, c.rank)
-	f := floors[r.Recompute]
-	r.BF16Floor, r.Int8Floor = r.TokensPerSecond*scale/f.bf16, r.TokensPerSecond*scale/f.int8
+	bf16, int8 := s.leastSeconds(length, c.Rank, r.Recompute)
+	r.BF16Floor, r.Int8Floor = r.TokensPerSecond*bf16, r.TokensPerSecond*int8
 }
 
-// meanContext is the length over which a token's attention runs, taken over the tokens: Σn² ÷ Σn.
+// meanContext is the length of a token's sample, averaged over the tokens: Σn² ÷ Σn. Attention runs over half of it.
 func meanContext(lengths []int) int {
 	sum, squares := 0, 0
 	for _, n := range lengths {
@@ -78,7 +73,7 @@ func meanContext(lengths []int) int {
 	return squares / max(sum, 1)
 }
 
-// mixLengths are samples as a data set of short ones has them: lognormal, median 350, none above the longest.
+// mixLengths are the lengths of n short samples, as instruction data sets have them: lognormal, median 350, cut at longest.
 func mixLengths(n, longest int) []int {
 	const median, sigma = 350, 0.6
 	r := rand.New(rand.NewPCG(1, 2))
@@ -96,26 +91,24 @@ func (r trainRun) line() string {
 	if r.Error != "" {
 		return row + "  no result: " + r.Error
 	}
-	share := func(x float64) string {
-		if x == 0 {
-			return "–"
-		}
-		return fmt.Sprintf("%.0f %%", 100*x)
-	}
-	gib := func(n uint64) string {
-		if n == 0 {
-			return "–"
-		}
-		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
-	}
-	nvmlPeak, watts := uint64(0), "–"
+	nvmlPeak, watts := uint64(0), 0.0
 	if r.NVMLPeak != nil {
 		nvmlPeak = *r.NVMLPeak
 	}
 	if r.PowerWatts != nil {
-		watts = fmt.Sprintf("%.0f W", *r.PowerWatts)
+		watts = *r.PowerWatts
 	}
-	return row + fmt.Sprintf("  %10.0f  %14s %14s  %12s  %10s  %7s", r.TokensPerSecond, share(r.BF16Floor), share(r.Int8Floor), gib(r.DevicePeak), gib(nvmlPeak), watts)
+	const gib = 1 << 30
+	return row + fmt.Sprintf("  %10.0f  %14s %14s  %12s  %10s  %7s", r.TokensPerSecond, known("%.0f %%", 100*r.BF16Floor), known("%.0f %%", 100*r.Int8Floor),
+		known("%.2f GiB", float64(r.DevicePeak)/gib), known("%.2f GiB", float64(nvmlPeak)/gib), known("%.0f W", watts))
+}
+
+// known formats a figure; zero means not measured.
+func known(format string, x float64) string {
+	if x == 0 {
+		return "–"
+	}
+	return fmt.Sprintf(format, x)
 }
 
 // best is the fastest run of those that pass; nil if none gave a result.
@@ -134,13 +127,14 @@ func (c *cudaReport) measured() bool {
 	return c.best(func(trainRun) bool { return true }) != nil || len(c.Decode) > 0 || c.Stall != nil
 }
 
-// summary holds the best of each against the best of the other.
+// summary holds the best of this engine against the best of PEFT.
 func (c *cudaReport) summary() (lines []string) {
+	const either = "whichever is faster"
 	for _, work := range []string{"fixed", "mix"} {
-		for _, which := range []string{"no recomputation", "recomputation", "whichever is faster"} {
+		for _, which := range []string{"no recomputation", "recomputation", either} {
 			within := func(engine string) *trainRun {
 				return c.best(func(r trainRun) bool {
-					return r.Engine == engine && r.Work == work && (which == "whichever is faster" || r.Recompute == (which == "recomputation"))
+					return r.Engine == engine && r.Work == work && (which == either || r.Recompute == (which == "recomputation"))
 				})
 			}
 			ours, theirs := within("so8t"), within("PEFT")
@@ -149,10 +143,7 @@ func (c *cudaReport) summary() (lines []string) {
 			}
 			line := fmt.Sprintf("%s, %s: %.0f tokens/s at batch %d", work, which, ours.TokensPerSecond, ours.Batch)
 			if theirs != nil {
-				line += fmt.Sprintf(", %.2f × PEFT's best (%s, batch %d, %.0f)", ours.TokensPerSecond/theirs.TokensPerSecond, theirs.Variant, theirs.Batch, theirs.TokensPerSecond)
-				if ours.DevicePeak > 0 && theirs.DevicePeak > 0 {
-					line += fmt.Sprintf(" with %.2f of its memory", float64(ours.DevicePeak)/float64(theirs.DevicePeak))
-				}
+				line += ours.against(theirs)
 			}
 			lines = append(lines, line)
 		}
@@ -160,7 +151,15 @@ func (c *cudaReport) summary() (lines []string) {
 	return slices.Compact(lines)
 }
 
-// decodeLine holds a speed of generation against what the memory allows: each pass reads every weight, and every sequence's cache.
+func (r *trainRun) against(peer *trainRun) string {
+	text := fmt.Sprintf(", %.2f × PEFT's best (%s, batch %d, %.0f)", r.TokensPerSecond/peer.TokensPerSecond, peer.Variant, peer.Batch, peer.TokensPerSecond)
+	if r.DevicePeak > 0 && peer.DevicePeak > 0 {
+		text += fmt.Sprintf(" with %.2f of its memory", float64(r.DevicePeak)/float64(peer.DevicePeak))
+	}
+	return text
+}
+
+// decodeLine holds a speed of generation against the memory's: each pass reads every weight and every sequence's cache.
 func (c *cudaReport) decodeLine(r decodeResult) string {
 	line := fmt.Sprintf("decode, batch %d: %.0f tokens/s, first token after %.0f ms", r.Batch, r.TokensPerSecond, 1e3*r.FirstSeconds)
 	if c.Bandwidth == nil {

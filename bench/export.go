@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,7 +21,7 @@ import (
 	"so8t/engine/safetensors"
 	"so8t/export"
 	"so8t/export/merged"
-	exportpeft "so8t/export/peft"
+	adapters "so8t/export/peft"
 )
 
 // exportCommand exports a checkpoint with random numbers, and measures the memory that it takes.
@@ -69,18 +68,11 @@ func (c *exportCommand) Run(ctx context.Context) (err error) {
 	if r.CheckpointBytes, err = c.writeCheckpoint(ctx); err != nil {
 		return err
 	}
-	program, err := os.Executable()
+	child, err := self("export", "--measure", "--shape", c.Shape, "--work", c.Work, "--rank", strconv.Itoa(c.Rank), "--threads", strconv.Itoa(c.Threads))
 	if err != nil {
 		return err
 	}
-	child := exec.CommandContext(ctx, program, "export", "--measure", "--shape", c.Shape, "--work", c.Work, "--rank", strconv.Itoa(c.Rank),
-		"--threads", strconv.Itoa(c.Threads))
-	child.Stderr = os.Stderr
-	out, err := child.Output()
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	if err := json.Unmarshal(out, &r); err != nil {
+	if _, err := child.read(ctx, &r); err != nil {
 		return err
 	}
 	fmt.Printf("at most %.0f MB beyond the mapping; of the optimizer's %.0f MB, %d bytes were mapped in\n",
@@ -158,7 +150,7 @@ func (c *exportCommand) measure(ctx context.Context) error {
 		return err
 	}
 	if err := r.phase("adapters", func() error {
-		return exportpeft.Write(nil, exportpeft.Folders{LoRA: filepath.Join(final, "adapter"), OFT: filepath.Join(final, "adapter_oft")}, b)
+		return adapters.Write(nil, foldersOf(final), b)
 	}); err != nil {
 		return err
 	}

@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CGO_ENABLED=0 go build -o bin/bench ./bench
-exec bin/bench full ${SO8T_TOKENIZER:+-tokenizer "$SO8T_TOKENIZER"} "$@"
+exec bin/bench full ${SO8T_TOKENIZER:+--tokenizer "$SO8T_TOKENIZER"} "$@"

@@ -1,6 +1,6 @@
 package main
 
-// The factors of Phi-3.5-mini's longrope, one for each pair of a head's 96 dimensions.
+// The factors of Phi-3.5-mini's longrope, one per pair of a head's 96 dimensions.
 var (
 	phi35Short = []float64{
 		1, 1.02, 1.03, 1.03, 1.05, 1.05, 1.05, 1.05, 1.05, 1.07, 1.1, 1.11,

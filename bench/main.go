@@ -3,47 +3,60 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 )
 
+// commands has one file each, named after it.
+type commands struct {
+	Compare   compareCommand   `cmd:"" help:"A LoRA step of this engine and of PyTorch + PEFT by turns, the tokenizer, the machine's peak."`
+	Diff      diffCommand      `cmd:"" help:"Two results of compare, as a table of ratios."`
+	Cuda      cudaCommand      `cmd:"" help:"The comparison on a GPU, at Phi-3.5-mini's size, with decoding and the cost of a checkpoint."`
+	Export    exportCommand    `cmd:"" help:"What an export holds in memory, at Phi-3.5-mini's size."`
+	Full      fullCommand      `cmd:"" help:"A model of Phi-3.5-mini's size: load, optimizer steps, peak memory."`
+	Plan      planCommand      `cmd:"" help:"The memory of a training run by purpose, from its shape alone."`
+	Save      saveCommand      `cmd:"" help:"What a checkpoint costs the training, at the demo's size, and how long one of Phi-3.5-mini's size takes."`
+	Step      stepCommand      `cmd:"" help:"LoRA steps in this process. A child of compare, cuda and full."`
+	Stall     stallCommand     `cmd:"" help:"What a checkpoint costs the training of a given model. A child of cuda."`
+	Decode    decodeCommand    `cmd:"" help:"Tokens/s of generation. A child of cuda."`
+	Bandwidth bandwidthCommand `cmd:"" help:"Bytes/s of the device's memory. A child of cuda."`
+	Products  productsCommand  `cmd:"" help:"FLOP/s of this engine's matrix products. A child of compare."`
+	Tokens    tokensCommand    `cmd:"" help:"MB/s of the tokenizer."`
+	Score     scoreCommand     `cmd:"" help:"Log-probabilities of given tokens, for demo/verify_export.py."`
+	Write     writeCommand     `cmd:"" help:"Write a model folder with random weights."`
+}
+
+const about = "Measures this engine. Every command prints lines for people and, last, one line of JSON."
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
 func run(ctx context.Context, args []string) error {
-	commands := map[string]func(context.Context, []string) error{"compare": compare, "export": exportBench, "cuda": cuda, "stall": stall, "decode": decode, "bandwidth": bandwidth, "full": full, "plan": plan, "step": step, "write": write, "save": save, "score": score, "tokens": tokens}
-	if len(args) == 0 || commands[args[0]] == nil {
-		return errors.New("usage: bench compare|cuda|export|full|plan|step|stall|decode|bandwidth|write|save|score|tokens [flags]")
-	}
-	return commands[args[0]](ctx, args[1:])
-}
-
-// exportBench is `bench export`.
-func exportBench(ctx context.Context, args []string) error {
-	var c exportCommand
-	parser, err := kong.New(&c, kong.Vars{"shapes": strings.Join(slices.Sorted(maps.Keys(shapes)), ",")})
+	parser, err := newParser(new(commands))
 	if err != nil {
 		return err
 	}
-	if _, err := parser.Parse(args); err != nil {
+	command, err := parser.Parse(args)
+	if err != nil {
 		return err
 	}
-	return c.Run(ctx)
+	command.BindTo(ctx, (*context.Context)(nil))
+	return command.Run()
+}
+
+func newParser(c *commands) (*kong.Kong, error) {
+	return kong.New(c, kong.Name("bench"), kong.Description(about), kong.Vars{"shapes": strings.Join(shapeNames, ",")})
 }
 
 // printJSON writes v as one line on the standard output.

@@ -1,66 +1,73 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
-	"so8t/configs"
 	"so8t/engine"
 )
+
+// planCommand plans the memory of a training run exactly as it will be allocated, on a GPU.
+type planCommand struct {
+	Shape    string `default:"phi35" enum:"${shapes}" help:"${enum}"`
+	Sequence int    `default:"2048" help:"Tokens of a sample."`
+	Batch    int    `default:"1" help:"Samples of a row."`
+	Saved    string `default:"inputs" help:"What is saved for the backward pass: all, attention or inputs."`
+	Optim    string `default:"paged_adamw_8bit" help:"As in the run's YAML."`
+	Gates    bool   `default:"true" negatable:"" help:"SO(8) gates in all layers."`
+}
 
 // planResult is plan's last line.
 type planResult struct {
 	Shape    string `json:"shape"`
 	Sequence int    `json:"sequence"`
 	Batch    int    `json:"batch"`
-	Keep     string `json:"keep"`
+	Saved    string `json:"saved"`
 	Optim    string `json:"optim"`
-	Bytes    int64  `json:"bytes"` // the library's workspace apart
+	Bytes    int64  `json:"bytes"` // without the library's workspace
 }
 
-// plan is `bench plan`: the memory of a training run, exactly as it will be allocated, from its shape alone.
-func plan(_ context.Context, args []string) error {
-	f := flag.NewFlagSet("plan", flag.ContinueOnError)
-	name := f.String("shape", "phi35", "tiny, 100m or phi35")
-	sequence := f.Int("sequence", 2048, "tokens of a sample")
-	batch := f.Int("batch", 1, "samples of a row")
-	keep := f.String("keep", "inputs", "all, attention or inputs: what is kept for the backward pass")
-	optim := f.String("optim", "paged_adamw_8bit", "as in the run's YAML")
-	gates := f.Bool("gates", true, "SO(8) gates in all layers")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	s, err := shapeNamed(*name)
-	if err != nil {
-		return err
-	}
+// Run prints the plan and a planResult.
+func (c *planCommand) Run() error {
 	dir, err := os.MkdirTemp("", "so8t-plan-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	text, err := json.Marshal(s.config())
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "config.json"), text, 0o644)
-	}
+	text, err := json.Marshal(shapes[c.Shape].config())
 	if err != nil {
 		return err
 	}
-	needs, err := engine.Plan(engine.Options{BasePath: dir, Int8: true, Training: true, GradientCheckpointing: true, Saved: *keep, Optim: *optim,
-		MaxTokens: *sequence * *batch, MaxLength: *sequence, LoRA: engine.LoRAOptions{R: 64, Alpha: 128, Dropout: 0.05, TargetModules: configs.Projections},
-		Gates: engine.GateOptions{Enabled: *gates}})
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), text, 0o644); err != nil {
+		return err
+	}
+	o := training{base: dir, rank: 64, length: c.Sequence, row: c.Sequence * c.Batch, optim: c.Optim, int8: true, gates: c.Gates, recompute: true}.options()
+	o.Saved = c.Saved
+	bytes, err := writePlan(os.Stdout, o)
 	if err != nil {
 		return err
 	}
-	r := planResult{Shape: *name, Sequence: *sequence, Batch: *batch, Keep: *keep, Optim: *optim}
+	return printJSON(planResult{Shape: c.Shape, Sequence: c.Sequence, Batch: c.Batch, Saved: c.Saved, Optim: c.Optim, Bytes: bytes})
+}
+
+// writePlan writes the memory that a run under o allocates, by purpose, and returns its sum in bytes.
+func writePlan(w io.Writer, o engine.Options) (total int64, err error) {
+	needs, err := engine.Plan(o)
+	if err != nil {
+		return 0, err
+	}
+	line := func(purpose string, bytes int64) {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "%-24s %8.3f GiB\n", purpose, float64(bytes)/(1<<30))
+		}
+	}
 	for _, n := range needs {
-		fmt.Printf("%-24s %8.3f GiB\n", n.Purpose, float64(n.Bytes)/(1<<30))
-		r.Bytes += n.Bytes
+		line(n.Purpose, n.Bytes)
+		total += n.Bytes
 	}
-	fmt.Printf("%-24s %8.3f GiB\n", "in all", float64(r.Bytes)/(1<<30))
-	return printJSON(r)
+	line("in all", total)
+	return total, err
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# This engine against PyTorch + PEFT by turns on this machine; the last line is JSON. Flags go to `bench compare`.
+# This engine against PyTorch + PEFT by turns on this machine; the last line is JSON. Flags go to `bench compare`;
+# --history bench/history leaves the result there for `bench diff`.
 #   SO8T_PEER_PYTHON=/path/to/python   that has torch, transformers, peft and accelerate; else .venv is made from PyPI
 #   SO8T_TOKENIZER=folder              whose tokenizer is measured; else the demo's
 set -euo pipefail
@@ -9,4 +10,4 @@ if [ -z "${SO8T_PEER_PYTHON:-}" ] && ! "$python" -c 'import torch, transformers,
 	bench/peers.sh .venv
 fi
 CGO_ENABLED=0 go build -o bin/bench ./bench
-exec bin/bench compare -python "$python" -tokenizer "${SO8T_TOKENIZER:-demo/base}" "$@"
+exec bin/bench compare --python "$python" --tokenizer "${SO8T_TOKENIZER:-demo/base}" "$@"

@@ -4,62 +4,43 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"so8t/configs"
+	"so8t/disk"
 	"so8t/engine"
-	exportpeft "so8t/export/peft"
+	adapters "so8t/export/peft"
 )
 
-// score is `bench score`: lines {"prompt": [ids], "continuation": [ids]} on the standard input, and this engine's log-probability of each
-// continuation on the output. demo/verify_export.py compares them with those of transformers and PEFT.
-func score(ctx context.Context, args []string) error {
-	f := flag.NewFlagSet("score", flag.ContinueOnError)
-	base := f.String("base", "", "model folder")
-	adapter := f.String("adapter", "", "a run's final_model, for its adapters")
-	int8 := f.Bool("int8", false, "int8 rows for the base's weights")
-	float32 := f.Bool("float32", false, "compute in float32")
-	if err := f.Parse(args); err != nil {
+// scoreCommand reads lines {"prompt": [ids], "continuation": [ids]} from the standard input and prints this engine's log-probability
+// of each continuation. demo/verify_export.py compares them with those of transformers and PEFT.
+type scoreCommand struct {
+	Base    string `required:"" help:"Model folder."`
+	Adapter string `help:"A run's final_model, for its adapters."`
+	Int8    bool   `name:"int8" help:"Hold the base's weights as int8 rows."`
+	Float32 bool   `name:"float32" help:"Compute in float32."`
+}
+
+// scoreCase is a line of the input.
+type scoreCase struct{ Prompt, Continuation []int32 }
+
+// Run prints the log-probabilities.
+func (c *scoreCommand) Run(ctx context.Context) error {
+	cases, longest, err := readCases(os.Stdin)
+	if err != nil {
 		return err
 	}
-	var prompts, continuations [][]int32
-	longest := 1
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(nil, 16<<20)
-	for n := 1; lines.Scan(); n++ {
-		var c struct{ Prompt, Continuation []int32 }
-		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-			return fmt.Errorf("standard input, line %d: %w", n, err)
-		}
-		prompts, continuations = append(prompts, c.Prompt), append(continuations, c.Continuation)
-		longest = max(longest, len(c.Prompt)+len(c.Continuation))
-	}
-	if err := lines.Err(); err != nil {
-		return err
-	}
-	o := engine.Options{BasePath: *base, Device: "cpu", Float32: *float32, Int8: *int8, MaxTokens: longest, Seed: 1}
-	if *adapter != "" {
-		var err error
-		if o.LoRA, o.Gates, err = adapterOptions(*adapter); err != nil {
-			return err
-		}
-	}
-	m, err := engine.Open(ctx, o)
+	m, err := c.open(ctx, longest)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	if *adapter != "" {
-		if err := exportpeft.Load(ctx, m, exportpeft.Folders{LoRA: filepath.Join(*adapter, adapterDir), OFT: filepath.Join(*adapter, oftDir)}); err != nil {
-			return err
-		}
-	}
-	out := make([]float64, len(prompts))
-	for i := range prompts {
-		row, err := m.Score(ctx, prompts[i:i+1], continuations[i:i+1])
+	out := make([]float64, len(cases))
+	for i, x := range cases {
+		row, err := m.Score(ctx, [][]int32{x.Prompt}, [][]int32{x.Continuation})
 		if err != nil {
 			return err
 		}
@@ -68,11 +49,41 @@ func score(ctx context.Context, args []string) error {
 	return printJSON(map[string]any{"log_probabilities": out})
 }
 
-// Folders of an exported run.
-const (
-	adapterDir = "adapter"
-	oftDir     = "adapter_oft"
-)
+// readCases also gives the longest case, in tokens.
+func readCases(r io.Reader) (cases []scoreCase, longest int, err error) {
+	longest = 1
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 16<<20)
+	for n := 1; lines.Scan(); n++ {
+		var x scoreCase
+		if err := json.Unmarshal(lines.Bytes(), &x); err != nil {
+			return nil, 0, fmt.Errorf("standard input, line %d: %w", n, err)
+		}
+		cases, longest = append(cases, x), max(longest, len(x.Prompt)+len(x.Continuation))
+	}
+	return cases, longest, lines.Err()
+}
+
+func (c *scoreCommand) open(ctx context.Context, longest int) (*engine.Model, error) {
+	o := engine.Options{BasePath: c.Base, Device: "cpu", Float32: c.Float32, Int8: c.Int8, MaxTokens: longest, Seed: 1}
+	if c.Adapter == "" {
+		return engine.Open(ctx, o)
+	}
+	var err error
+	if o.LoRA, o.Gates, err = adapterOptions(c.Adapter); err != nil {
+		return nil, err
+	}
+	m, err := engine.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return m, adapters.Load(ctx, m, foldersOf(c.Adapter))
+}
+
+// foldersOf are the adapters in a run's final_model.
+func foldersOf(final string) adapters.Folders {
+	return adapters.Folders{LoRA: filepath.Join(final, "adapter"), OFT: filepath.Join(final, "adapter_oft")}
+}
 
 // adapterOptions reads rank, alpha and the gates' layers of an exported run; its LoRA is on all projections.
 func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error) {
@@ -83,11 +94,11 @@ func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error
 	var oft struct {
 		Layers []int `json:"layers_to_transform"`
 	}
-	if err := readJSON(filepath.Join(final, adapterDir, "adapter_config.json"), &lora); err != nil {
+	if err := disk.ReadJSON(filepath.Join(foldersOf(final).LoRA, "adapter_config.json"), &lora); err != nil {
 		return engine.LoRAOptions{}, engine.GateOptions{}, err
 	}
 	gates := engine.GateOptions{Enabled: true}
-	err := readJSON(filepath.Join(final, oftDir, "adapter_config.json"), &oft)
+	err := disk.ReadJSON(filepath.Join(foldersOf(final).OFT, "adapter_config.json"), &oft)
 	switch {
 	case os.IsNotExist(err):
 		gates.Enabled, err = false, nil
@@ -95,15 +106,4 @@ func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error
 		gates.Layers = oft.Layers
 	}
 	return engine.LoRAOptions{R: lora.R, Alpha: lora.Alpha, TargetModules: configs.Projections}, gates, err
-}
-
-func readJSON(path string, into any) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
 }

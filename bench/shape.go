@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 )
@@ -13,20 +12,15 @@ type shape struct {
 	ShortFactor, LongFactor                 []float64 // of longrope; nil: plain rotary embedding
 }
 
-// shapes have the names that peft_train.py gives them.
+// shapes are those of peft_train.py.
 var shapes = map[string]shape{
-	"tiny":  {Hidden: 192, Heads: 2, KV: 2, Inter: 512, Layers: 4, Vocab: 2048, MaxPositions: 4096, OriginalMax: 4096},
-	"100m":  {Hidden: 768, Heads: 8, KV: 8, Inter: 2048, Layers: 12, Vocab: 32064, MaxPositions: 4096, OriginalMax: 4096},
-	"phi35": {Hidden: 3072, Heads: 32, KV: 32, Inter: 8192, Layers: 32, Vocab: 32064, MaxPositions: 131072, OriginalMax: 4096, ShortFactor: phi35Short, LongFactor: phi35Long},
+	"tiny": {Hidden: 192, Heads: 2, KV: 2, Inter: 512, Layers: 4, Vocab: 2048, MaxPositions: 4096, OriginalMax: 4096},
+	"100m": {Hidden: 768, Heads: 8, KV: 8, Inter: 2048, Layers: 12, Vocab: 32064, MaxPositions: 4096, OriginalMax: 4096},
+	"phi35": {Hidden: 3072, Heads: 32, KV: 32, Inter: 8192, Layers: 32, Vocab: 32064, MaxPositions: 131072, OriginalMax: 4096,
+		ShortFactor: phi35Short, LongFactor: phi35Long},
 }
 
-func shapeNamed(name string) (shape, error) {
-	s, ok := shapes[name]
-	if !ok {
-		return s, fmt.Errorf("shape %q is not one of %v", name, slices.Sorted(maps.Keys(shapes)))
-	}
-	return s, nil
-}
+var shapeNames = slices.Sorted(maps.Keys(shapes))
 
 // headDim is the width of one head.
 func (s shape) headDim() int { return s.Hidden / s.Heads }
@@ -47,21 +41,38 @@ type linear struct {
 	rows, columns, slices int
 }
 
-// flops is the least arithmetic that one token of a LoRA step needs, every token a target: a frozen weight has a product forward and
-// one backward (towards its input); an adapter has two more for its own gradients. The first layer's input needs no gradient, but every implementation
-// computes nearly all of it. sequence is the length over which attention runs, half of it by causality; rank is that of one logical projection.
-// Counted as separate adapters on q, k, v, gate and up.
-func (s shape) flops(sequence, rank int) float64 {
+// forward is the least arithmetic of one token's forward pass, in FLOP: products with the layers' frozen weights, with the adapters on q, k,
+// v, o, gate, up and down, attention over half a sequence by causality, lm_head. rank is that of one adapter.
+func (s shape) forward(sequence, rank int) (frozen, adapters, attention, head float64) {
 	const multiplyAdd = 2
-	frozen, adapters := 0.0, 0.0
 	for _, l := range s.linears() {
 		frozen += float64(l.rows) * float64(l.columns)
 		adapters += float64(rank) * float64(l.slices*l.columns+l.rows)
 	}
-	attention := 2 * float64(sequence) / 2 * float64(s.Hidden) // scores and their product with the values
-	perLayer := multiplyAdd * (2*frozen + 3*adapters + 3*attention)
-	head := multiplyAdd * 2 * float64(s.Vocab) * float64(s.Hidden)
-	return float64(s.Layers)*perLayer + head
+	attention = 2 * float64(sequence) / 2 * float64(s.Hidden) // scores, and their product with the values
+	layers := multiplyAdd * float64(s.Layers)
+	return layers * frozen, layers * adapters, layers * attention, multiplyAdd * float64(s.Vocab) * float64(s.Hidden)
+}
+
+// flops is the least arithmetic that one token of a LoRA step needs, every token a target. A frozen weight has one product backward,
+// towards its input; an adapter and attention have two, for their own gradients too. The first layer's input needs no gradient, but
+// every implementation computes nearly all of it.
+func (s shape) flops(sequence, rank int) float64 {
+	frozen, adapters, attention, head := s.forward(sequence, rank)
+	return 2*frozen + 3*adapters + 3*attention + 2*head
+}
+
+// leastSeconds is what that arithmetic takes of an H100 or H200, a token: with all products in bfloat16 at 790 TFLOP/s, and with
+// the frozen weights' forward products in int8 at twice that. recompute adds the layers' second forward pass.
+func (s shape) leastSeconds(sequence, rank int, recompute bool) (bf16, int8 float64) {
+	const rate = 790e12
+	frozen, adapters, attention, _ := s.forward(sequence, rank)
+	flops := s.flops(sequence, rank)
+	if recompute {
+		flops += frozen + adapters + attention
+		frozen *= 2
+	}
+	return flops / rate, (flops - frozen/2) / rate
 }
 
 // config is config.json of the shape, in the form that Phi-3.5-mini ships.

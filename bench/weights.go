@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,36 +13,14 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"so8t/engine/safetensors"
 )
 
-// shardBytes is where Hugging Face cuts: 5 GB, so that Phi-3.5-mini has two files.
+// shardBytes is the size at which Hugging Face starts another file: 5 GB, so that Phi-3.5-mini has two.
 const shardBytes = 5_000_000_000
 
-// write is `bench write`.
-func write(ctx context.Context, args []string) error {
-	f := flag.NewFlagSet("write", flag.ContinueOnError)
-	name := f.String("shape", "100m", "tiny, 100m or phi35")
-	out := f.String("out", "", "folder to write")
-	tokenizer := f.String("tokenizer", "", "folder whose tokenizer files are copied along")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	s, err := shapeNamed(*name)
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	bytes, err := writeModel(ctx, *out, s, *tokenizer, 1)
-	if err != nil {
-		return err
-	}
-	return printJSON(map[string]any{"folder": *out, "bytes": bytes, "seconds": time.Since(start).Seconds()})
-}
-
-// specs lists a model's tensors, as Hugging Face names them.
+// specs lists a model's tensors under their names in Hugging Face transformers.
 func (s shape) specs() []safetensors.Spec {
 	matrix := func(name string, rows, columns int) safetensors.Spec {
 		return safetensors.Spec{Name: name, DType: "BF16", Shape: []int64{int64(rows), int64(columns)}}
@@ -62,7 +39,7 @@ func (s shape) specs() []safetensors.Spec {
 	return append(specs, norm("model.norm.weight"), matrix("lm_head.weight", s.Vocab, s.Hidden))
 }
 
-// writeModel fills dir with a model of random weights, and gives their bytes.
+// writeModel fills dir with a model of random weights and, unless empty, the tokenizer of another folder. It returns the weights' bytes.
 func writeModel(ctx context.Context, dir string, s shape, tokenizer string, seed uint64) (int64, error) {
 	specs := s.specs()
 	var total int64
@@ -76,7 +53,7 @@ func writeModel(ctx context.Context, dir string, s shape, tokenizer string, seed
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err
 	}
-	if err := roomFor(dir, total); err != nil {
+	if err := needFree(dir, total); err != nil {
 		return 0, err
 	}
 	w, err := safetensors.NewShardedWriter(dir, specs, map[string]string{"format": "pt"}, shardBytes)
@@ -105,8 +82,8 @@ func writeModel(ctx context.Context, dir string, s shape, tokenizer string, seed
 	return total, copyTokenizer(dir, tokenizer)
 }
 
-// roomFor refuses to begin what would end in a full disk.
-func roomFor(dir string, bytes int64) error {
+// needFree is an error where dir lacks free space for that many bytes and a tenth more.
+func needFree(dir string, bytes int64) error {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return fmt.Errorf("free space of %s: %w", dir, err)
@@ -136,7 +113,7 @@ func copyTokenizer(dir, from string) error {
 	return nil
 }
 
-// filler makes normal numbers faster than a disk takes them: a table of quantiles, indexed by random bits.
+// filler draws normal numbers faster than a disk writes them: from a table of quantiles, indexed by random bits.
 type filler struct {
 	seed  uint64
 	table [1 << 12]float32 // of the standard normal distribution
@@ -152,7 +129,7 @@ func newFiller(seed uint64) *filler {
 	return f
 }
 
-// append writes one tensor: ones for a norm, normal numbers of standard deviation 0.02 otherwise, as Phi-3 is initialised.
+// append writes one tensor: ones for a norm, otherwise normal numbers of standard deviation 0.02, Phi-3's initializer_range.
 func (f *filler) append(w *safetensors.ShardedWriter, spec safetensors.Spec, tensor uint64) error {
 	const deviation = 0.02
 	var values [len(f.table)]uint16
@@ -177,7 +154,7 @@ func (f *filler) append(w *safetensors.ShardedWriter, spec safetensors.Spec, ten
 	return nil
 }
 
-// fill draws the chunk in 64 parts of their own streams, so that it does not depend on the number of cores.
+// fill draws the chunk in 64 parts, each from its own random stream, so that the result does not depend on the number of cores.
 func (f *filler) fill(chunk []byte, values *[1 << 12]uint16, stream uint64) {
 	const parts = 64
 	size := (len(chunk)/parts + 8) &^ 7

@@ -102,9 +102,8 @@ in_sanitize() {
 }
 
 in_bench() {
-	local python=${SO8T_PEER_PYTHON:-python3}
-	"$python" -c 'import torch, transformers, peft' 2>/dev/null || python=
-	PYTHONUNBUFFERED=1 SO8T_PEER_PYTHON=$python SO8T_BENCH=$PWD/$kit/bench bench/cuda.sh -device "$device" -out "$OUT/cuda.json" -limit "${BENCH_LIMIT:-8m}" ${BENCH_FLAGS:-}
+	PYTHONUNBUFFERED=1 SO8T_PEER_PYTHON=${SO8T_PEER_PYTHON:-python3} SO8T_BENCH=$PWD/$kit/bench bench/cuda.sh --device "$device" --out "$OUT/cuda.json" \
+		--limit "${BENCH_LIMIT:-8m}" ${BENCH_FLAGS:-}
 }
 
 declare -A limits=([env]=60 [build]=900 [test]=240 [parity]=240 [bench]=540 [sanitize]=420)
