@@ -102,8 +102,8 @@ func (j *job) exportState(ctx context.Context, in contract.ExportInput, state *c
 		return out, err
 	}
 	sum := m.SHA256[filepath.Join(filepath.Base(j.Adapter()), filepath.Base(j.AdapterWeights()))]
-	j.log.Info("exported", "dir", j.FinalModel(), "adapter_sha256", sum, "max_logit_difference", m.Merged.MaxDifference, "same_next_token", m.Merged.SameNextToken,
-		"same_decisions", m.Merged.SameDecisions, "of", m.Merged.Decisions)
+	j.log.Info("exported", "dir", j.FinalModel(), "adapter_sha256", sum, "max_logit_difference", m.Merged.MaxDifference,
+		"same_next_token", m.Merged.SameNextToken, "same_decisions", m.Merged.SameDecisions, "of", m.Merged.Decisions)
 	return contract.ExportResult{Dir: j.FinalModel(), AdapterSHA256: sum,
 		Summary: fmt.Sprintf("step %d; merged and trained model choose the same next token in %.1f %% of %d places, and decide alike in %d of %d",
 			state.Position.Step, 100*m.Merged.SameNextToken, m.Merged.Positions, m.Merged.SameDecisions, m.Merged.Decisions)}, nil

@@ -21,7 +21,7 @@ import (
 	"so8t/engine/safetensors"
 	"so8t/export"
 	"so8t/export/merged"
-	exportpeft "so8t/export/peft"
+	adapters "so8t/export/peft"
 )
 
 // exportCommand exports a checkpoint with random numbers, and measures the memory that it takes.
@@ -150,7 +150,7 @@ func (c *exportCommand) measure(ctx context.Context) error {
 		return err
 	}
 	if err := r.phase("adapters", func() error {
-		return exportpeft.Write(nil, exportpeft.Folders{LoRA: filepath.Join(final, "adapter"), OFT: filepath.Join(final, "adapter_oft")}, b)
+		return adapters.Write(nil, foldersOf(final), b)
 	}); err != nil {
 		return err
 	}

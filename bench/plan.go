@@ -15,7 +15,7 @@ type planCommand struct {
 	Shape    string `default:"phi35" enum:"${shapes}" help:"${enum}"`
 	Sequence int    `default:"2048" help:"Tokens of a sample."`
 	Batch    int    `default:"1" help:"Samples of a row."`
-	Keep     string `default:"inputs" help:"What is kept for the backward pass: all, attention or inputs."`
+	Saved    string `default:"inputs" help:"What is saved for the backward pass: all, attention or inputs."`
 	Optim    string `default:"paged_adamw_8bit" help:"As in the run's YAML."`
 	Gates    bool   `default:"true" negatable:"" help:"SO(8) gates in all layers."`
 }
@@ -25,7 +25,7 @@ type planResult struct {
 	Shape    string `json:"shape"`
 	Sequence int    `json:"sequence"`
 	Batch    int    `json:"batch"`
-	Keep     string `json:"keep"`
+	Saved    string `json:"saved"`
 	Optim    string `json:"optim"`
 	Bytes    int64  `json:"bytes"` // without the library's workspace
 }
@@ -45,12 +45,16 @@ func (c *planCommand) Run() error {
 		return err
 	}
 	o := training{base: dir, rank: 64, length: c.Sequence, row: c.Sequence * c.Batch, optim: c.Optim, int8: true, gates: c.Gates, recompute: true}.options()
+<<<<<<< HEAD
 	o.Saved = c.Keep
+=======
+	o.Saved = c.Saved
+>>>>>>> refs/heads/engine
 	bytes, err := writePlan(os.Stdout, o)
 	if err != nil {
 		return err
 	}
-	return printJSON(planResult{Shape: c.Shape, Sequence: c.Sequence, Batch: c.Batch, Keep: c.Keep, Optim: c.Optim, Bytes: bytes})
+	return printJSON(planResult{Shape: c.Shape, Sequence: c.Sequence, Batch: c.Batch, Saved: c.Saved, Optim: c.Optim, Bytes: bytes})
 }
 
 // writePlan writes the memory that a run under o allocates, by purpose, and returns its sum in bytes.

@@ -12,7 +12,7 @@ import (
 	"so8t/configs"
 	"so8t/disk"
 	"so8t/engine"
-	exportpeft "so8t/export/peft"
+	adapters "so8t/export/peft"
 )
 
 // scoreCommand reads lines {"prompt": [ids], "continuation": [ids]} from the standard input and prints this engine's log-probability
@@ -77,6 +77,7 @@ func (c *scoreCommand) open(ctx context.Context, longest int) (*engine.Model, er
 	if err != nil {
 		return nil, err
 	}
+<<<<<<< HEAD
 	return m, exportpeft.Load(ctx, m, exportpeft.Folders{LoRA: filepath.Join(c.Adapter, adapterDir), OFT: filepath.Join(c.Adapter, oftDir)})
 }
 
@@ -85,6 +86,15 @@ const (
 	adapterDir = "adapter"
 	oftDir     = "adapter_oft"
 )
+=======
+	return m, adapters.Load(ctx, m, foldersOf(c.Adapter))
+}
+
+// foldersOf are the adapters in a run's final_model.
+func foldersOf(final string) adapters.Folders {
+	return adapters.Folders{LoRA: filepath.Join(final, "adapter"), OFT: filepath.Join(final, "adapter_oft")}
+}
+>>>>>>> refs/heads/engine
 
 // adapterOptions reads rank, alpha and the gates' layers of an exported run; its LoRA is on all projections.
 func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error) {
@@ -95,11 +105,19 @@ func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error
 	var oft struct {
 		Layers []int `json:"layers_to_transform"`
 	}
+<<<<<<< HEAD
 	if err := disk.ReadJSON(filepath.Join(final, adapterDir, "adapter_config.json"), &lora); err != nil {
 		return engine.LoRAOptions{}, engine.GateOptions{}, err
 	}
 	gates := engine.GateOptions{Enabled: true}
 	err := disk.ReadJSON(filepath.Join(final, oftDir, "adapter_config.json"), &oft)
+=======
+	if err := disk.ReadJSON(filepath.Join(foldersOf(final).LoRA, "adapter_config.json"), &lora); err != nil {
+		return engine.LoRAOptions{}, engine.GateOptions{}, err
+	}
+	gates := engine.GateOptions{Enabled: true}
+	err := disk.ReadJSON(filepath.Join(foldersOf(final).OFT, "adapter_config.json"), &oft)
+>>>>>>> refs/heads/engine
 	switch {
 	case os.IsNotExist(err):
 		gates.Enabled, err = false, nil

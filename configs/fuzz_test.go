@@ -11,7 +11,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"so8t/internal/fuzzguard"
+	"so8t/fuzzguard"
 )
 
 // yaml.v3 keeps a node of some 200 bytes for what may be two bytes of text, and every fault of a line is reported.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"so8t/internal/fuzzguard"
+	"so8t/fuzzguard"
 )
 
 // FuzzParseInput: whatever the input, one line answers; what is accepted names a config, and says the same once it is written again.

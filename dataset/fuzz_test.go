@@ -12,7 +12,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"so8t/internal/fuzzguard"
+	"so8t/fuzzguard"
 	"so8t/quadruple"
 )
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"so8t/internal/fuzzguard"
+	"so8t/fuzzguard"
 )
 
 // parseBound: 48 bytes for an id, a row in two maps, and the merges' table; the fixed amount is the tables by rune.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"so8t/engine/safetensors"
-	"so8t/internal/fuzzguard"
+	"so8t/fuzzguard"
 )
 
 // readBound: each file is read whole, once, and its JSON taken apart.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"so8t/internal/fuzzguard"
+	"so8t/fuzzguard"
 )
 
 // FuzzConfig: whatever config.json says, one line answers; what is accepted has sizes that are positive and fit

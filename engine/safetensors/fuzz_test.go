@@ -10,7 +10,7 @@ import (
 	"slices"
 	"testing"
 
-	"so8t/internal/fuzzguard"
+	"so8t/fuzzguard"
 )
 
 // The header's JSON tokens, and an entry, a name and an index row for every 60 bytes of it.
