@@ -17,7 +17,6 @@ type commands struct {
 	Compare   compareCommand   `cmd:"" help:"A LoRA step of this engine and of PyTorch + PEFT by turns, the tokenizer, the machine's peak."`
 	Diff      diffCommand      `cmd:"" help:"Two results of compare, as a table of ratios."`
 	Cuda      cudaCommand      `cmd:"" help:"The comparison on a GPU, at Phi-3.5-mini's size, with decoding and the cost of a checkpoint."`
-	Export    exportCommand    `cmd:"" help:"What an export holds in memory, at Phi-3.5-mini's size."`
 	Full      fullCommand      `cmd:"" help:"A model of Phi-3.5-mini's size: load, optimizer steps, peak memory."`
 	Export    exportCommand    `cmd:"" help:"A checkpoint exported: seconds, and memory beyond mapped files."`
 	Plan      planCommand      `cmd:"" help:"The memory of a training run by purpose, from its shape alone."`

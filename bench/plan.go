@@ -45,11 +45,7 @@ func (c *planCommand) Run() error {
 		return err
 	}
 	o := training{base: dir, rank: 64, length: c.Sequence, row: c.Sequence * c.Batch, optim: c.Optim, int8: true, gates: c.Gates, recompute: true}.options()
-<<<<<<< HEAD
-	o.Saved = c.Keep
-=======
 	o.Saved = c.Saved
->>>>>>> refs/heads/engine
 	bytes, err := writePlan(os.Stdout, o)
 	if err != nil {
 		return err

@@ -77,16 +77,6 @@ func (c *scoreCommand) open(ctx context.Context, longest int) (*engine.Model, er
 	if err != nil {
 		return nil, err
 	}
-<<<<<<< HEAD
-	return m, exportpeft.Load(ctx, m, exportpeft.Folders{LoRA: filepath.Join(c.Adapter, adapterDir), OFT: filepath.Join(c.Adapter, oftDir)})
-}
-
-// Folders of an exported run.
-const (
-	adapterDir = "adapter"
-	oftDir     = "adapter_oft"
-)
-=======
 	return m, adapters.Load(ctx, m, foldersOf(c.Adapter))
 }
 
@@ -94,7 +84,6 @@ const (
 func foldersOf(final string) adapters.Folders {
 	return adapters.Folders{LoRA: filepath.Join(final, "adapter"), OFT: filepath.Join(final, "adapter_oft")}
 }
->>>>>>> refs/heads/engine
 
 // adapterOptions reads rank, alpha and the gates' layers of an exported run; its LoRA is on all projections.
 func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error) {
@@ -105,19 +94,11 @@ func adapterOptions(final string) (engine.LoRAOptions, engine.GateOptions, error
 	var oft struct {
 		Layers []int `json:"layers_to_transform"`
 	}
-<<<<<<< HEAD
-	if err := disk.ReadJSON(filepath.Join(final, adapterDir, "adapter_config.json"), &lora); err != nil {
-		return engine.LoRAOptions{}, engine.GateOptions{}, err
-	}
-	gates := engine.GateOptions{Enabled: true}
-	err := disk.ReadJSON(filepath.Join(final, oftDir, "adapter_config.json"), &oft)
-=======
 	if err := disk.ReadJSON(filepath.Join(foldersOf(final).LoRA, "adapter_config.json"), &lora); err != nil {
 		return engine.LoRAOptions{}, engine.GateOptions{}, err
 	}
 	gates := engine.GateOptions{Enabled: true}
 	err := disk.ReadJSON(filepath.Join(foldersOf(final).OFT, "adapter_config.json"), &oft)
->>>>>>> refs/heads/engine
 	switch {
 	case os.IsNotExist(err):
 		gates.Enabled, err = false, nil
