@@ -118,7 +118,7 @@ test-emulated: native-emulated
 	SO8T_DEVICE=cuda_emulated go test -count=1 ./native
 	SO8T_DEVICE=cuda_emulated SO8T_EMULATED_COPIES=now SO8T_EMULATED_SEED=2 go test -count=1 -run TestOperations ./native
 	SO8T_DEVICE=cuda_emulated go test -count=1 -timeout 20m -run 'TestOracle.*/^(d96|gqa)$$|TestSameBits' ./engine
-	SO8T_REQUIRE_CUDA=1 go test -count=1 -run TestDeviceFaults ./activities
+	SO8T_REQUIRE_CUDA=1 go test -run TestDeviceFaults ./activities
 
 # At random instants drawn from SEED. SLACK is what a stall of the disk may add to the repeated work.
 POWER ?= 0

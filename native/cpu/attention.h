@@ -29,17 +29,17 @@ struct Operand {
     bool turned;  // b is [n, k]
     const T* packed = nullptr;
 
-    // room: packed_size(n, k) elements
-    Operand(Worker& w, const T* from, int64_t stride, int64_t columns, int64_t depth, bool turn, T* room)
+    // to: packed_size(n, k) elements, used if the thread packs
+    Operand(Worker& w, const T* from, int64_t stride, int64_t columns, int64_t depth, bool turn, T* to)
         : b(from), ld(stride), n(columns), k(depth), turned(turn) {
         if constexpr (sizeof(T) == 2) {
             if (!packs<T>(w)) return;
             if (turned) {
-                pack_nk(b, ld, n, k, room);
+                pack_nk(b, ld, n, k, to);
             } else {
-                pack_kn(b, ld, n, k, room);
+                pack_kn(b, ld, n, k, to);
             }
-            packed = room;
+            packed = to;
         }
     }
 

@@ -10,7 +10,7 @@
 
 namespace so8t::SO8T_ISA {
 
-// C has room for m rounded up to 16.
+// C holds m rounded up to 16 rows.
 template <class T>
 void multiply(Worker& w, Gemm g);
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kThreads = 1024;
 template <class T, int V>
-constexpr int kHeld = V == 8 ? 4 : 7;  // as many as 64 registers leave room for
+constexpr int kHeld = V == 8 ? 4 : 7;  // as many as fit into 64 registers
 
 // The largest value and the sum of e^(x - largest), of what one thread has seen.
 struct Sum {
