@@ -14,6 +14,7 @@ import (
 
 	"so8t/configs"
 	"so8t/contract"
+	"so8t/device"
 	"so8t/disk"
 	"so8t/evaluation"
 	"so8t/native"
@@ -33,7 +34,7 @@ func TestSavedActivationsAreTheConfigurations(t *testing.T) {
 // All models of a run share one file of algorithms, whose digest is in the metadata.
 func TestAlgorithmsOfProducts(t *testing.T) {
 	j := testJob(t)
-	j.run.Config = configs.Default()
+	j.run.Config, j.run.Device = configs.Default(), device.Device{Kind: device.CUDA}
 	path := j.Algorithms()
 	if a, b := trainingOptions(j.run), answeringOptions(j.run); a.Algorithms != path || b.Algorithms != path {
 		t.Errorf("training takes its algorithms from %q, evaluation from %q", a.Algorithms, b.Algorithms)

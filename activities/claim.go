@@ -41,6 +41,9 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 		return claimed, fail(contract.ErrConfig, err)
 	}
 	run.BaseName = filepath.Base(run.BasePath)
+	if run.Device, err = claimDevice(c.Device); err != nil {
+		return claimed, err
+	}
 	b.tell(contract.Progress{Phase: contract.PhaseClaim, Detail: "checking the base model " + run.BasePath})
 	if err := checkBase(run.BasePath, c); err != nil {
 		return claimed, fail(contract.ErrModel, err)
@@ -55,7 +58,7 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 		return claimed, err
 	}
 	claimed = contract.Claimed{Run: run, Notes: notes(c), SearchAttribute: a.SearchAttributes != nil && a.SearchAttributes(ctx)}
-	a.Log.Info("run claimed", "workflow", run.WorkflowID, "output", run.OutputDir, "base", run.BasePath, "dataset", run.InputPath, "config", c.Digest())
+	a.Log.Info("run claimed", "workflow", run.WorkflowID, "output", run.OutputDir, "base", run.BasePath, "dataset", run.InputPath, "device", run.Device.String(), "config", c.Digest())
 	for _, n := range claimed.Notes {
 		a.Log.Info(n, "workflow", run.WorkflowID)
 	}

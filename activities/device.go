@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"so8t/contract"
+	"so8t/device"
 	"so8t/disk"
 	"so8t/native"
 	"so8t/native/nvml"
@@ -22,10 +22,15 @@ import (
 // host name, does not put a second model on it and run out of memory during the night. On the CPU there is
 // nothing to take.
 func (j *job) holdDevice(ctx context.Context) error {
-	if d := j.run.Config.Device; d == "cpu" || d == "auto" && !native.HasGPU() {
+	d := runDevice(j.run)
+	if d.Kind != device.CUDA {
 		return nil
 	}
-	name := "cuda-" + visibleGPU()
+	gpu, err := device.Visible(d.Ordinal)
+	if err != nil {
+		return fail(contract.ErrDevice, err)
+	}
+	name := "cuda-" + rundir.FileName(gpu)
 	lease, err := disk.AcquireLease(ctx, filepath.Join(os.TempDir(), "so8t-"+name), j.claimant(ctx))
 	var held *disk.HeldError
 	if errors.As(err, &held) {
@@ -38,10 +43,39 @@ func (j *job) holdDevice(ctx context.Context) error {
 	return nil
 }
 
-// visibleGPU names the first GPU that this process sees.
-func visibleGPU() string {
-	first, _, _ := strings.Cut(os.Getenv("CUDA_VISIBLE_DEVICES"), ",")
-	return rundir.FileName(cmp.Or(strings.TrimSpace(first), "0"))
+// runDevice is the device that a run was given when it was claimed. A run that was claimed before claims gave one takes
+// the device of its configuration.
+func runDevice(run contract.Run) device.Device {
+	if !run.Device.IsZero() {
+		return run.Device
+	}
+	return native.Resolve(device.MustParse(run.Config.Device))
+}
+
+// Devices lists what this host computes on, one for each queue: the first GPU, or the CPU, and every further GPU.
+func Devices() []device.Device {
+	list := []device.Device{native.Resolve(device.Device{})}
+	n, _ := native.GPUs() // a GPU library that fails is reported by the run that wants it
+	for i := 1; i < n; i++ {
+		list = append(list, device.Device{Kind: device.CUDA, Ordinal: i})
+	}
+	return list
+}
+
+// claimDevice finds the device of a configuration on this host.
+func claimDevice(name string) (device.Device, error) {
+	d, err := device.Parse(name)
+	if err != nil {
+		return d, fail(contract.ErrConfig, err)
+	}
+	d = native.Resolve(d)
+	if d.Kind != device.CUDA {
+		return d, nil
+	}
+	if n, err := native.GPUs(); err == nil && d.Ordinal >= n { // what else is wrong is told when it is opened
+		return d, fail(contract.ErrModel, fmt.Errorf("device: %w: there is no %s, but %d GPUs", native.ErrNoDevice, d, n))
+	}
+	return d, nil
 }
 
 // watchGPU samples the GPU that info describes until the job ends; nil on the CPU and where NVML cannot tell.
@@ -49,7 +83,7 @@ func (j *job) watchGPU(info native.Info) *telemetry.GPU {
 	if !strings.HasPrefix(info.ISA, "sm_") {
 		return nil
 	}
-	d, err := nvml.Open(0) // the engine's device
+	d, err := nvml.Open(runDevice(j.run).Ordinal)
 	if err != nil {
 		j.log.Info("no GPU load and power in the reports", "because", err.Error())
 		return nil

@@ -9,11 +9,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
 	"so8t/contract"
+	"so8t/device"
+	"so8t/disk"
 )
 
 // emulatedGPU makes device: cuda mean the emulated library, in whose runtime SO8T_EMULATED_FAULT injects faults.
@@ -158,5 +161,53 @@ func TestDeviceFaults(t *testing.T) {
 				t.Errorf("after the fault: %s, without one: %s", got, want)
 			}
 		})
+	}
+}
+
+// A claim gives the run a device of the host: auto the first GPU, cuda:1 the second; of two GPUs there is no third.
+func TestClaimGivesADevice(t *testing.T) {
+	emulatedGPU(t)
+	t.Setenv("SO8T_EMULATED_DEVICES", "2")
+	for name, want := range map[string]device.Device{"auto": {Kind: device.CUDA}, "cuda": {Kind: device.CUDA}, "cpu": {Kind: device.CPU},
+		"cuda:1": {Kind: device.CUDA, Ordinal: 1}} {
+		if got, err := claimDevice(name); got != want || err != nil {
+			t.Errorf("%s: %s, %v; want %s", name, got, err, want)
+		}
+	}
+	_, err := claimDevice("cuda:2")
+	if errorType(err) != contract.ErrDevice || !strings.Contains(err.Error(), "cuda:2") || !strings.Contains(err.Error(), "2 GPUs") {
+		t.Errorf("cuda:2 of two GPUs: %v", err)
+	}
+	if got := Devices(); len(got) != 2 || got[0].String() != "cuda:0" || got[1].String() != "cuda:1" {
+		t.Errorf("devices are %v", got)
+	}
+	t.Setenv("SO8T_EMULATED_DEVICES", "0")
+	if got, err := claimDevice("auto"); got.Kind != device.CPU || err != nil {
+		t.Errorf("auto without a GPU: %s, %v", got, err)
+	}
+	if _, err := claimDevice("cuda"); errorType(err) != contract.ErrDevice {
+		t.Errorf("cuda without a GPU: %v", err)
+	}
+}
+
+// The second GPU trains the same bits as the first, whoever holds the first.
+func TestSecondGPU(t *testing.T) {
+	emulatedGPU(t)
+	t.Setenv("SO8T_EMULATED_DEVICES", "2")
+	t.Setenv("CUDA_VISIBLE_DEVICES", "4,5")
+	want := newSmallRun(t).finish()
+	second := newSmallRun(t)
+	second.run.Device.Ordinal = 1
+	holder, err := disk.AcquireLease(t.Context(), filepath.Join(os.TempDir(), "so8t-cuda-4"), disk.Claimant{Owner: "another", Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Release()
+	if got := second.finish(); got != want {
+		t.Errorf("cuda:1 trains %s, cuda:0 %s", got, want)
+	}
+	third := newSmallRun(t)
+	if _, err := third.train(); errorType(err) != contract.ErrDeviceInUse {
+		t.Errorf("the first GPU is held: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package activities
 import (
 	"so8t/configs"
 	"so8t/contract"
+	"so8t/device"
 	"so8t/engine"
 	"so8t/rundir"
 )
@@ -30,12 +31,13 @@ func answeringOptions(run contract.Run) engine.Options {
 func modelOptions(run contract.Run) engine.Options {
 	c := run.Config
 	algorithms := rundir.Layout(run.OutputDir).Algorithms()
-	if c.Device == "cpu" { // which has no alternatives
+	d := runDevice(run)
+	if d.Kind == device.CPU { // which has no alternatives
 		algorithms = ""
 	}
 	return engine.Options{
 		Algorithms: algorithms,
-		BasePath:   run.BasePath, Device: c.Device, Threads: c.Threads,
+		BasePath:   run.BasePath, Device: d, Threads: c.Threads,
 		Float32: c.Float32(), Int8: c.Model.LoadIn8bit,
 		LoRA: engine.LoRAOptions{R: c.Training.LoraR, Alpha: c.Training.LoraAlpha, Dropout: c.Training.LoraDropout,
 			TargetModules: c.Training.LoraTargetModules},

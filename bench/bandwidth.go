@@ -3,14 +3,15 @@ package main
 import (
 	"time"
 
+	"so8t/device"
 	"so8t/native"
 )
 
 // bandwidthCommand takes the best of several passes of so8t_cast over a large matrix.
 type bandwidthCommand struct {
-	Device  string `default:"cpu" help:"cpu, cuda or auto."`
-	Threads int    `help:"0: all."`
-	Bytes   int64  `default:"1073741824" help:"Of the matrix that is read; far more than any cache."`
+	Device  device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
+	Threads int           `help:"0: all."`
+	Bytes   int64         `default:"1073741824" help:"Of the matrix that is read; far more than any cache."`
 }
 
 // bandwidthResult is the most that the memory moved, bytes read and written.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"so8t/device"
 	"so8t/disk"
 	"so8t/native/nvml"
 	"so8t/telemetry"
@@ -17,7 +18,7 @@ import (
 // cudaCommand measures training, decoding and a checkpoint's cost on a GPU, and training in PyTorch + PEFT beside it.
 type cudaCommand struct {
 	Shape    string        `default:"phi35" enum:"${shapes}" help:"${enum}"`
-	Device   string        `default:"cuda" help:"cuda or cpu."`
+	Device   device.Device `default:"cuda" help:"cuda, cuda:N or cpu."`
 	Python   string        `env:"SO8T_PEER_PYTHON" help:"Python that has torch, transformers and peft; without one the peers are left out."`
 	Work     string        `help:"Folder for the weights, 7.6 GB; by default a temporary one, in memory where /dev/shm has the space."`
 	Out      string        `help:"File for all results as JSON, written anew after each."`
@@ -82,9 +83,9 @@ func (c *cudaCommand) Run(ctx context.Context) error {
 	defer cancel()
 	b := &cudaBench{cudaCommand: c, ctx: ctx, shape: shapes[c.Shape], missing: map[string]string{}}
 	b.report = cudaReport{Started: time.Now().UTC(), Shape: c.Shape, Rank: c.Rank, Sequence: c.Sequence, Lengths: c.lengths, SamplesPerStep: c.perStep}
-	if c.Device == "cuda" {
+	if c.Device.Kind == device.CUDA {
 		var err error
-		if b.gpu, err = nvml.Open(0); err != nil {
+		if b.gpu, err = nvml.Open(c.Device.Ordinal); err != nil {
 			b.skip("NVML's figures", err.Error())
 		} else {
 			defer b.gpu.Close()
@@ -149,7 +150,7 @@ func (b *cudaBench) measureAll() {
 	if slices.Contains(b.Parts, "stall") {
 		b.stall()
 	}
-	if slices.Contains(b.Parts, "profile") && b.Device == "cuda" {
+	if slices.Contains(b.Parts, "profile") && b.Device.Kind == device.CUDA {
 		b.profile()
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"so8t/device"
 	"so8t/telemetry"
 )
 
@@ -71,11 +72,11 @@ func (b *cudaBench) read(result any, args ...string) bool {
 
 func (b *cudaBench) bandwidth() {
 	bytes := 256 << 20 // far beyond every cache: hundreds of MB on servers' CPUs
-	if b.Device == "cuda" {
+	if b.Device.Kind == device.CUDA {
 		bytes = 2 << 30
 	}
 	var memory bandwidthResult
-	if b.read(&memory, "bandwidth", "--device", b.Device, "--bytes", strconv.Itoa(bytes)) {
+	if b.read(&memory, "bandwidth", "--device", b.Device.String(), "--bytes", strconv.Itoa(bytes)) {
 		b.report.Device, b.report.ISA, b.report.Bandwidth = memory.Device, memory.ISA, &memory
 		fmt.Printf("%s (%s): memory %.0f GB/s\n", memory.Device, memory.ISA, memory.BytesPerSecond/1e9)
 	}
@@ -88,7 +89,7 @@ func (b *cudaBench) decode(batch int) {
 	}
 	n := strconv.Itoa
 	var r decodeResult
-	if b.read(&r, "decode", "--base", b.base, "--device", b.Device, "--threads", n(b.Threads), "--batch", n(batch), "--new", n(tokens)) {
+	if b.read(&r, "decode", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--batch", n(batch), "--new", n(tokens)) {
 		b.report.Decode = append(b.report.Decode, r)
 		fmt.Println(b.report.decodeLine(r))
 	}
@@ -101,7 +102,7 @@ func (b *cudaBench) stall() {
 	}
 	n := strconv.Itoa
 	var r saveResult
-	if b.read(&r, "stall", "--base", b.base, "--device", b.Device, "--threads", n(b.Threads), "--rank", n(b.Rank), "--sequence", n(b.Sequence),
+	if b.read(&r, "stall", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--rank", n(b.Rank), "--sequence", n(b.Sequence),
 		"--steps", n(steps), "--every", "6", "--dir", filepath.Dir(b.base)) {
 		b.report.Stall = &r
 		fmt.Printf("a checkpoint of %.2f GB stops training for %.1f ms, of steps of %.0f ms; %.1f steps beside it take %.0f ms; committed after %.1f s\n",
@@ -143,7 +144,7 @@ func (b *cudaBench) importPeer(variant string) string {
 	}
 	modules := "torch, transformers, peft"
 	if variant == "int8" {
-		if b.Device != "cuda" {
+		if b.Device.Kind != device.CUDA {
 			return "bitsandbytes' int8 is for GPUs"
 		}
 		modules += ", bitsandbytes"

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"so8t/device"
 	"so8t/telemetry"
 )
 
@@ -53,7 +54,7 @@ type trainRun struct {
 
 // shares holds a run on a GPU against what the arithmetic alone takes. The mix has less attention than samples of full length.
 func (r *trainRun) shares(s shape, c *cudaCommand) {
-	if c.Device != "cuda" {
+	if c.Device.Kind != device.CUDA {
 		return
 	}
 	length := c.Sequence

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"so8t/disk"
+
+	"so8t/device"
 )
 
 // This program is its own child, in tests too.
@@ -92,7 +94,7 @@ func TestShares(t *testing.T) {
 	if mix.BF16Floor >= fixed.BF16Floor || mix.BF16Floor < 0.93*fixed.BF16Floor {
 		t.Errorf("mix %v, fixed %v", mix.BF16Floor, fixed.BF16Floor)
 	}
-	c.Device = "cpu"
+	c.Device = device.Device{Kind: device.CPU}
 	cpu := trainRun{Work: "fixed", TokensPerSecond: 1}
 	if cpu.shares(shapes["phi35"], c); cpu.BF16Floor != 0 {
 		t.Error("a CPU was held against a GPU's arithmetic")

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"so8t/device"
 )
 
 // peft is what peft_train.py prints for one batch size.
@@ -62,7 +64,7 @@ func (b *cudaBench) trainPeer(peer trainRun) {
 		}
 		r.Batch, r.Error, r.TokensPerSecond, r.StepSeconds = p.Batch, p.Error, p.TokensPerSecond, p.StepSeconds
 		r.LossFirst, r.LossLast = p.LossFirst, p.LossLast
-		if b.Device == "cuda" {
+		if b.Device.Kind == device.CUDA {
 			r.DevicePeak = uint64(p.PeakBytes)
 		}
 		b.report.Torch = cmp.Or(p.Torch, b.report.Torch)
@@ -77,7 +79,7 @@ func (b *cudaBench) trainPeer(peer trainRun) {
 // stepArgs is bench step with batch samples a row: one row a step, or the mix of short samples packed into rows of the same size.
 func (b *cudaBench) stepArgs(batch int, work string) []string {
 	n := strconv.Itoa
-	args := []string{"step", "--base", b.base, "--device", b.Device, "--threads", n(b.Threads), "--sequence", n(b.Sequence), "--rank", n(b.Rank),
+	args := []string{"step", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--sequence", n(b.Sequence), "--rank", n(b.Rank),
 		"--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Seconds.Seconds()), "--row", n(batch * b.Sequence)}
 	if work == "fixed" {
 		return append(args, "--samples", n(batch))
@@ -91,7 +93,7 @@ func (b *cudaBench) peerArgs(peer trainRun) []string {
 	if threads == 0 {
 		threads = runtime.NumCPU()
 	}
-	args := []string{"bench/peft_train.py", "--shape", b.Shape, "--device", b.Device, "--dtype", "bfloat16",
+	args := []string{"bench/peft_train.py", "--shape", b.Shape, "--device", b.Device.String(), "--dtype", "bfloat16",
 		"--threads", n(threads), "--sequence", n(b.Sequence), "--rank", n(b.Rank), "--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Seconds.Seconds()),
 		"--batches", join(b.Batches)}
 	if peer.Work == "mix" {

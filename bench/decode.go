@@ -4,18 +4,19 @@ import (
 	"context"
 	"time"
 
+	"so8t/device"
 	"so8t/engine"
 	"so8t/engine/phi3"
 )
 
 // decodeCommand continues random prompts greedily by exactly New tokens, with the base alone.
 type decodeCommand struct {
-	Base    string `required:"" help:"Model folder."`
-	Device  string `default:"cpu" help:"cpu, cuda or auto."`
-	Threads int    `help:"0: all."`
-	Batch   int    `default:"1" help:"Sequences at once."`
-	Prompt  int    `default:"32" help:"Tokens of each prompt."`
-	New     int    `default:"128" help:"Tokens to generate, at least 2."`
+	Base    string        `required:"" help:"Model folder."`
+	Device  device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
+	Threads int           `help:"0: all."`
+	Batch   int           `default:"1" help:"Sequences at once."`
+	Prompt  int           `default:"32" help:"Tokens of each prompt."`
+	New     int           `default:"128" help:"Tokens to generate, at least 2."`
 }
 
 // decodeResult is the speed of generation, without the first token of each sequence.

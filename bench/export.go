@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"so8t/configs"
+	"so8t/device"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
 	"so8t/engine/phi3"
@@ -155,7 +156,7 @@ func (c *exportCommand) measure(ctx context.Context) error {
 		return err
 	}
 	if err := r.phase("merged", func() error {
-		merger, err := engine.OpenMerger(engine.Options{Device: "cpu", Threads: c.Threads})
+		merger, err := engine.OpenMerger(engine.Options{Device: device.Device{Kind: device.CPU}, Threads: c.Threads})
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"so8t/device"
 )
 
 // TestWritePlan: every purpose has a line, the last is their sum, and all activities take more than the layers' inputs.
@@ -13,7 +15,7 @@ func TestWritePlan(t *testing.T) {
 	if _, err := writeModel(t.Context(), dir, shapes["tiny"], "", 1); err != nil {
 		t.Fatal(err)
 	}
-	run := training{base: dir, device: "cpu", rank: 8, length: 512, row: 1024, samples: 2, optim: "adamw_torch", int8: true}
+	run := training{base: dir, device: device.Device{Kind: device.CPU}, rank: 8, length: 512, row: 1024, samples: 2, optim: "adamw_torch", int8: true}
 	var out strings.Builder
 	total, err := writePlan(&out, run.options())
 	if err != nil {

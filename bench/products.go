@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"so8t/device"
 	"so8t/native"
 )
 
@@ -30,7 +31,7 @@ type productsResult struct {
 
 // Run prints a productsResult.
 func (c *productsCommand) Run() error {
-	d, err := native.Open(native.Options{Device: "cpu", Threads: c.Threads})
+	d, err := native.Open(native.Options{Device: device.Device{Kind: device.CPU}, Threads: c.Threads})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"so8t/device"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
 	"so8t/engine/safetensors"
@@ -44,7 +45,7 @@ func (c *saveCommand) Run(ctx context.Context) error {
 	}
 	defer clean()
 	const samples, length = 16, 64 // the demo's step
-	run := training{base: c.Base, device: "cpu", rank: 64, length: length, row: samples * length, samples: samples, optim: "adamw_torch",
+	run := training{base: c.Base, device: device.Device{Kind: device.CPU}, rank: 64, length: length, row: samples * length, samples: samples, optim: "adamw_torch",
 		int8: true, gates: true}
 	r, err := run.measureSaves(ctx, filepath.Join(dir, "demo"), checkpoint.Options{MaxCheckpoints: 3}, c.Steps, c.Every)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"so8t/configs"
+	"so8t/device"
 	"so8t/disk"
 	"so8t/engine"
 	adapters "so8t/export/peft"
@@ -65,7 +66,7 @@ func readCases(r io.Reader) (cases []scoreCase, longest int, err error) {
 }
 
 func (c *scoreCommand) open(ctx context.Context, longest int) (*engine.Model, error) {
-	o := engine.Options{BasePath: c.Base, Device: "cpu", Float32: c.Float32, Int8: c.Int8, MaxTokens: longest, Seed: 1}
+	o := engine.Options{BasePath: c.Base, Device: device.Device{Kind: device.CPU}, Float32: c.Float32, Int8: c.Int8, MaxTokens: longest, Seed: 1}
 	if c.Adapter == "" {
 		return engine.Open(ctx, o)
 	}

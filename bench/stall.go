@@ -5,19 +5,20 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"so8t/device"
 	"so8t/engine/checkpoint"
 )
 
 // stallCommand saves LoRA with a float32 AdamW behind the training of a given model.
 type stallCommand struct {
-	Base     string `required:"" help:"Model folder."`
-	Device   string `default:"cpu" help:"cpu, cuda or auto."`
-	Threads  int    `help:"0: all."`
-	Rank     int    `default:"64" help:"Of LoRA."`
-	Sequence int    `default:"2048" help:"Tokens of a step."`
-	Steps    int    `default:"20"`
-	Every    int    `default:"8" help:"Steps from save to save."`
-	Dir      string `help:"Where to save; a temporary folder by default."`
+	Base     string        `required:"" help:"Model folder."`
+	Device   device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
+	Threads  int           `help:"0: all."`
+	Rank     int           `default:"64" help:"Of LoRA."`
+	Sequence int           `default:"2048" help:"Tokens of a step."`
+	Steps    int           `default:"20"`
+	Every    int           `default:"8" help:"Steps from save to save."`
+	Dir      string        `help:"Where to save; a temporary folder by default."`
 }
 
 // Run prints a saveResult without a large state.

@@ -6,29 +6,30 @@ import (
 	"slices"
 	"time"
 
+	"so8t/device"
 	"so8t/engine"
 	"so8t/telemetry"
 )
 
 // stepCommand takes the LoRA step that peft_train.py takes.
 type stepCommand struct {
-	Base      string  `required:"" help:"Model folder."`
-	Device    string  `default:"cpu" help:"cpu, cuda or auto."`
-	Threads   int     `help:"0: all."`
-	Sequence  int     `default:"512" help:"Tokens of a sample, every one a target."`
-	Samples   int     `default:"1" help:"Samples of an optimizer step."`
-	Steps     int     `default:"8"`
-	Lengths   []int   `help:"Tokens of the samples in turn, instead of --sequence, which none may exceed."`
-	Row       int     `help:"The most tokens of a packed row; 0: one row holds a step's samples."`
-	Seconds   float64 `help:"Begin no step after this time, once two have counted; 0: no limit."`
-	Warm      int     `default:"2" help:"First steps that the median leaves out."`
-	Rank      int     `default:"64" help:"Of LoRA, on each of the seven projections."`
-	Float32   bool    `name:"float32" help:"Compute in float32."`
-	Recompute bool    `help:"Gradient checkpointing."`
-	Gates     bool    `help:"SO(8) gates too."`
-	Int8      bool    `name:"int8" default:"true" negatable:"" help:"Hold the base's weights as int8 rows."`
-	Optim     string  `default:"adamw_torch"`
-	Text      bool    `help:"Tokens of Japanese text by the folder's own tokenizer, instead of random ones."`
+	Base      string        `required:"" help:"Model folder."`
+	Device    device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
+	Threads   int           `help:"0: all."`
+	Sequence  int           `default:"512" help:"Tokens of a sample, every one a target."`
+	Samples   int           `default:"1" help:"Samples of an optimizer step."`
+	Steps     int           `default:"8"`
+	Lengths   []int         `help:"Tokens of the samples in turn, instead of --sequence, which none may exceed."`
+	Row       int           `help:"The most tokens of a packed row; 0: one row holds a step's samples."`
+	Seconds   float64       `help:"Begin no step after this time, once two have counted; 0: no limit."`
+	Warm      int           `default:"2" help:"First steps that the median leaves out."`
+	Rank      int           `default:"64" help:"Of LoRA, on each of the seven projections."`
+	Float32   bool          `name:"float32" help:"Compute in float32."`
+	Recompute bool          `help:"Gradient checkpointing."`
+	Gates     bool          `help:"SO(8) gates too."`
+	Int8      bool          `name:"int8" default:"true" negatable:"" help:"Hold the base's weights as int8 rows."`
+	Optim     string        `default:"adamw_torch"`
+	Text      bool          `help:"Tokens of Japanese text by the folder's own tokenizer, instead of random ones."`
 }
 
 // stepResult is what one process measured.

@@ -4,18 +4,20 @@ import (
 	"context"
 
 	"so8t/configs"
+	"so8t/device"
 	"so8t/engine"
 )
 
 // training is the LoRA run that the commands measure: adapters on all seven projections with alpha 2r and dropout 0.05.
 type training struct {
-	base, device string
-	threads      int // 0: all
-	rank         int
-	length       int // the longest sample, in tokens
-	row          int // tokens of a packed row
-	samples      int // of an optimizer step
-	optim        string
+	base    string
+	device  device.Device
+	threads int // 0: all
+	rank    int
+	length  int // the longest sample, in tokens
+	row     int // tokens of a packed row
+	samples int // of an optimizer step
+	optim   string
 
 	float32, int8, gates, recompute bool
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"so8t/device"
 )
 
 // Optimizers maps the names of TrainingArguments' optim to whether the AdamW states are
@@ -20,9 +22,6 @@ var Schedules = []string{"cosine", "linear", "constant", "constant_with_warmup"}
 // Keeps are the names gradient_checkpointing_keep takes.
 var Keeps = []string{"auto", "all", "attention", "inputs"}
 
-// Devices are the names device takes.
-var Devices = []string{"auto", "cpu", "cuda"}
-
 // Projections are the seven logical projections that carry LoRA.
 var Projections = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
@@ -33,7 +32,8 @@ type checker struct{ *decoder }
 func (d *decoder) check(c *Config) {
 	k := checker{d}
 	k.text("output_dir", c.OutputDir)
-	k.oneOf("device", c.Device, Devices)
+	on, err := device.Parse(c.Device)
+	k.need(err == nil && on.Kind != device.Emulated, "device", "must be auto, cpu, cuda or cuda:N, is %q", c.Device)
 	k.atLeast("threads", c.Threads, 0)
 	k.text("data.input_path", c.Data.InputPath)
 	k.atLeast("data.max_seq_length", c.Data.MaxSeqLength, 16)

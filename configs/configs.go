@@ -15,7 +15,8 @@ type Config struct {
 	// OutputDir receives everything the run writes. "{workflow_id}" in it is replaced,
 	// so that a schedule's runs each get a directory of their own.
 	OutputDir string `json:"output_dir" digest:"-"`
-	// Device is auto, cpu or cuda. auto takes a GPU where there is one.
+	// Device is auto, cpu, cuda (the first GPU) or cuda:N. auto takes a GPU where there is one. Which of several GPUs
+	// it is changes no result.
 	Device string `json:"device"`
 	// Threads of the CPU library; 0 takes all cores. It never changes a result.
 	Threads int `json:"threads" digest:"-"`

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Values of the tag digest, at a key or a section. A key without one decides the trained weights, and so all else.
@@ -29,6 +30,7 @@ func (c *Config) digestWithout(tags ...string) string {
 	r := *c
 	zero(reflect.ValueOf(&r).Elem(), tags)
 	r.Training.FP16, r.Training.BF16 = !c.Float32(), false
+	r.Device, _, _ = strings.Cut(c.Device, ":") // any GPU of a host will do
 	b, err := json.Marshal(r)
 	if err != nil {
 		panic(err) // numbers, strings and booleans: validated to be finite

@@ -46,6 +46,15 @@ func Parse(text string) (Device, error) {
 	return d, nil
 }
 
+// MustParse is Parse of a text that is known to be good.
+func MustParse(text string) Device {
+	d, err := Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
 func invalid(text string) error {
 	return fmt.Errorf("device: %q is not auto, cpu, cuda or cuda:N", text)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"so8t/configs"
+	"so8t/device"
 	"so8t/engine/phi3"
 )
 
@@ -27,7 +28,7 @@ func trainOptions(samplesPerStep int) TrainerOptions {
 func openTiny(t *testing.T, float32 bool, threads int, change func(*Options)) (*Model, oracleSamples) {
 	t.Helper()
 	o := variant(t, "gqa")
-	options := Options{BasePath: o.dir, Device: os.Getenv("SO8T_DEVICE"), Threads: threads, Float32: float32, Int8: true, Training: true,
+	options := Options{BasePath: o.dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Threads: threads, Float32: float32, Int8: true, Training: true,
 		MaxTokens: 100, LoRA: LoRAOptions{R: 4, Alpha: 8, Dropout: 0.1, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42}
 	change(&options)
 	m, err := Open(ctx, options)
@@ -235,7 +236,7 @@ func TestOpenErrors(t *testing.T) {
 		{"target", func(p *Options) { p.LoRA.TargetModules = []string{"qkv_proj"} }},
 		{"rank", func(p *Options) { p.LoRA.R = 0 }},
 		{"layer", func(p *Options) { p.Gates.Layers = []int{99} }},
-		{"device", func(p *Options) { p.Device = "cpu:1" }},
+		{"device", func(p *Options) { p.Device.Kind = "tpu" }},
 		{"length", func(p *Options) { p.MaxTokens = 1 << 20 }},
 	} {
 		options := Options{BasePath: o.dir, Int8: true, MaxTokens: 64, LoRA: LoRAOptions{R: 4, Alpha: 8, TargetModules: configs.Projections},

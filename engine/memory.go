@@ -193,7 +193,7 @@ func Plan(o Options) ([]phi3.Need, error) {
 	if err := m.layOut(); err != nil {
 		return nil, err
 	}
-	if o.Device != string(device.CPU) {
+	if o.Device.Kind != device.CPU {
 		m.spareMemory()
 	}
 	modes, err := o.savedModes(native.Info{})

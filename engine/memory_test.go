@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"so8t/configs"
+	"so8t/device"
 	"so8t/engine/phi3"
 	"so8t/native"
 )
@@ -27,7 +28,7 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 	} {
 		for _, name := range []string{"gqa", "longrope"} { // one of them with tied embeddings, or not, and two tables
 			set := variant(t, name)
-			o.BasePath, o.Device, o.MaxTokens, o.MaxLength = set.dir, os.Getenv("SO8T_DEVICE"), 77, 50
+			o.BasePath, o.Device, o.MaxTokens, o.MaxLength = set.dir, device.MustParse(os.Getenv("SO8T_DEVICE")), 77, 50
 			m, err := Open(ctx, o)
 			if err != nil {
 				t.Fatal(err)

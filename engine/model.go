@@ -26,7 +26,7 @@ import (
 // Options say which base model is opened, where, and what is trained on it.
 type Options struct {
 	BasePath              string // folder in Hugging Face layout
-	Device                string // auto, cpu, cuda or cuda:N; empty: auto
+	Device                device.Device
 	Threads               int    // of the CPU library; 0: all
 	Algorithms            string // file of the GPU algorithms chosen, read and appended to: runs that share it compute the same bits; empty: none
 	Float32               bool   // compute in float32; otherwise in bfloat16
@@ -44,11 +44,7 @@ type Options struct {
 
 // openDevice opens the device that the options name.
 func (o Options) openDevice() (*native.Device, error) {
-	d, err := device.Parse(o.Device)
-	if err != nil {
-		return nil, err
-	}
-	return native.Open(native.Options{Device: string(d.Kind), Ordinal: d.Ordinal, Threads: o.Threads, Algorithms: o.Algorithms})
+	return native.Open(native.Options{Device: o.Device, Threads: o.Threads, Algorithms: o.Algorithms})
 }
 
 // Model is a base with its adapters on a device. Its methods may be called from any goroutine and run one

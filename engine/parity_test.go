@@ -13,6 +13,7 @@ import (
 
 	"so8t/configs"
 	"so8t/dataset"
+	"so8t/device"
 	"so8t/engine/safetensors"
 )
 
@@ -79,10 +80,10 @@ func (s parityShape) write(t *testing.T, dir string) {
 }
 
 // train is the curve of a few steps on a device.
-func (s parityShape) train(t *testing.T, dir, device string, float32 bool) []StepResult {
+func (s parityShape) train(t *testing.T, dir string, on device.Device, float32 bool) []StepResult {
 	t.Helper()
 	// two samples a row: attention's boundary is in every step
-	m, err := Open(ctx, Options{BasePath: dir, Device: device, Float32: float32, Int8: true, Training: true, MaxTokens: 2 * s.sequence, MaxLength: s.sequence,
+	m, err := Open(ctx, Options{BasePath: dir, Device: on, Float32: float32, Int8: true, Training: true, MaxTokens: 2 * s.sequence, MaxLength: s.sequence,
 		LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.05, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42})
 	if err != nil {
 		t.Fatal(err)
@@ -113,10 +114,10 @@ func (s parityShape) train(t *testing.T, dir, device string, float32 bool) []Ste
 
 // TestParity: a GPU trains as the CPU does. SO8T_DEVICE names the device, SO8T_PARITY_SHAPE the model.
 func TestParity(t *testing.T) {
-	device := os.Getenv("SO8T_DEVICE")
-	shapes := map[string]string{"cuda": "100m", "cuda_emulated": "mini"}
-	name := cmp.Or(os.Getenv("SO8T_PARITY_SHAPE"), shapes[device])
-	if shapes[device] == "" {
+	on := device.MustParse(os.Getenv("SO8T_DEVICE"))
+	shapes := map[device.Kind]string{device.CUDA: "100m", device.Emulated: "mini"}
+	name := cmp.Or(os.Getenv("SO8T_PARITY_SHAPE"), shapes[on.Kind])
+	if shapes[on.Kind] == "" {
 		t.Skip("SO8T_DEVICE is neither cuda nor cuda_emulated")
 	}
 	s, known := parityShapes[name]
@@ -125,8 +126,8 @@ func TestParity(t *testing.T) {
 	}
 	dir := t.TempDir()
 	s.write(t, dir)
-	gpu := s.train(t, dir, device, false) // first: where it fails, it does so at once
-	compareCurves(t, s.train(t, dir, "cpu", false), gpu)
+	gpu := s.train(t, dir, on, false) // first: where it fails, it does so at once
+	compareCurves(t, s.train(t, dir, device.Device{Kind: device.CPU}, false), gpu)
 }
 
 const (
@@ -176,8 +177,8 @@ func TestParityIsStrict(t *testing.T) {
 	s := parityShapes["mini"]
 	dir := t.TempDir()
 	s.write(t, dir)
-	curve := s.train(t, dir, "cpu", false)
-	compareCurves(t, s.train(t, dir, "cpu", true), curve) // bfloat16's rounding alone stays within the tolerances
+	curve := s.train(t, dir, device.Device{Kind: device.CPU}, false)
+	compareCurves(t, s.train(t, dir, device.Device{Kind: device.CPU}, true), curve) // bfloat16's rounding alone stays within the tolerances
 	if first, last := curve[0].Loss, curve[len(curve)-1].Loss; !(last < first) {
 		t.Errorf("loss %v to %v", first, last)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"so8t/configs"
+	"so8t/device"
 	"so8t/engine"
 	"so8t/engine/checkpoint"
 	"so8t/engine/phi3"
@@ -86,7 +87,7 @@ func TestBundle(t *testing.T) {
 	if err := peft.Write(nil, foldersIn(dir), b); err != nil {
 		t.Fatal(err)
 	}
-	merger, err := engine.OpenMerger(engine.Options{Device: "cpu"})
+	merger, err := engine.OpenMerger(engine.Options{Device: device.Device{Kind: device.CPU}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func TestMergedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	merger, err := engine.OpenMerger(engine.Options{Device: "cpu"})
+	merger, err := engine.OpenMerger(engine.Options{Device: device.Device{Kind: device.CPU}})
 	if err != nil {
 		t.Fatal(err)
 	}

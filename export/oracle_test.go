@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"so8t/configs"
+	"so8t/device"
 	"so8t/engine"
 	"so8t/engine/phi3"
 	"so8t/engine/safetensors"
@@ -165,7 +166,7 @@ func TestMerge(t *testing.T) {
 		base := t.TempDir()
 		o.writeDequantised(t, base)
 		b, _ := o.bundle(t, base)
-		merger, err := engine.OpenMerger(engine.Options{Device: os.Getenv("SO8T_DEVICE")})
+		merger, err := engine.OpenMerger(engine.Options{Device: device.MustParse(os.Getenv("SO8T_DEVICE"))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +186,7 @@ func TestMerge(t *testing.T) {
 func (o *oracleSet) checkLogits(t *testing.T, dir string) {
 	t.Helper()
 	const longest = 128
-	m, err := engine.Open(t.Context(), engine.Options{BasePath: dir, Device: os.Getenv("SO8T_DEVICE"), Float32: true, MaxTokens: longest})
+	m, err := engine.Open(t.Context(), engine.Options{BasePath: dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Float32: true, MaxTokens: longest})
 	if err != nil {
 		t.Fatal(err)
 	}

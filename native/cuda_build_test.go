@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/ebitengine/purego"
+
+	"so8t/device"
 )
 
 // cudaLibrary opens libso8t_cuda.so, which needs no GPU. Without the library the test is skipped, unless SO8T_REQUIRE_CUDA is set.
@@ -75,11 +77,11 @@ func TestNoDevice(t *testing.T) {
 		t.Skip("there is a GPU")
 	}
 	cudaLibrary(t)
-	if _, err := Open(Options{Device: "cuda"}); !errors.Is(err, ErrNoDevice) || !strings.Contains(err.Error(), "open device cuda: open: ") {
+	if _, err := Open(Options{Device: device.Device{Kind: device.CUDA}}); !errors.Is(err, ErrNoDevice) || !strings.Contains(err.Error(), "open device cuda:0: open: ") {
 		t.Errorf("error is %v", err)
 	}
-	if HasGPU() {
-		t.Error("there is a GPU, it says")
+	if n, err := GPUs(); n != 0 || err != nil {
+		t.Errorf("%d GPUs, %v", n, err)
 	}
 	d, err := Open(Options{})
 	if err != nil {

@@ -8,13 +8,14 @@ import (
 	"unsafe"
 
 	"github.com/ebitengine/purego"
+
+	"so8t/device"
 )
 
 // Options choose a device.
 type Options struct {
-	Device     string // auto, cpu or cuda; empty is auto. For tests also cuda_emulated: the CUDA library's sources on the CPU
+	Device     device.Device
 	Threads    int    // of the CPU library; 0: the CPUs this process may use
-	Ordinal    int    // of the CUDA device
 	Algorithms string // path of the file of algorithms for a GPU's products, read and appended to; empty: no file
 }
 
@@ -37,43 +38,49 @@ type Info struct {
 	PeakBytes   uint64 // the most allocated at once
 }
 
+// Resolve is the device that Auto stands for on this host; any other device is itself.
+func Resolve(d device.Device) device.Device {
+	if d.Kind != "" && d.Kind != device.Auto {
+		return d
+	}
+	if n, err := GPUs(); n > 0 || err != nil {
+		return device.Device{Kind: device.CUDA}
+	}
+	return device.Device{Kind: device.CPU}
+}
+
+// GPUs is how many GPUs this process sees. Without a CUDA library there are none; one whose driver fails is an error.
+func GPUs() (int, error) {
+	if !found(device.CUDA) {
+		return 0, nil
+	}
+	l, err := openLibrary(device.CUDA)
+	if err != nil {
+		return 0, err
+	}
+	n := new(int32)
+	code, _, _ := purego.SyscallN(l.deviceCount, uintptr(unsafe.Pointer(n)))
+	switch kind := kindOf(code); {
+	case int32(code) == codeOK:
+		return int(*n), nil
+	case kind == ErrNoDevice:
+		return 0, nil
+	default:
+		return 0, failed(kind, "count the GPUs: error code %d", int32(code))
+	}
+}
+
 // Open opens a device. auto takes the CPU where there is no CUDA library or no GPU. A GPU that cannot be used is an error:
 // training on the CPU instead would be slow, and nothing would say why.
 func Open(o Options) (*Device, error) {
-	switch o.Device {
-	case "cpu", "cuda", "cuda_emulated":
-		return open(o.Device, o)
-	case "", "auto":
-		if found("cuda") {
-			if d, err := open("cuda", o); !errors.Is(err, ErrNoDevice) {
-				return d, err
-			}
-		}
-		return open("cpu", o)
-	}
-	return nil, fmt.Errorf("device: %q is not auto, cpu or cuda", o.Device)
-}
-
-// HasGPU reports whether auto would take a GPU.
-func HasGPU() bool {
-	if !found("cuda") {
-		return false
-	}
-	d, err := open("cuda", Options{})
-	if err == nil {
-		err = d.Close()
-	}
-	return !errors.Is(err, ErrNoDevice)
-}
-
-func open(kind string, o Options) (*Device, error) {
-	l, err := openLibrary(kind)
+	o.Device = Resolve(o.Device)
+	l, err := openLibrary(o.Device.Kind)
 	if err != nil {
 		return nil, err
 	}
-	p := &openParams{threads: int64(o.Threads), device: int64(o.Ordinal)}
+	p := &openParams{threads: int64(o.Threads), device: int64(o.Device.Ordinal)}
 	if len(o.Algorithms) >= len(p.algorithms) {
-		return nil, failed(ErrArgument, "open device %s: the path of its algorithms is longer than %d bytes: %s", kind, len(p.algorithms)-1, o.Algorithms)
+		return nil, failed(ErrArgument, "open device %s: the path of its algorithms is longer than %d bytes: %s", o.Device, len(p.algorithms)-1, o.Algorithms)
 	}
 	copy(p.algorithms[:], o.Algorithms)
 	d := &Device{library: l}
@@ -85,7 +92,7 @@ func open(kind string, o Options) (*Device, error) {
 		if d.context != 0 {
 			text = d.lastError()
 		}
-		return nil, errors.Join(failed(kindOf(code), "open device %s: %s", kind, text), d.Close())
+		return nil, errors.Join(failed(kindOf(code), "open device %s: %s", o.Device, text), d.Close())
 	}
 	return d, nil
 }

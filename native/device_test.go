@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"so8t/device"
 )
 
 // library.symbols names exactly the functions that the headers declare, and the library has them.
@@ -137,7 +139,7 @@ func TestInstructionSets(t *testing.T) {
 	if os.Getenv("SO8T_NATIVE_TEST_CHILD") != "" {
 		t.Skip("inside itself")
 	}
-	if device != "cpu" {
+	if tested.Kind != device.CPU {
 		t.Skip("a GPU has one")
 	}
 	info, err := openDevice(t, 1).Info()
@@ -169,14 +171,14 @@ func TestISAName(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Printf("isa is %s\n", info.ISA)
-	if (device == "cpu") != (info.Threads == 2) || info.Name == "" || info.MemoryBytes == 0 {
+	if (tested.Kind == device.CPU) != (info.Threads == 2) || info.Name == "" || info.MemoryBytes == 0 {
 		t.Errorf("info is %+v", info)
 	}
 }
 
 func TestUnknownISA(t *testing.T) {
 	if os.Getenv("SO8T_NATIVE_TEST_CHILD") == "isa" {
-		if _, err := Open(Options{Device: "cpu"}); err == nil || !strings.Contains(err.Error(), `SO8T_CPU_ISA is "sse9"`) {
+		if _, err := Open(Options{Device: device.Device{Kind: device.CPU}}); err == nil || !strings.Contains(err.Error(), `SO8T_CPU_ISA is "sse9"`) {
 			t.Errorf("error is %v", err)
 		}
 		return

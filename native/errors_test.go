@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"so8t/device"
 )
 
 // calls are operations on good parameters, each of which a test spoils in one place.
@@ -134,7 +136,7 @@ func TestAttentionErrors(t *testing.T) {
 	attend := func(change func(*AttentionForward)) func() { return func() { c.attend(change) } }
 	store := func(change func(*KVStore)) func() { return func() { c.store(change) } }
 	mostHeadDim := int64(65536)
-	if device != "cpu" {
+	if tested.Kind != device.CPU {
 		mostHeadDim = 256
 	}
 	c.refused([]refusal{

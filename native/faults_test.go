@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"so8t/device"
 )
 
 // A fault is one wrong line in a kernel.
@@ -59,7 +61,7 @@ var faults = []fault{
 // TestFaults builds the emulated library with one fault after another in its sources, and expects the tests to fail: a test
 // that cannot fail proves nothing.
 func TestFaults(t *testing.T) {
-	if device != "cuda_emulated" || testing.Short() {
+	if tested.Kind != device.Emulated || testing.Short() {
 		t.Skip("with SO8T_DEVICE=cuda_emulated, and not -short")
 	}
 	commands := compileCommands(t)

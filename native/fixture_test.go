@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+
+	"so8t/device"
 )
 
 // fixture is one run of a case: a device, reproducible random numbers, and the results.
@@ -29,12 +31,12 @@ func (f *fixture) stride(columns int) int {
 	return columns + 5
 }
 
-// device is what the tests of this package run on: cpu, cuda or cuda_emulated.
-var device = cmp.Or(os.Getenv("SO8T_DEVICE"), "cpu")
+// tested is what the tests of this package run on.
+var tested = device.MustParse(cmp.Or(os.Getenv("SO8T_DEVICE"), "cpu"))
 
 func openDevice(t testing.TB, threads int) *Device {
 	t.Helper()
-	d, err := Open(Options{Device: device, Threads: threads})
+	d, err := Open(Options{Device: tested, Threads: threads})
 	if err != nil {
 		t.Fatalf("%v (the Makefile builds the library: make build)", err)
 	}
@@ -275,7 +277,7 @@ var computeTypes = []DType{Float32, BFloat16}
 // give the same bits each time.
 func TestOperations(t *testing.T) {
 	layouts := []bool{false}
-	if device != "cpu" {
+	if tested.Kind != device.CPU {
 		layouts = append(layouts, true) // where aligned rows take other paths
 	}
 	for _, c := range cases() {
@@ -292,7 +294,7 @@ func (c testCase) repeat(t *testing.T, compute DType, aligned bool) {
 	most := 3
 	if os.Getenv("SO8T_NATIVE_TEST_CHILD") != "" {
 		most = 1 // TestInstructionSets compares numbers only
-	} else if device != "cpu" {
+	} else if tested.Kind != device.CPU {
 		most = 2
 	}
 	for threads := 1; threads <= most; threads++ {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/ebitengine/purego"
+
+	"so8t/device"
 )
 
 // abiVersion is SO8T_ABI_VERSION of the header that this package mirrors.
@@ -16,8 +18,8 @@ const abiVersion = 3
 type library struct {
 	path string
 
-	abi, layout, open, close, lastError, deviceInfo, memory, alloc, free, upload, download, synchronize, snapshotBegin, snapshotRead, snapshotEnd uintptr
-	recordBegin, recordEnd, replay, recordDrop                                                                                                    uintptr
+	abi, deviceCount, layout, open, close, lastError, deviceInfo, memory, alloc, free, upload, download, synchronize, snapshotBegin, snapshotRead, snapshotEnd uintptr
+	recordBegin, recordEnd, replay, recordDrop                                                                                                                 uintptr
 
 	zero, cast, quantizeRows, dequantizeRows, gatherRows, scatterRows                               uintptr
 	linearForward, linearBackward, loraDownForward, loraUpBackward, loraDownBackward                uintptr
@@ -30,7 +32,7 @@ type library struct {
 // symbols names every function of the header.
 func (l *library) symbols() map[string]*uintptr {
 	return map[string]*uintptr{
-		"abi_version": &l.abi, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo,
+		"abi_version": &l.abi, "device_count": &l.deviceCount, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo,
 		"memory": &l.memory, "alloc": &l.alloc, "free": &l.free, "upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
 		"snapshot_begin": &l.snapshotBegin, "snapshot_read": &l.snapshotRead, "snapshot_end": &l.snapshotEnd,
 		"record_begin": &l.recordBegin, "record_end": &l.recordEnd, "replay": &l.replay, "record_drop": &l.recordDrop,
@@ -49,8 +51,8 @@ func (l *library) symbols() map[string]*uintptr {
 
 // openLibrary loads libso8t_{kind}.so from the first of: SO8T_NATIVE_DIR, the executable's folder,
 // native/build of the module that the working directory lies in.
-func openLibrary(kind string) (*library, error) {
-	name := "libso8t_" + kind + ".so"
+func openLibrary(kind device.Kind) (*library, error) {
+	name := fileName(kind)
 	var tried []string
 	for _, dir := range searchPath() {
 		path := filepath.Join(dir, name)
@@ -61,16 +63,18 @@ func openLibrary(kind string) (*library, error) {
 		return loadLibrary(path)
 	}
 	build := "build"
-	if kind != "cpu" {
-		build = "native-" + strings.TrimPrefix(kind, "cuda_")
+	if kind != device.CPU {
+		build = "native-" + strings.TrimPrefix(string(kind), "cuda_")
 	}
 	return nil, failed(ErrDevice, "%s is in none of %s: build it with `make %s`, or set SO8T_NATIVE_DIR to its folder", name, strings.Join(tried, ", "), build)
 }
 
+func fileName(kind device.Kind) string { return "libso8t_" + string(kind) + ".so" }
+
 // found reports whether there is a library of that kind.
-func found(kind string) bool {
+func found(kind device.Kind) bool {
 	for _, dir := range searchPath() {
-		if _, err := os.Stat(filepath.Join(dir, "libso8t_"+kind+".so")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, fileName(kind))); err == nil {
 			return true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"so8t/device"
 	"so8t/engine"
 )
 
@@ -75,7 +76,7 @@ func add(t *testing.T, r *Report, d Device, g *GPU, step int) string {
 
 // The memory of a model is accounted for by purpose, to the byte.
 func TestReportAccountsForTheDevicesMemory(t *testing.T) {
-	m, err := engine.Open(t.Context(), engine.Options{BasePath: "../demo/base", Device: "cpu", Int8: true, MaxTokens: 16, Seed: 1})
+	m, err := engine.Open(t.Context(), engine.Options{BasePath: "../demo/base", Device: device.Device{Kind: device.CPU}, Int8: true, MaxTokens: 16, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,6 @@ import (
 
 	"so8t/activities"
 	"so8t/contract"
-	"so8t/device"
 	"so8t/disk"
 	"so8t/workflows"
 )
@@ -73,11 +72,16 @@ func (r *runCommand) Run(ctx context.Context) error {
 	work.RegisterShared(shared)
 	beside := worker.New(temporal, contract.HostQueue(host), worker.Options{DisableWorkflowWorker: true, WorkerStopTimeout: timeToLeave})
 	work.RegisterHost(beside)
-	computing := worker.New(temporal, contract.DeviceQueue(host, device.Device{}), worker.Options{
-		DisableWorkflowWorker: true, WorkerStopTimeout: timeToLeave,
-		MaxConcurrentActivityExecutionSize: 1, // one run at a time has the device
-	})
-	work.RegisterDevice(computing)
+	workers := []worker.Worker{shared, beside}
+	for _, d := range activities.Devices() {
+		computing := worker.New(temporal, contract.DeviceQueue(host, d), worker.Options{
+			DisableWorkflowWorker: true, WorkerStopTimeout: timeToLeave,
+			MaxConcurrentActivityExecutionSize: 1, // one run at a time has the device
+		})
+		work.RegisterDevice(computing)
+		workers = append(workers, computing)
+		logger.Info("device", "queue", contract.DeviceQueue(host, d), "device", d.String())
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -87,7 +91,7 @@ func (r *runCommand) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	if err := runWorkers(ctx, logger, shared, beside, computing); err != nil {
+	if err := runWorkers(ctx, logger, workers...); err != nil {
 		return err
 	}
 	logger.Info("stopped")

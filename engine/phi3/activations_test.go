@@ -4,12 +4,13 @@ import (
 	"os"
 	"testing"
 
+	"so8t/device"
 	"so8t/native"
 )
 
 // TestRowsHoldAdapters: z and dz lie directly behind their rows, within them and where a 16-byte load may begin.
 func TestRowsHoldAdapters(t *testing.T) {
-	d, err := native.Open(native.Options{Device: os.Getenv("SO8T_DEVICE")})
+	d, err := native.Open(native.Options{Device: device.MustParse(os.Getenv("SO8T_DEVICE"))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"so8t/device"
 	"so8t/engine/safetensors"
 	"so8t/native"
 )
@@ -29,7 +30,7 @@ func TestOracleQuantization(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer want.Close()
-			d, err := native.Open(native.Options{Device: os.Getenv("SO8T_DEVICE")})
+			d, err := native.Open(native.Options{Device: device.MustParse(os.Getenv("SO8T_DEVICE"))})
 			if err != nil {
 				t.Fatal(err)
 			}

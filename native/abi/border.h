@@ -10,6 +10,7 @@ namespace so8t {
 struct Context;
 struct View;
 
+int device_count();
 void open_context(Context& c, const so8t_open_params& p);
 void device_info(Context& c, so8t_device_info_params& p);
 void alloc_buffer(Context& c, so8t_alloc_params& p);

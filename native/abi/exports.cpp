@@ -43,6 +43,18 @@ extern "C" {
 
 SO8T_API int32_t so8t_abi_version(void) { return SO8T_ABI_VERSION; }
 
+SO8T_API int32_t so8t_device_count(int32_t* count) {
+    if (!count) return SO8T_ERROR_BAD_ARGUMENT;
+    try {
+        *count = so8t::device_count();
+        return SO8T_OK;
+    } catch (const so8t::Error& e) {
+        return e.code;
+    } catch (...) {
+        return SO8T_ERROR_INTERNAL;
+    }
+}
+
 SO8T_API int32_t so8t_open(const so8t_open_params* p, so8t_ctx** ctx) {
     if (!ctx) return SO8T_ERROR_BAD_ARGUMENT;
     *ctx = new (std::nothrow) so8t_ctx;

@@ -115,6 +115,8 @@ Context::~Context() {
     for (auto& entry : snapshots) release(entry.second);
 }
 
+int device_count() { return 1; }
+
 void open_context(Context& c, const so8t_open_params& p) {
     if (p.threads < 0 || p.threads > 1024) fail("threads is %lld", static_cast<long long>(p.threads));
     __builtin_cpu_init();

@@ -67,6 +67,7 @@ Context::Context() = default;
 Context::~Context() { release(); }
 
 void Context::release() {
+    if (counted) cudaSetDevice(device);
     if (stream) cudaStreamSynchronize(stream);
     recordings.all.clear();
     if (reading) cudaStreamSynchronize(reading);
@@ -141,13 +142,18 @@ void Context::end() {
     if (profile) profile->end();
 }
 
-void open_context(Context& c, const so8t_open_params& p) {
+int device_count() {
     int devices = 0;
     const cudaError_t e = cudaGetDeviceCount(&devices);
     if (e == cudaErrorInsufficientDriver) old_driver();
-    if (e == cudaSuccess && devices == 0) no_device("there is no NVIDIA GPU");
-    check_cuda(e, "cudaGetDeviceCount");
-    if (p.device < 0 || p.device >= devices) fail("device is %lld, there are %d", static_cast<long long>(p.device), devices);
+    if (e != cudaErrorNoDevice) check_cuda(e, "cudaGetDeviceCount");
+    return devices;
+}
+
+void open_context(Context& c, const so8t_open_params& p) {
+    const int devices = device_count();
+    if (devices == 0) no_device("there is no NVIDIA GPU");
+    if (p.device < 0 || p.device >= devices) no_device("there is no cuda:%lld, but %d of them", static_cast<long long>(p.device), devices);
     c.device = static_cast<int>(p.device);
     open_contexts++;
     c.counted = true;

@@ -88,6 +88,8 @@ typedef struct {
 } so8t_transfer_params;
 
 SO8T_API int32_t so8t_abi_version(void);
+/* How many devices of this library's kind there are: 1 for the CPU. No context is made. */
+SO8T_API int32_t so8t_device_count(int32_t* count);
 /* Lines "struct size", "struct.field offset size" and "CONSTANT = value" for every struct and constant; for layout tests. */
 SO8T_API const char* so8t_layout(void);
 /* On failure *ctx holds a context that only answers so8t_last_error and so8t_close, or NULL without memory. */
