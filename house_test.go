@@ -27,7 +27,7 @@ var floors = []struct {
 		{"disk", nil},
 		{"fuzzguard", nil}, // for tests
 		{"native", []string{"device"}},
-		{"native/nvml", []string{"device"}},
+		{"native/nvml", nil},
 		{"quadruple", nil},
 		{"tokenizer", nil},
 		{"version", nil},
@@ -39,31 +39,38 @@ var floors = []struct {
 		{"engine/safetensors", []string{"disk"}},
 	}},
 	{"3: what computes", []row{
-		{"engine/checkpoint", []string{"disk", "engine/safetensors"}},
+		{"engine/checkpoint", []string{"disk", "engine/safetensors", "version"}},
 		{"engine/phi3", []string{"engine/safetensors", "native"}},
 		{"engine", []string{"configs", "dataset", "device", "engine/checkpoint", "engine/phi3", "engine/safetensors", "native"}},
 	}},
 	{"4: what comes of it", []row{
-		{"evaluation", []string{"dataset", "disk", "engine", "quadruple", "tokenizer"}},
+		{"evaluation", []string{"dataset", "disk", "engine", "quadruple", "tokenizer", "version"}},
 		{"export", []string{"configs", "engine", "engine/checkpoint", "version"}},
 		{"export/merged", []string{"disk", "engine", "engine/safetensors", "export"}},
 		{"export/peft", []string{"disk", "engine", "engine/safetensors", "export"}},
-		{"telemetry", []string{"disk", "native", "native/nvml"}},
+		{"telemetry", []string{"disk", "native", "native/nvml", "version"}},
 	}},
 	{"5: where it lies", []row{
-		{"rundir", nil},
+		{"rundir", []string{"configs", "contract", "disk", "version"}},
 	}},
 	{"6: Temporal", []row{
-		{"activities", nil},
+		{"activities", []string{
+			"configs", "contract", "dataset", "device", "disk", "engine", "engine/checkpoint", "engine/phi3",
+			"engine/safetensors", "evaluation", "export", "export/merged", "export/peft", "native", "native/nvml",
+			"rundir", "telemetry", "tokenizer", "version",
+		}},
 		{"workflows", []string{"contract"}},
 	}},
 	{"7: the program", []row{
 		{"worker/start", []string{"configs", "contract"}},
 		{"worker/schedule", []string{"contract", "worker/start"}},
-		{"worker", []string{"activities", "contract", "disk", "worker/schedule", "worker/start", "workflows"}},
+		{"worker", []string{"activities", "contract", "disk", "version", "worker/schedule", "worker/start", "workflows"}},
 	}},
 	{"aside", []row{
-		{"bench", nil},
+		{"bench", []string{
+			"configs", "dataset", "device", "disk", "engine", "engine/checkpoint", "engine/phi3", "engine/safetensors",
+			"export", "export/merged", "export/peft", "native", "native/nvml", "telemetry", "tokenizer",
+		}},
 		{"crashlab/powerfs", nil},
 		{"crashlab", []string{"contract", "crashlab/powerfs", "disk"}},
 		{"deploy", nil},
@@ -72,11 +79,11 @@ var floors = []struct {
 
 // outside lists who imports a module of others, standard library apart.
 var outside = map[string][]string{
-	"github.com/alecthomas/kong":           {"bench", "crashlab", "worker"},
-	"github.com/apache/arrow/go/v17":       {"dataset"},
-	"github.com/ebitengine/purego":         {"native", "native/nvml"},
-	"github.com/go-json-experiment/json":   {"dataset"},
-	"github.com/gofrs/flock":               {"rundir"},
+	"github.com/alecthomas/kong":         {"bench", "crashlab", "worker"},
+	"github.com/apache/arrow/go/v17":     {"dataset"},
+	"github.com/ebitengine/purego":       {"native", "native/nvml"},
+	"github.com/go-json-experiment/json": {"dataset"},
+
 	"github.com/google/flatbuffers":        {"dataset"},
 	"github.com/hanwen/go-fuse/v2":         {"crashlab/powerfs"},
 	"github.com/nikolalohinski/gonja/v2":   {"tokenizer"},
@@ -84,6 +91,7 @@ var outside = map[string][]string{
 	"go.temporal.io/sdk":                   {"activities", "crashlab", "worker", "worker/schedule", "worker/start", "workflows"},
 	"go.temporal.io/sdk/contrib/envconfig": {"worker"},
 	"golang.org/x/sys":                     {"crashlab/powerfs", "dataset", "disk", "engine/checkpoint", "engine/safetensors"},
+	"golang.org/x/text":                    {"quadruple"},
 	"gonum.org/v1/plot":                    {"evaluation"},
 	"google.golang.org/grpc":               {"worker"},
 	"gopkg.in/yaml.v3":                     {"configs"},
