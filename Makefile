@@ -17,6 +17,7 @@
 ## bench-save       what a checkpoint costs the training
 ## bench-cuda       the benchmark on a GPU; BENCH_FLAGS=…
 ## gpu              OUT=dir: everything that wants a GPU; tools/gpu.sh for a machine without Go
+## against          FROM=revision: the same bytes as an earlier commit, its runs taken over, speed by turns
 ## histories        the workflow histories that the replay tests read, recorded anew
 ## clean            removes what build and demo made
 ## help             this list
@@ -30,7 +31,7 @@ SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.
 FORMATTED := $(shell find native -path native/build -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print)
 
 .PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz soak gpu histories clean help notices
-.PHONY: bench bench-full bench-save bench-cuda
+.PHONY: bench bench-full bench-save bench-cuda against
 build: worker bin/temporal $(NATIVE)
 
 # Installs through apt what a fresh Debian or Ubuntu lacks, and prints it. It looks for the programs and the header, not for
@@ -156,6 +157,9 @@ bench-cuda: build
 # Tests, parity with the CPU, compute-sanitizer and speed; logs and results go to OUT.
 gpu: build
 	OUT="$(OUT)" tools/gpu.sh all
+
+against: build
+	tools/against.sh $(FROM)
 
 # Records them from a server and a worker of this code.
 histories: build
