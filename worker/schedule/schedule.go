@@ -123,7 +123,7 @@ func (p plan) put(ctx context.Context, schedules client.ScheduleClient) (before 
 		return nil, fmt.Errorf("make schedule %s: %w", p.id, err)
 	}
 	var foreign error // DoUpdate's own errors are wrapped in several lines of others
-	err = schedules.GetHandle(ctx, p.id).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+	update := func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 		old := in.Description.Schedule
 		action, ok := old.Action.(*client.ScheduleWorkflowAction)
 		if !ok || action.Workflow != workflowType {
@@ -135,7 +135,8 @@ func (p plan) put(ctx context.Context, schedules client.ScheduleClient) (before 
 		changed := *action
 		changed.ID, changed.Args, changed.TaskQueue, changed.StaticSummary = wanted.ID, wanted.Args, wanted.TaskQueue, wanted.StaticSummary
 		return &client.ScheduleUpdate{Schedule: &client.Schedule{Spec: s.Spec, Action: &changed, Policy: s.Policy, State: old.State}}, nil
-	}})
+	}
+	err = schedules.GetHandle(ctx, p.id).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: update})
 	if foreign != nil {
 		return nil, foreign
 	}
