@@ -41,10 +41,10 @@ type Manifest struct {
 	Val   PartInfo `json:"val"`
 	Test  PartInfo `json:"test"`
 
-	Reused bool `json:"-"` // this split had been made before
+	Reused bool `json:"-"` // the split was already there
 }
 
-// Options are what decides the contents of the parts besides the input.
+// Options decide the contents of the parts, together with the input.
 type Options struct {
 	TokenizerDigest   string `json:"tokenizer_digest"`
 	TemplateDigest    string `json:"template_digest"`
@@ -96,7 +96,7 @@ func (m *Manifest) Verify(dir string) error {
 	return nil
 }
 
-// covers reports whether the folder's files are all there, at their sizes.
+// covers reports whether all files of the folder are there, with the sizes that the manifest gives.
 func (m *Manifest) covers(dir string) bool {
 	for i, name := range partNames {
 		info, err := os.Stat(filepath.Join(dir, name+".arrow"))

@@ -42,7 +42,7 @@ const progressLines = 256 // lines between checks of the context and calls of Pr
 // Split writes the folder Dir: train.arrow, val.arrow, test.arrow, policy_report.json and manifest.json.
 //
 // The folder appears whole or not at all. A split of the same input with the same options that is already there is
-// recognised by the input's digest and returned as it is. If too many lines are bad nothing is split, and only
+// recognised by the input's digest and returned as it is. If too many lines are bad, only
 // policy_report.json is written, which lists them.
 func Split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	m, err := split(ctx, o)
@@ -84,15 +84,15 @@ type splitter struct {
 	options  Options
 	renderer *renderer
 	report   *Report
-	refused  bool // for its bad lines
+	refused  bool // has too many bad lines
 	writers  [parts]*partWriter
 }
 
-// finished returns the manifest of an equal split that exists already, else nil.
+// finished returns the manifest of a split of the same input and options that is already there, else nil.
 func (s *splitter) finished() (*Manifest, error) {
 	m, err := ReadManifest(s.Dir)
 	if err != nil || m.FormatVersion < oldestFormat || m.FormatVersion > formatVersion || m.Options != s.options || !m.covers(s.Dir) {
-		return nil, nil // absent, damaged or of other options: split anew
+		return nil, nil // absent, damaged or with other options: split again
 	}
 	digest, err := digestFile(s.path)
 	if err != nil {

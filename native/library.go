@@ -34,7 +34,8 @@ type library struct {
 func (l *library) symbols() map[string]*uintptr {
 	return map[string]*uintptr{
 		"abi_version": &l.abi, "device_count": &l.deviceCount, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError,
-		"device_info": &l.deviceInfo, "memory": &l.memory, "alloc": &l.alloc, "free": &l.free, "upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
+		"device_info": &l.deviceInfo, "memory": &l.memory, "alloc": &l.alloc, "free": &l.free,
+		"upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
 		"snapshot_begin": &l.snapshotBegin, "snapshot_read": &l.snapshotRead, "snapshot_end": &l.snapshotEnd,
 		"record_begin": &l.recordBegin, "record_end": &l.recordEnd, "replay": &l.replay, "record_drop": &l.recordDrop,
 		"zero": &l.zero, "cast": &l.cast, "quantize_rows": &l.quantizeRows, "dequantize_rows": &l.dequantizeRows,
