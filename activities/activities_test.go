@@ -22,11 +22,11 @@ import (
 )
 
 func TestSavedActivationsAreTheConfigurations(t *testing.T) {
-	for _, keep := range configs.Keeps {
+	for _, saved := range configs.SavedActivations {
 		c := configs.Default()
-		c.Training.GradientCheckpointingKeep = keep
-		if o := trainingOptions(contract.Run{Config: c}); o.Saved != keep || !o.GradientCheckpointing {
-			t.Errorf("gradient_checkpointing_keep: %s is trained with %q", keep, o.Saved)
+		c.Training.GradientCheckpointingKeep = saved
+		if o := trainingOptions(contract.Run{Config: c}); o.Saved != saved || !o.GradientCheckpointing {
+			t.Errorf("gradient_checkpointing_keep: %s is trained with %q", saved, o.Saved)
 		}
 	}
 }

@@ -58,7 +58,8 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 		return claimed, err
 	}
 	claimed = contract.Claimed{Run: run, Notes: notes(c), SearchAttribute: a.SearchAttributes != nil && a.SearchAttributes(ctx)}
-	a.Log.Info("run claimed", "workflow", run.WorkflowID, "output", run.OutputDir, "base", run.BasePath, "dataset", run.InputPath, "device", run.Device.String(), "config", c.Digest())
+	a.Log.Info("run claimed", "workflow", run.WorkflowID, "output", run.OutputDir, "base", run.BasePath, "dataset", run.InputPath,
+		"device", run.Device.String(), "config", c.Digest())
 	for _, n := range claimed.Notes {
 		a.Log.Info(n, "workflow", run.WorkflowID)
 	}

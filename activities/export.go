@@ -129,7 +129,7 @@ func (j *job) bundle(state *checkpoint.State, info checkpoint.Info) (*export.Bun
 
 // metadata is what is known before anything is written.
 func (j *job) metadata(in contract.ExportInput, b *export.Bundle) (*export.Metadata, error) {
-	split, err := dataset.ReadManifest(j.run.OutputDir)
+	split, err := dataset.ReadManifest(j.Splits())
 	if err != nil {
 		return nil, fail(contract.ErrData, err)
 	}

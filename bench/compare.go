@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"so8t/version"
 )
 
 // compareCommand takes the step by turns with PyTorch + PEFT, as a machine's clock and neighbours change within minutes. Each engine
@@ -97,7 +99,7 @@ type compareBench struct {
 
 func (c *compareCommand) bench(base string) (*compareBench, error) {
 	b := &compareBench{compareCommand: c, report: comparison{Measured: time.Now().UTC(), Shape: c.Shape, Rank: c.Rank, Sequence: c.Sequence, Int8: c.Int8,
-		Tokenizer: c.Tokenizer, Rounds: c.Rounds, Software: software{Commit: commit()}}}
+		Tokenizer: c.Tokenizer, Rounds: c.Rounds, Software: software{Version: version.Current()}}}
 	var err error
 	if b.report.Machine, err = thisMachine(); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"so8t/disk"
+	"so8t/version"
 )
 
 // fakePeer is a Python whose float32 is fast and whose bfloat16 is slow, as on a CPU without bfloat16 instructions, and that cannot
@@ -75,9 +76,9 @@ func TestCompare(t *testing.T) {
 		t.Errorf("rounds: %v", rounds)
 	}
 	s := c.Software
-	if s.Torch != "2.9" || s.Transformers != "5.0" || s.PEFT != "0.18" ||
+	if s.Version != version.Current() || s.Torch != "2.9" || s.Transformers != "5.0" || s.PEFT != "0.18" ||
 		!strings.HasPrefix(s.OneDNN, "libdnnl.so.") || s.ISA == "" || !strings.HasPrefix(s.Go, "go1.") {
-		t.Errorf("software %+v", s)
+		t.Errorf("software: %v, torch %q, transformers %q, PEFT %q, %q, %q, %q", s.Version, s.Torch, s.Transformers, s.PEFT, s.OneDNN, s.ISA, s.Go)
 	}
 	text, _ := os.ReadFile(files[0])
 	host, _ := os.Hostname()

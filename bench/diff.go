@@ -72,8 +72,8 @@ func diff(w io.Writer, a, b comparison) (difference, error) {
 		d.Machines = fmt.Sprintf("%d threads against %d", a.Threads, b.Threads)
 	}
 	for i, c := range []comparison{a, b} {
-		fmt.Fprintf(w, "%c: %s, %s, %d threads; %s against %s; commit %.12s, torch %s, %s\n", 'A'+i, c.Measured.Format("2006-01-02 15:04"),
-			c.Machine.CPU, c.Threads, c.Best, c.PEFTBest, c.Software.Commit, c.Software.Torch, c.Software.OneDNN)
+		fmt.Fprintf(w, "%c: %s, %s, %d threads; %s against %s; %s, torch %s, %s\n", 'A'+i, c.Measured.Format("2006-01-02 15:04"),
+			c.Machine.CPU, c.Threads, c.Best, c.PEFTBest, c.Software.Version, c.Software.Torch, c.Software.OneDNN)
 		if c.busy() {
 			fmt.Fprintf(w, "   other processes were busy meanwhile: its figures are not to be trusted\n")
 		}

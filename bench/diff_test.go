@@ -6,12 +6,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"so8t/version"
 )
 
 func measured(cpu string, speed, peer float64) comparison {
 	return comparison{
 		Measured: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), Machine: machine{CPU: cpu, InstructionSets: []string{"avx2"}, Cores: 2}, Threads: 2,
-		Software: software{Commit: "0123456789abcdef", Torch: "2.9", OneDNN: "libdnnl.so.3.6"}, Shape: "100m", Rank: 64, Sequence: 512,
+		Software: software{Version: version.Version{Tag: "0.1.0", Commit: "0123456789abcdef", Arithmetic: 1}, Torch: "2.9", OneDNN: "libdnnl.so.3.6"},
+		Shape:    "100m", Rank: 64, Sequence: 512,
 		Best: "so8t bfloat16", TokensPerSecond: speed, PEFTBest: "PEFT float32", PEFT: peer, Ratio: speed / peer, ShareOfPeak: 0.5, PeakGFLOPS: 100,
 		PeakBytes: 6e8, PEFTPeakBytes: 2e9, TokenizerMBPerSec: 40, OthersRounds: []float64{0.1},
 	}
@@ -23,8 +26,8 @@ func TestDiff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `A: 2026-01-02 03:04, EPYC, 2 threads; so8t bfloat16 against PEFT float32; commit 0123456789ab, torch 2.9, libdnnl.so.3.6
-B: 2026-01-02 03:04, EPYC, 2 threads; so8t bfloat16 against PEFT float32; commit 0123456789ab, torch 2.9, libdnnl.so.3.6
+	const want = `A: 2026-01-02 03:04, EPYC, 2 threads; so8t bfloat16 against PEFT float32; 0.1.0, commit 0123456789ab, arithmetic 1, torch 2.9, libdnnl.so.3.6
+B: 2026-01-02 03:04, EPYC, 2 threads; so8t bfloat16 against PEFT float32; 0.1.0, commit 0123456789ab, arithmetic 1, torch 2.9, libdnnl.so.3.6
                                           A          B    B ÷ A
 ratio to PEFT's best                  2.000      2.200    1.100
 ratio to PEFT's best compiled         0.000      0.000        –

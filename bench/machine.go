@@ -5,9 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
+
+	"so8t/version"
 )
 
 // machine is what decides speed on a CPU.
@@ -17,9 +18,9 @@ type machine struct {
 	Cores           int      `json:"cores"`            // that this process may use
 }
 
-// software is what was measured and with what.
+// software is the build that was measured, and what it was measured with.
 type software struct {
-	Commit       string `json:"commit,omitempty"` // with "+" for changes since; empty where the build has none
+	version.Version
 	Go           string `json:"go"`
 	ISA          string `json:"isa"`              // instruction sets of the CPU library's own kernels
 	OneDNN       string `json:"onednn,omitempty"` // of the CPU library
@@ -79,24 +80,6 @@ func (m machine) differs(other machine) string {
 // slug is the CPU's name for a file.
 func (m machine) slug() string {
 	return strings.Join(strings.FieldsFunc(strings.ToLower(m.CPU), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }), "-")
-}
-
-// commit is what the Go tool stamped into this program.
-func commit() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	revision, changed := "", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			changed = "+"
-		}
-	}
-	return revision + changed
 }
 
 // mappedLibrary is the name of the file behind a shared library that this process has loaded: its links end at the one with the version.

@@ -25,7 +25,7 @@ func (c *tokensCommand) Run() error {
 
 // tokenizerSpeed is how many megabytes of UTF-8 Encode takes a second, on one core, record by record as a split does: the median of
 // several passes over the demo's text, or over the same with each record's characters shuffled, whichever is slower. The first
-// repeats itself more than real text does, which favours a cache of words; the second never does. Each pass loads the tokenizer anew.
+// repeats itself more than real text does, which favours a cache of pieces; the second never does. Each pass loads the tokenizer anew.
 func tokenizerSpeed(dir string) (mbPerSecond float64, err error) {
 	text, err := demoText()
 	if err != nil {

@@ -9,18 +9,18 @@ import (
 )
 
 // Optimizers maps the names of TrainingArguments' optim to whether the AdamW states are
-// held in 8 bits. In bitsandbytes paged_* pages states to the host; here they are not paged.
+// held in 8 bits. bitsandbytes pages the states of paged_* to the host; here they stay on the device.
 var Optimizers = map[string]bool{
 	"adamw_torch": false, "adamw_torch_fused": false,
 	"paged_adamw_32bit": false, "paged_adamw": false,
 	"adamw_8bit": true, "adamw_bnb_8bit": true, "paged_adamw_8bit": true,
 }
 
-// Schedules are the names lr_scheduler_type takes.
+// Schedules are the values of lr_scheduler_type.
 var Schedules = []string{"cosine", "linear", "constant", "constant_with_warmup"}
 
-// Keeps are the names gradient_checkpointing_keep takes.
-var Keeps = []string{"auto", "all", "attention", "inputs"}
+// SavedActivations are the values of gradient_checkpointing_keep: what is saved for the backward pass.
+var SavedActivations = []string{"auto", "all", "attention", "inputs"}
 
 // Projections are the seven logical projections that carry LoRA.
 var Projections = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -69,10 +69,10 @@ func (k checker) training(t *Training) {
 	k.atLeast("training.save_total_limit", t.SaveTotalLimit, 1)
 	k.atLeast("training.eval_steps", t.EvalSteps, 0)
 	k.need(!(t.FP16 && t.BF16), "training.bf16", "fp16 and bf16 cannot both be true")
-	k.oneOf("training.gradient_checkpointing_keep", t.GradientCheckpointingKeep, Keeps)
+	k.oneOf("training.gradient_checkpointing_keep", t.GradientCheckpointingKeep, SavedActivations)
 }
 
-// adapters are LoRA's keys, which stand in training, and the gates'.
+// adapters checks the keys of LoRA, which stand in training, and those of the gates.
 func (k checker) adapters(t *Training, gates *SO8T) {
 	k.atLeast("training.lora_r", t.LoraR, 1)
 	k.above("training.lora_alpha", t.LoraAlpha, 0)
@@ -92,7 +92,7 @@ func (k checker) adapters(t *Training, gates *SO8T) {
 	k.need(!none, "so8t.layers", "names no layer; write so8t.enabled: false for a run without gates")
 }
 
-// verdict are the keys that decide figures and verdict alone.
+// verdict checks the keys that decide figures and verdict, but not the weights.
 func (k checker) verdict(c *Config) {
 	k.atLeast("evaluation.max_new_tokens", c.Evaluation.MaxNewTokens, 1)
 	k.atLeast("evaluation.fallback_tokens", c.Evaluation.FallbackTokens, 1)

@@ -2,8 +2,8 @@
 // that name the file, the line and the key.
 //
 // Keys are named as Hugging Face's TrainingArguments and PEFT's LoraConfig name them.
-// The struct comments below are the reference of every key: what it means, its unit,
-// what it decides (the tag digest, see Digest), and, through Default, what it is when the file does not say.
+// The comments of the fields below are the reference of every key: what it means, its unit,
+// what it decides (the tag digest, see Digest), and, in Default, its value where the file has none.
 //
 // A Config travels through workflow histories, which many can read. No secret may stand in it: a key for one ends in
 // _env and holds the name of an environment variable.
@@ -15,8 +15,8 @@ type Config struct {
 	// OutputDir receives everything the run writes. "{workflow_id}" in it is replaced,
 	// so that a schedule's runs each get a directory of their own.
 	OutputDir string `json:"output_dir" digest:"-"`
-	// Device is auto, cpu, cuda (the first GPU) or cuda:N. auto takes a GPU where there is one. Which of several GPUs
-	// it is changes no result.
+	// Device is auto, cpu, cuda (the first GPU) or cuda:N (the N-th, counted from 0). auto takes the first GPU where there
+	// is one, else the CPU. The claim resolves it for the whole run. The number of a GPU changes no result.
 	Device string `json:"device"`
 	// Threads of the CPU library; 0 takes all cores. It never changes a result.
 	Threads int `json:"threads" digest:"-"`
@@ -80,18 +80,18 @@ type Training struct {
 	LoggingSteps int `json:"logging_steps" digest:"-"`
 	// SaveSteps between checkpoints, besides those by time; 0: by time only.
 	SaveSteps int `json:"save_steps" digest:"-"`
-	// SaveTotalLimit bounds the checkpoints on disk, as checkpoint.max_checkpoints does: the smaller counts.
+	// SaveTotalLimit bounds the checkpoints on disk, as checkpoint.max_checkpoints does: the smaller applies.
 	SaveTotalLimit int `json:"save_total_limit" digest:"-"`
 	// EvalSteps between measurements of the validation loss; 0: at epoch ends only.
 	EvalSteps int `json:"eval_steps" digest:"-"`
 
-	// FP16 and BF16 both compute in bfloat16, and are one in digests; neither: float32; both at once are refused.
+	// FP16 and BF16 both compute in bfloat16 and have the same digest; without either, float32. Both together are refused.
 	FP16 bool `json:"fp16"`
 	BF16 bool `json:"bf16"`
-	// GradientCheckpointing stores only some of a layer's activations for the backward pass and recomputes the
+	// GradientCheckpointing saves only some of a layer's activations for the backward pass and recomputes the
 	// rest. It changes memory and speed only.
 	GradientCheckpointing bool `json:"gradient_checkpointing" digest:"-"`
-	// GradientCheckpointingKeep names what is stored then: inputs (of each layer), attention (also what attention
+	// GradientCheckpointingKeep says what is saved then: inputs (of each layer), attention (also what attention
 	// reads and writes), all, or auto: on a GPU the most of these that fits its memory, on a CPU inputs.
 	GradientCheckpointingKeep string `json:"gradient_checkpointing_keep,omitempty" digest:"-"`
 
@@ -162,7 +162,7 @@ type Nightly struct {
 	Keep int `json:"keep"`
 }
 
-// Default is what a run does where its file says nothing: the published run's values.
+// Default holds the values of keys that the file leaves out: those of the published run.
 func Default() Config {
 	return Config{
 		Device: "auto",

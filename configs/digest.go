@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Values of the tag digest, at a key or a section. A key without one decides the trained weights, and so all else.
+// Values of the tag digest, at a key or a section. A key without the tag decides the trained weights, and with them everything else.
 const (
 	decidesNothing = "-"       // of the results: paths, whose contents have digests of their own, logging, memory, speed
 	decidesVerdict = "verdict" // figures and verdict, but not the weights
@@ -30,7 +30,7 @@ func (c *Config) digestWithout(tags ...string) string {
 	r := *c
 	zero(reflect.ValueOf(&r).Elem(), tags)
 	r.Training.FP16, r.Training.BF16 = !c.Float32(), false
-	r.Device, _, _ = strings.Cut(c.Device, ":") // any GPU of a host will do
+	r.Device, _, _ = strings.Cut(c.Device, ":") // which GPU computes changes no result
 	b, err := json.Marshal(r)
 	if err != nil {
 		panic(err) // numbers, strings and booleans: validated to be finite

@@ -8,8 +8,8 @@ import "so8t/device"
 const TaskQueue = "retrain"
 
 // DeviceQueue is polled by one host, which holds the run's files, for one of its devices, and runs one activity at a
-// time: training, evaluation, export. The CPU and the first GPU share a queue, so that a host without further GPUs has
-// a single one.
+// time: training, evaluation, export. The CPU and the first GPU share a queue, so that a host with at most one GPU has
+// a single device queue.
 func DeviceQueue(host string, d device.Device) string {
 	if d.Ordinal == 0 {
 		return "retrain-device@" + host
@@ -17,7 +17,7 @@ func DeviceQueue(host string, d device.Device) string {
 	return "retrain-device@" + host + "/" + d.String()
 }
 
-// HostQueue is polled by one host too, for activities that must not wait for the one that trains there.
+// HostQueue is polled by the same host, for activities that must not wait until its device is free.
 func HostQueue(host string) string { return "retrain-host@" + host }
 
 // Names under which activities are registered.

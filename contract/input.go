@@ -20,7 +20,7 @@ type RunInput struct {
 
 // Nightly configures the name of a night's directory.
 type Nightly struct {
-	// TimeZone is that of the date and time in the name, as IANA calls it: Asia/Tokyo.
+	// TimeZone is the IANA name (Asia/Tokyo) of the zone in which the directory's date and time are given.
 	TimeZone string `json:"time_zone"`
 }
 

@@ -58,8 +58,8 @@ type ClaimInput struct {
 // Claimed is the result of Claim: the run, which owns its output directory from now on.
 type Claimed struct {
 	Run             Run      `json:"run"`
-	Notes           []string `json:"notes,omitempty"`             // where the run differs from what the config's names suggest
-	SearchAttribute bool     `json:"search_attributes,omitempty"` // whether the server knows them
+	Notes           []string `json:"notes,omitempty"`             // settings that act otherwise than their names suggest
+	SearchAttribute bool     `json:"search_attributes,omitempty"` // the server has the run's search attributes
 }
 
 // SplitResult counts the samples of each part, and what was left out.
@@ -94,7 +94,7 @@ type ExportInput struct {
 	DatasetDigest string `json:"dataset_digest"`
 }
 
-// ExportResult names what was written.
+// ExportResult names the files that were written.
 type ExportResult struct {
 	Dir           string `json:"dir"`
 	AdapterSHA256 string `json:"adapter_sha256"`
@@ -129,14 +129,14 @@ type CompareInput struct {
 
 // CompareResult is the verdict, the reasons for it, and the files of the report.
 type CompareResult struct {
-	Verdict  string   `json:"verdict"` // promote or keep
+	Verdict  string   `json:"verdict"` // promote or reject
 	Reasons  []string `json:"reasons,omitempty"`
 	PValue   float64  `json:"p_value"`
 	Table    string   `json:"table"`   // for a terminal
 	Report   string   `json:"report"`  // ab_test_report.html
 	Results  string   `json:"results"` // ab_test_results.json
 	Promoted string   `json:"promoted,omitempty"`
-	Removed  []string `json:"removed,omitempty"` // names of the older nights that nightly.keep let go
+	Removed  []string `json:"removed,omitempty"` // names of the older nights that nightly.keep removed
 }
 
 // SaveNowInput asks the process that trains the workflow for a checkpoint after its current step.
@@ -144,7 +144,7 @@ type SaveNowInput struct {
 	WorkflowID string `json:"workflow_id"`
 }
 
-// SaveNowResult is that checkpoint.
+// SaveNowResult describes that checkpoint.
 type SaveNowResult struct {
 	Checkpoint string `json:"checkpoint"`
 	Epoch      int    `json:"epoch"`
@@ -178,13 +178,13 @@ const (
 // argument of SignalProgress.
 type Progress struct {
 	Phase  string `json:"phase"`
-	Detail string `json:"detail,omitempty"` // the current work, in words
+	Detail string `json:"detail,omitempty"` // what the current phase works on
 
 	Epoch        int     `json:"epoch,omitempty"` // from 1
 	Epochs       int     `json:"epochs,omitempty"`
 	Step         int     `json:"step,omitempty"` // of the whole run
 	Steps        int     `json:"steps,omitempty"`
-	Loss         float64 `json:"loss,omitempty"`     // of the newest step
+	Loss         float64 `json:"loss,omitempty"`     // of the latest step
 	ValLoss      float64 `json:"val_loss,omitempty"` // of the last validation; 0: none yet
 	LearningRate float64 `json:"learning_rate,omitempty"`
 	GradNorm     float64 `json:"grad_norm,omitempty"`
@@ -201,12 +201,12 @@ type Progress struct {
 
 	GPU *GPU `json:"gpu,omitempty"` // nil on the CPU
 
-	// Notice is something that a person should know and that stops nothing; the workflow shows it to the end.
+	// Notice tells people something that does not stop the run; the page shows it until the run ends.
 	Notice string `json:"notice,omitempty"`
 
 	At time.Time `json:"at,omitzero"`
 
-	// These the workflow fills in.
+	// The workflow fills in the rest.
 	Paused   bool   `json:"paused,omitempty"`
 	Why      string `json:"why,omitempty"`
 	Stopping bool   `json:"stopping,omitempty"`

@@ -22,6 +22,7 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 
 	"so8t/contract"
+	"so8t/rundir"
 )
 
 // Settings of the runs; interval and heartbeatTimeout are in seconds, as the configuration has them.
@@ -255,19 +256,20 @@ func (l *lane) result(ctx context.Context) (*result, error) {
 	}
 	r := &result{Adapter: told.Export.AdapterSHA256, Verdict: told.Compare.Verdict, PValue: told.Compare.PValue}
 	sum := sha256.New()
-	for _, folder := range []string{"adapter", "adapter_oft", "merged"} {
-		dir := os.DirFS(filepath.Join(l.output(), "final_model", folder))
+	out := rundir.Layout(l.output())
+	for _, folder := range []string{out.Adapter(), out.AdapterOFT(), out.Merged()} {
+		dir := os.DirFS(folder)
 		err := fs.WalkDir(dir, ".", func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
 			text, err := fs.ReadFile(dir, path)
-			if path == "adapter_model.safetensors" && folder == "adapter" {
+			if filepath.Join(folder, path) == out.AdapterWeights() {
 				if on := sha256.Sum256(text); hex.EncodeToString(on[:]) != r.Adapter {
 					return fmt.Errorf("the adapter of %s on disk is not the one that was told", l.run)
 				}
 			}
-			fmt.Fprintf(sum, "%s/%s %d\n", folder, path, len(text))
+			fmt.Fprintf(sum, "%s/%s %d\n", filepath.Base(folder), path, len(text))
 			sum.Write(text)
 			return err
 		})
@@ -277,8 +279,8 @@ func (l *lane) result(ctx context.Context) (*result, error) {
 	}
 	r.Models = hex.EncodeToString(sum.Sum(nil))
 	sum.Reset()
-	for _, model := range []string{"base", "retrained"} {
-		text, err := os.ReadFile(filepath.Join(l.output(), "evaluation", model+".json"))
+	for _, model := range []string{rundir.Base, rundir.Retrained} {
+		text, err := os.ReadFile(out.Evaluation(model))
 		if err != nil {
 			return nil, err
 		}

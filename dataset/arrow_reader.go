@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// Arrow's own file reader copies every buffer, and damaged metadata can make it allocate all memory. This one walks
+// Arrow's own file reader copies every buffer, and on damaged metadata it can exhaust memory. This one walks
 // footer → record batches → buffers of the Arrow IPC file format (format/File.fbs, Message.fbs) and points into the mapping.
 
 // batch is one record batch: views on the mapping.

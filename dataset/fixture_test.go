@@ -58,7 +58,7 @@ func options(t testing.TB, lines []string) SplitOptions {
 	t.Helper()
 	dir := t.TempDir()
 	writeLines(t, filepath.Join(dir, "in.jsonl"), lines)
-	return SplitOptions{InputPath: filepath.Join(dir, "in.jsonl"), OutputDir: filepath.Join(dir, "out"), Tokenizer: smallTokenizer(t),
+	return SplitOptions{InputPath: filepath.Join(dir, "in.jsonl"), Dir: filepath.Join(dir, "out", "splits"), Tokenizer: smallTokenizer(t),
 		MaxSeqLength: 512, QuadrupleThinking: true, MaxBadFraction: 0.01, Seed: 42}
 }
 
@@ -74,7 +74,7 @@ func mustSplit(t testing.TB, o SplitOptions) *Manifest {
 func readReport(t testing.TB, o SplitOptions) Report {
 	t.Helper()
 	var r Report
-	data, err := os.ReadFile(filepath.Join(o.OutputDir, "splits", "policy_report.json"))
+	data, err := os.ReadFile(filepath.Join(o.Dir, "policy_report.json"))
 	if err == nil {
 		err = json.Unmarshal(data, &r)
 	}
@@ -89,7 +89,7 @@ func partOf(t testing.TB, o SplitOptions) map[int64]string {
 	t.Helper()
 	found := map[int64]string{}
 	for _, name := range partNames {
-		s, err := Open(filepath.Join(o.OutputDir, "splits", name+".arrow"))
+		s, err := Open(filepath.Join(o.Dir, name+".arrow"))
 		if err != nil {
 			t.Fatal(err)
 		}

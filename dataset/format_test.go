@@ -16,18 +16,18 @@ func TestSplitOfFormat1(t *testing.T) {
 	o := options(t, records(t, 0, 40))
 	now := mustSplit(t, o)
 	old := o
-	old.InputPath, old.OutputDir = filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out")
+	old.InputPath, old.Dir = filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out", "splits")
 	then := mustSplit(t, old)
 	if !then.Reused || then.FormatVersion != 1 || now.FormatVersion != 2 || then.DatasetDigest != now.DatasetDigest {
 		t.Errorf("then %+v\nnow %+v", then, now)
 	}
 	for _, name := range partNames {
-		a, err := Open(filepath.Join(old.OutputDir, splitsName, name+".arrow"))
+		a, err := Open(filepath.Join(old.Dir, name+".arrow"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer a.Close()
-		b, err := Open(filepath.Join(o.OutputDir, splitsName, name+".arrow"))
+		b, err := Open(filepath.Join(o.Dir, name+".arrow"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -133,9 +133,9 @@ func FuzzSplit(f *testing.F) {
 	f.Add([]byte("{\n\xff\n[]\n\"\n"), true)
 	f.Fuzz(func(t *testing.T, data []byte, quad bool) {
 		text := string(data) + "\n" + strings.Join(good, "\n") + "\n"
-		o := SplitOptions{InputPath: filepath.Join(dir, "in.jsonl"), OutputDir: filepath.Join(dir, "out"), Tokenizer: tok, MaxSeqLength: 512,
+		o := SplitOptions{InputPath: filepath.Join(dir, "in.jsonl"), Dir: filepath.Join(dir, "out", "splits"), Tokenizer: tok, MaxSeqLength: 512,
 			QuadrupleThinking: quad, MaxBadFraction: 1, Seed: 42}
-		if err := os.RemoveAll(o.OutputDir); err != nil {
+		if err := os.RemoveAll(filepath.Dir(o.Dir)); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(o.InputPath, []byte(text), 0o600); err != nil {
@@ -150,7 +150,7 @@ func FuzzSplit(f *testing.F) {
 		}
 		samples := int64(0)
 		for i, name := range partNames {
-			samples += checkPart(t, filepath.Join(o.OutputDir, splitsName, name+".arrow"), m.part(i), m.Lines)
+			samples += checkPart(t, filepath.Join(o.Dir, name+".arrow"), m.part(i), m.Lines)
 		}
 		if lines := int64(strings.Count(text, "\n")); m.Lines != lines || samples+m.Bad+m.TooLong != lines || samples < int64(len(good)) {
 			t.Fatalf("%d lines: %d read, %d samples, %d bad, %d too long", lines, m.Lines, samples, m.Bad, m.TooLong)

@@ -10,9 +10,8 @@ import (
 	"path/filepath"
 )
 
-// The folder of a run's output directory that Split writes, and two of its files.
+// Files of the splits folder beside the parts.
 const (
-	splitsName   = "splits"
 	manifestName = "manifest.json"
 	reportName   = "policy_report.json"
 )
@@ -42,10 +41,10 @@ type Manifest struct {
 	Val   PartInfo `json:"val"`
 	Test  PartInfo `json:"test"`
 
-	Reused bool `json:"-"` // this split had been made before
+	Reused bool `json:"-"` // the split was already there
 }
 
-// Options are what decides the contents of the parts besides the input.
+// Options decide the contents of the parts, together with the input.
 type Options struct {
 	TokenizerDigest   string `json:"tokenizer_digest"`
 	TemplateDigest    string `json:"template_digest"`
@@ -68,9 +67,9 @@ type PartInfo struct {
 
 func (m *Manifest) part(i int) *PartInfo { return [parts]*PartInfo{&m.Train, &m.Val, &m.Test}[i] }
 
-// ReadManifest reads the manifest of a run's output directory. Where there is none the error is fs.ErrNotExist.
-func ReadManifest(outputDir string) (*Manifest, error) {
-	path := filepath.Join(outputDir, splitsName, manifestName)
+// ReadManifest reads the manifest of a splits folder. If it has none, the error is fs.ErrNotExist.
+func ReadManifest(dir string) (*Manifest, error) {
+	path := filepath.Join(dir, manifestName)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read split manifest: %w", err)
@@ -83,9 +82,9 @@ func ReadManifest(outputDir string) (*Manifest, error) {
 }
 
 // Verify reads the Arrow files and compares their SHA-256 with the manifest's.
-func (m *Manifest) Verify(outputDir string) error {
+func (m *Manifest) Verify(dir string) error {
 	for i, name := range partNames {
-		path := filepath.Join(outputDir, splitsName, name+".arrow")
+		path := filepath.Join(dir, name+".arrow")
 		sum, err := digestFile(path)
 		if err != nil {
 			return fmt.Errorf("verify split: %w", err)
@@ -97,15 +96,15 @@ func (m *Manifest) Verify(outputDir string) error {
 	return nil
 }
 
-// covers reports whether the folder's files are all there, at their sizes.
-func (m *Manifest) covers(outputDir string) bool {
+// covers reports whether all files of the folder are there, with the sizes that the manifest gives.
+func (m *Manifest) covers(dir string) bool {
 	for i, name := range partNames {
-		info, err := os.Stat(filepath.Join(outputDir, splitsName, name+".arrow"))
+		info, err := os.Stat(filepath.Join(dir, name+".arrow"))
 		if err != nil || info.Size() != m.part(i).Bytes {
 			return false
 		}
 	}
-	_, err := os.Stat(filepath.Join(outputDir, splitsName, reportName))
+	_, err := os.Stat(filepath.Join(dir, reportName))
 	return err == nil
 }
 

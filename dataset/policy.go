@@ -2,7 +2,7 @@ package dataset
 
 // Policy is an ordered list of rules. Version names them: it is written into every Arrow file and takes part in
 // recognising a finished split, so it must change whenever a rule does. The zero value removes nothing: personal data,
-// confidentiality markers, robots.txt and NSFW are not looked at.
+// confidentiality markers, robots.txt and NSFW are not checked.
 type Policy struct {
 	Version string // "none" where there are no rules
 	Rules   []Rule

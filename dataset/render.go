@@ -48,7 +48,7 @@ func Assistant(r Record) string {
 	return q.String()
 }
 
-// renderer makes samples of records with one tokenizer.
+// renderer turns records into samples.
 type renderer struct {
 	tok      *tokenizer.Tokenizer
 	thinking bool     // the assistant's turn takes the quadruple form

@@ -78,7 +78,7 @@ func list[T any](r *Report, lines []T, line T) []T {
 	return append(lines, line)
 }
 
-// verdict is the error of a file with too many bad lines.
+// verdict returns the error of a file with too many bad lines.
 func (r *Report) verdict(maxBadFraction float64) error {
 	if r.Lines > 0 {
 		r.BadFraction = float64(r.Bad) / float64(r.Lines)

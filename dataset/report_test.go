@@ -3,6 +3,7 @@ package dataset
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -81,7 +82,7 @@ func TestTooManyBadLines(t *testing.T) {
 			t.Errorf("error %q lacks %q", err, want)
 		}
 	}
-	if got := fileNames(t, o.OutputDir); !slices.Equal(got, []string{"splits/policy_report.json"}) {
+	if got := fileNames(t, filepath.Dir(o.Dir)); !slices.Equal(got, []string{"splits/policy_report.json"}) {
 		t.Errorf("left behind: %v", got)
 	}
 	if r := readReport(t, o); r.Bad != 5 || r.BadFraction != 0.05 || len(r.BadLines) != 5 {
@@ -92,12 +93,12 @@ func TestTooManyBadLines(t *testing.T) {
 		t.Errorf("at the bound: %+v", m)
 	}
 	// An input that goes bad leaves the finished split of the last one alone.
-	before := fileNames(t, o.OutputDir)
+	before := fileNames(t, filepath.Dir(o.Dir))
 	writeLines(t, o.InputPath, []string{"x"})
 	if _, err := Split(context.Background(), o); err == nil {
 		t.Error("a file of one bad line was split")
 	}
-	if got := fileNames(t, o.OutputDir); !slices.Equal(got, before) {
+	if got := fileNames(t, filepath.Dir(o.Dir)); !slices.Equal(got, before) {
 		t.Errorf("after a failure: %v", got)
 	}
 }

@@ -294,7 +294,7 @@ func TestSharedPartsAreRefused(t *testing.T) {
 func TestVerifyFindsDamage(t *testing.T) {
 	o := options(t, records(t, 0, 100))
 	m := mustSplit(t, o)
-	path := filepath.Join(o.OutputDir, "splits", "val.arrow")
+	path := filepath.Join(o.Dir, "val.arrow")
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -303,11 +303,11 @@ func TestVerifyFindsDamage(t *testing.T) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	read, err := ReadManifest(o.OutputDir)
+	read, err := ReadManifest(o.Dir)
 	if err != nil || read.Train.SHA256 != m.Train.SHA256 {
 		t.Fatalf("manifest %+v, %v", read, err)
 	}
-	if err := read.Verify(o.OutputDir); err == nil || !strings.Contains(err.Error(), "val.arrow") {
+	if err := read.Verify(o.Dir); err == nil || !strings.Contains(err.Error(), "val.arrow") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // SplitOptions are the arguments of Split.
 type SplitOptions struct {
 	InputPath         string // JSONL file, or a glob of which the newest match is taken
-	OutputDir         string // the run's; files are written to OutputDir/splits
+	Dir               string // the files are written here: the splits folder of a run's output directory
 	Tokenizer         *tokenizer.Tokenizer
 	MaxSeqLength      int // tokens; longer samples are dropped and counted
 	QuadrupleThinking bool
@@ -39,10 +39,10 @@ func (e *InputError) Unwrap() error { return e.Err }
 
 const progressLines = 256 // lines between checks of the context and calls of Progress
 
-// Split writes OutputDir/splits: train.arrow, val.arrow, test.arrow, policy_report.json and manifest.json.
+// Split writes the folder Dir: train.arrow, val.arrow, test.arrow, policy_report.json and manifest.json.
 //
 // The folder appears whole or not at all. A split of the same input with the same options that is already there is
-// recognised by the input's digest and returned as it is. If too many lines are bad nothing is split, and only
+// recognised by the input's digest and returned as it is. If too many lines are bad, only
 // policy_report.json is written, which lists them.
 func Split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	m, err := split(ctx, o)
@@ -84,15 +84,15 @@ type splitter struct {
 	options  Options
 	renderer *renderer
 	report   *Report
-	refused  bool // for its bad lines
+	refused  bool // has too many bad lines
 	writers  [parts]*partWriter
 }
 
-// finished returns the manifest of an equal split that exists already, else nil.
+// finished returns the manifest of a split of the same input and options that is already there, else nil.
 func (s *splitter) finished() (*Manifest, error) {
-	m, err := ReadManifest(s.OutputDir)
-	if err != nil || m.FormatVersion < oldestFormat || m.FormatVersion > formatVersion || m.Options != s.options || !m.covers(s.OutputDir) {
-		return nil, nil // absent, damaged or of other options: split anew
+	m, err := ReadManifest(s.Dir)
+	if err != nil || m.FormatVersion < oldestFormat || m.FormatVersion > formatVersion || m.Options != s.options || !m.covers(s.Dir) {
+		return nil, nil // absent, damaged or with other options: split again
 	}
 	digest, err := digestFile(s.path)
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *splitter) finished() (*Manifest, error) {
 
 func (s *splitter) run(ctx context.Context) (m *Manifest, err error) {
 	s.report = newReport(s.path, s.options)
-	err = disk.ReplaceDir(s.Lease, filepath.Join(s.OutputDir, splitsName), func(temp string) error {
+	err = disk.ReplaceDir(s.Lease, s.Dir, func(temp string) error {
 		m, err = s.fill(ctx, temp)
 		return err
 	})
@@ -240,11 +240,10 @@ func (s *splitter) complete(temp, digest string) (*Manifest, error) {
 
 // leaveReport writes policy_report.json of a refused input, unless a finished split stands there.
 func (s *splitter) leaveReport() error {
-	dir := filepath.Join(s.OutputDir, splitsName)
-	if _, err := os.Stat(filepath.Join(dir, manifestName)); err == nil {
+	if _, err := os.Stat(filepath.Join(s.Dir, manifestName)); err == nil {
 		return nil
 	}
-	return disk.ReplaceDir(s.Lease, dir, func(temp string) error {
+	return disk.ReplaceDir(s.Lease, s.Dir, func(temp string) error {
 		return disk.ReplaceJSON(filepath.Join(temp, reportName), s.report)
 	})
 }

@@ -30,7 +30,7 @@ func TestSplit(t *testing.T) {
 	if got := len(partOf(t, o)); got != 2000 {
 		t.Errorf("%d different source lines in the parts", got)
 	}
-	s, err := Open(filepath.Join(o.OutputDir, "splits", "train.arrow"))
+	s, err := Open(filepath.Join(o.Dir, "train.arrow"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestSplit(t *testing.T) {
 	if !maps.Equal(s.Metadata(), want) {
 		t.Errorf("metadata %v", s.Metadata())
 	}
-	if err := m.Verify(o.OutputDir); err != nil {
+	if err := m.Verify(o.Dir); err != nil {
 		t.Error(err)
 	}
 }
@@ -115,7 +115,7 @@ func TestSplitAgainIsRecognised(t *testing.T) {
 	lines := records(t, 0, 300)
 	o := options(t, lines)
 	first := mustSplit(t, o)
-	file := filepath.Join(o.OutputDir, "splits", "train.arrow")
+	file := filepath.Join(o.Dir, "train.arrow")
 	before, _ := os.Stat(file)
 	again := mustSplit(t, o)
 	after, _ := os.Stat(file)
@@ -130,10 +130,10 @@ func TestSplitAgainIsRecognised(t *testing.T) {
 		{"length", func(o *SplitOptions) { o.MaxSeqLength-- }},
 		{"form", func(o *SplitOptions) { o.QuadrupleThinking = false }},
 		{"input", func(o *SplitOptions) { writeLines(t, o.InputPath, records(t, 0, 301)) }},
-		{"missing file", func(o *SplitOptions) { os.Remove(filepath.Join(o.OutputDir, "splits", "val.arrow")) }},
-		{"cut file", func(o *SplitOptions) { os.Truncate(filepath.Join(o.OutputDir, "splits", "test.arrow"), 100) }},
+		{"missing file", func(o *SplitOptions) { os.Remove(filepath.Join(o.Dir, "val.arrow")) }},
+		{"cut file", func(o *SplitOptions) { os.Truncate(filepath.Join(o.Dir, "test.arrow"), 100) }},
 		{"damaged manifest", func(o *SplitOptions) {
-			os.WriteFile(filepath.Join(o.OutputDir, "splits", "manifest.json"), []byte("{"), 0o600)
+			os.WriteFile(filepath.Join(o.Dir, "manifest.json"), []byte("{"), 0o600)
 		}},
 	} {
 		c.change(&o)
@@ -144,7 +144,7 @@ func TestSplitAgainIsRecognised(t *testing.T) {
 			t.Errorf("%s: the new split was not recognised", c.name)
 		}
 	}
-	if left, _ := filepath.Glob(filepath.Join(o.OutputDir, ".splits-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Dir), ".splits-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -161,7 +161,7 @@ func TestSplitErrors(t *testing.T) {
 		{"pattern", func(o *SplitOptions) { o.InputPath = "[" }, "is not a pattern"},
 		{"no samples", func(o *SplitOptions) { o.MaxSeqLength = 3 }, "100 lines give 0 training and 0 test samples (0 bad lines, 100 too long)"},
 		{"no tokenizer", func(o *SplitOptions) { o.Tokenizer = nil }, "options"},
-		{"output is a file", func(o *SplitOptions) { o.OutputDir = o.InputPath }, "not a directory"},
+		{"output is a file", func(o *SplitOptions) { o.Dir = filepath.Join(o.InputPath, "splits") }, "not a directory"},
 	} {
 		bad := o
 		c.change(&bad)
@@ -169,7 +169,7 @@ func TestSplitErrors(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 	}
-	if got := fileNames(t, o.OutputDir); len(got) > 0 {
+	if got := fileNames(t, filepath.Dir(o.Dir)); len(got) > 0 {
 		t.Errorf("left behind: %v", got)
 	}
 	cause := errors.New("paused")
@@ -179,7 +179,7 @@ func TestSplitErrors(t *testing.T) {
 	if _, err := Split(ctx, o); !errors.Is(err, cause) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if got := fileNames(t, o.OutputDir); len(got) > 0 {
+	if got := fileNames(t, filepath.Dir(o.Dir)); len(got) > 0 {
 		t.Errorf("left behind: %v", got)
 	}
 }

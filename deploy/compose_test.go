@@ -242,7 +242,7 @@ func timeToLeave(t *testing.T) time.Duration {
 	t.Helper()
 	m := regexp.MustCompile(`timeToLeave = (\d+) \* time\.Second`).FindStringSubmatch(readText(t, "../worker/run.go"))
 	if m == nil {
-		t.Fatal("worker/serve.go does not say timeToLeave in seconds")
+		t.Fatal("worker/run.go does not set timeToLeave in seconds")
 	}
 	d, err := time.ParseDuration(m[1] + "s")
 	if err != nil {

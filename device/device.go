@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Kind is a kind of device. Its text is the name of the native library that drives it, Auto apart.
+// Kind is a kind of device. Except for Auto it is the name of the native library that drives the device.
 type Kind string
 
 const (
@@ -46,7 +46,7 @@ func Parse(text string) (Device, error) {
 	return d, nil
 }
 
-// MustParse is Parse of a text that is known to be good.
+// MustParse is Parse for text that has been checked; it panics on an error.
 func MustParse(text string) Device {
 	d, err := Parse(text)
 	if err != nil {
@@ -59,7 +59,7 @@ func invalid(text string) error {
 	return fmt.Errorf("device: %q is not auto, cpu, cuda or cuda:N", text)
 }
 
-// String is what Parse reads; a GPU always has its number.
+// String returns the form that Parse reads; a GPU is always given with its number.
 func (d Device) String() string {
 	switch d.Kind {
 	case "":
@@ -70,20 +70,20 @@ func (d Device) String() string {
 	return string(d.Kind)
 }
 
-// IsZero reports whether d names no device, so that JSON leaves it out (omitzero).
+// IsZero reports whether d is the zero value, which JSON leaves out (omitzero).
 func (d Device) IsZero() bool { return d == Device{} }
 
 // MarshalText makes a device a string in JSON.
 func (d Device) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText is Parse.
+// UnmarshalText reads what Parse reads.
 func (d *Device) UnmarshalText(text []byte) (err error) {
 	*d, err = Parse(string(text))
 	return err
 }
 
-// Visible is the entry of CUDA_VISIBLE_DEVICES that an ordinal of CUDA stands for: a number or a UUID. Without that
-// variable it is the ordinal itself. It fails where the variable hides the GPU.
+// Visible returns the entry of CUDA_VISIBLE_DEVICES that CUDA numbers ordinal: a number or a UUID. Without that variable
+// it returns the ordinal itself. It fails if the variable hides the GPU.
 func Visible(ordinal int) (string, error) {
 	list, set := os.LookupEnv("CUDA_VISIBLE_DEVICES")
 	if !set {

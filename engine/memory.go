@@ -128,8 +128,8 @@ func (o Options) savedModes(info native.Info) ([]phi3.Saved, error) {
 	switch {
 	case !o.GradientCheckpointing:
 		return []phi3.Saved{phi3.SavedAll}, nil
-	case o.Saved != "" && !slices.Contains(configs.Keeps, o.Saved):
-		return nil, fmt.Errorf("gradient_checkpointing_keep: %q is not one of %s", o.Saved, strings.Join(configs.Keeps, ", "))
+	case o.Saved != "" && !slices.Contains(configs.SavedActivations, o.Saved):
+		return nil, fmt.Errorf("gradient_checkpointing_keep: %q is not one of %s", o.Saved, strings.Join(configs.SavedActivations, ", "))
 	case o.Saved != "" && o.Saved != "auto":
 		return []phi3.Saved{phi3.Saved(o.Saved)}, nil
 	case isGPU(info):

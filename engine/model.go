@@ -33,7 +33,7 @@ type Options struct {
 	Int8                  bool   // hold the base's linear weights as int8 rows
 	Training              bool   // allocate what the backward pass needs
 	GradientCheckpointing bool   // save less than all of a layer and recompute the rest
-	Saved                 string // of a layer, with GradientCheckpointing: one of configs.Keeps; empty: auto
+	Saved                 string // of a layer, with GradientCheckpointing: one of configs.SavedActivations; empty: auto
 	Optim                 string // of the trainer to come, for the plan of memory; empty: not counted
 	MaxTokens             int    // the most tokens of one pass
 	MaxLength             int    // the longest sequence; 0: MaxTokens

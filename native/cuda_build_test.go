@@ -77,7 +77,8 @@ func TestNoDevice(t *testing.T) {
 		t.Skip("there is a GPU")
 	}
 	cudaLibrary(t)
-	if _, err := Open(Options{Device: device.Device{Kind: device.CUDA}}); !errors.Is(err, ErrNoDevice) || !strings.Contains(err.Error(), "open device cuda:0: open: ") {
+	_, err := Open(Options{Device: device.Device{Kind: device.CUDA}})
+	if !errors.Is(err, ErrNoDevice) || !strings.Contains(err.Error(), "open device cuda:0: open: ") {
 		t.Errorf("error is %v", err)
 	}
 	if n, err := GPUs(); n != 0 || err != nil {

@@ -38,7 +38,7 @@ type Info struct {
 	PeakBytes   uint64 // the most allocated at once
 }
 
-// Resolve is the device that Auto stands for on this host; any other device is itself.
+// Resolve returns the device that Auto stands for on this host, and any other device as it is.
 func Resolve(d device.Device) device.Device {
 	if d.Kind != "" && d.Kind != device.Auto {
 		return d
@@ -49,7 +49,7 @@ func Resolve(d device.Device) device.Device {
 	return device.Device{Kind: device.CPU}
 }
 
-// GPUs is how many GPUs this process sees. Without a CUDA library there are none; one whose driver fails is an error.
+// GPUs returns the number of GPUs that this process sees: 0 without a CUDA library, an error if its driver fails.
 func GPUs() (int, error) {
 	if !found(device.CUDA) {
 		return 0, nil
@@ -71,7 +71,7 @@ func GPUs() (int, error) {
 }
 
 // Open opens a device. auto takes the CPU where there is no CUDA library or no GPU. A GPU that cannot be used is an error:
-// training on the CPU instead would be slow, and nothing would say why.
+// training would otherwise be slow on the CPU without anything telling why.
 func Open(o Options) (*Device, error) {
 	o.Device = Resolve(o.Device)
 	l, err := openLibrary(o.Device.Kind)
@@ -162,7 +162,7 @@ type allocParams struct {
 	onHost  int64
 }
 
-// Alloc allocates zeroed memory. purpose is named in errors about memory.
+// Alloc allocates zeroed memory. purpose is shown by Memory and in errors about memory.
 func (d *Device) Alloc(bytes int64, purpose string) (Buffer, error) {
 	return d.alloc(bytes, purpose, 0)
 }

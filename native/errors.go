@@ -25,7 +25,7 @@ const (
 	codeInternal
 )
 
-// failure is an error of one of the kinds, whose own text would repeat what text says.
+// failure is an error of one of the kinds. Only text is shown, as the kind's own text would repeat it.
 type failure struct {
 	kind error // nil: internal
 	text string
@@ -38,7 +38,7 @@ func failed(kind error, format string, args ...any) error {
 	return &failure{kind, fmt.Sprintf(format, args...)}
 }
 
-// kindOf is the kind that a call's code stands for.
+// kindOf returns the kind that a call's code stands for.
 func kindOf(code uintptr) error {
 	switch int32(code) {
 	case codeBadArgument:

@@ -18,8 +18,9 @@ const abiVersion = 3
 type library struct {
 	path string
 
-	abi, deviceCount, layout, open, close, lastError, deviceInfo, memory, alloc, free, upload, download, synchronize, snapshotBegin, snapshotRead, snapshotEnd uintptr
-	recordBegin, recordEnd, replay, recordDrop                                                                                                                 uintptr
+	abi, deviceCount, layout, open, close, lastError, deviceInfo, memory                 uintptr
+	alloc, free, upload, download, synchronize, snapshotBegin, snapshotRead, snapshotEnd uintptr
+	recordBegin, recordEnd, replay, recordDrop                                           uintptr
 
 	zero, cast, quantizeRows, dequantizeRows, gatherRows, scatterRows                               uintptr
 	linearForward, linearBackward, loraDownForward, loraUpBackward, loraDownBackward                uintptr
@@ -32,8 +33,9 @@ type library struct {
 // symbols names every function of the header.
 func (l *library) symbols() map[string]*uintptr {
 	return map[string]*uintptr{
-		"abi_version": &l.abi, "device_count": &l.deviceCount, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError, "device_info": &l.deviceInfo,
-		"memory": &l.memory, "alloc": &l.alloc, "free": &l.free, "upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
+		"abi_version": &l.abi, "device_count": &l.deviceCount, "layout": &l.layout, "open": &l.open, "close": &l.close, "last_error": &l.lastError,
+		"device_info": &l.deviceInfo, "memory": &l.memory, "alloc": &l.alloc, "free": &l.free,
+		"upload": &l.upload, "download": &l.download, "synchronize": &l.synchronize,
 		"snapshot_begin": &l.snapshotBegin, "snapshot_read": &l.snapshotRead, "snapshot_end": &l.snapshotEnd,
 		"record_begin": &l.recordBegin, "record_end": &l.recordEnd, "replay": &l.replay, "record_drop": &l.recordDrop,
 		"zero": &l.zero, "cast": &l.cast, "quantize_rows": &l.quantizeRows, "dequantize_rows": &l.dequantizeRows,

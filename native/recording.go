@@ -1,6 +1,6 @@
 package native
 
-// Recording is a sequence of operations that is executed again by one call; on a GPU it is a CUDA graph.
+// Recording is a sequence of operations that one call repeats; on a GPU it is a CUDA graph.
 type Recording struct {
 	device    *Device
 	recording uint64
@@ -18,7 +18,7 @@ func (d *Device) Record(f func()) (*Recording, error) {
 	}
 	r := &Recording{d, p.recording}
 	f()
-	if failure := d.err; failure != nil { // the recording must not stay open
+	if failure := d.err; failure != nil { // close the recording all the same
 		d.err = nil
 		call(d, d.library.recordDrop, p)
 		d.err = failure
@@ -28,7 +28,7 @@ func (d *Device) Record(f func()) (*Recording, error) {
 	return r, d.err
 }
 
-// Replay executes the operations again, on what the same memory holds now.
+// Replay executes the operations again, on the current contents of the same memory.
 func (r *Recording) Replay() { call(r.device, r.device.library.replay, &recordingParams{r.recording}) }
 
 // Free forgets the recording.

@@ -36,7 +36,7 @@ func (t *Tokenizer) loadConfig(dir string) error {
 		return fmt.Errorf("%s: chat_template: %w", name, err)
 	}
 	source := name + ": chat_template"
-	// As in transformers, the file takes precedence over the key.
+	// As in transformers, chat_template.jinja takes precedence over the key.
 	switch data, err := os.ReadFile(filepath.Join(dir, "chat_template.jinja")); {
 	case err == nil:
 		template, source = string(data), "chat_template.jinja"

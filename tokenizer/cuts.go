@@ -4,10 +4,10 @@ package tokenizer
 //
 // A merge across the boundary of the runes a and b yields an entry in which b follows a. If no merge's
 // result contains that pair, the text's two sides are encoded independently, so a cut there is exact.
-// In the known vocabularies that is before every word (nothing is followed by "▁" but "▁") and
+// In the known vocabularies that holds before every word (only "▁" is followed by "▁") and
 // between nearly all Japanese characters.
 //
-// The set is a bitmap over a hash: a collision hides a cut, which costs time and nothing else.
+// The set is a bitmap over a hash: a collision only hides a cut, which costs time.
 type cuts struct {
 	joined [cutWords]uint64
 }

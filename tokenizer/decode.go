@@ -12,7 +12,7 @@ import (
 type decoder struct {
 	old, new string // Replace in every token
 	strip    rune   // cut from the front of the whole …
-	maxStrip int    // … at most so often
+	maxStrip int    // … at most this many times
 }
 
 func parseDecoder(raw json.RawMessage) (d decoder, err error) {
@@ -99,7 +99,7 @@ type Stream struct {
 	skipSpecial bool
 	bytes       []byte // a run of byte tokens
 	stripped    int    // characters taken off the front so far
-	begun       bool   // the front has been passed
+	begun       bool   // the front has been stripped
 }
 
 // NewStream returns an empty Stream.

@@ -124,7 +124,7 @@ func (e *encoder) merge(s string) {
 			continue
 		}
 		right := &e.symbols[left.next]
-		// Stale: one of the two has been merged with another neighbour since.
+		// Stale: one of the two has since been merged with its other neighbour.
 		if m, ok := e.merges[pair(left.id, right.id)]; !ok || m.id != top.id {
 			continue
 		}

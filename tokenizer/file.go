@@ -12,7 +12,7 @@ import (
 // fileJSON is tokenizer.json. Parts with a type of their own stay raw until that type is known.
 type fileJSON struct {
 	Version       json.RawMessage `json:"version"`
-	Truncation    json.RawMessage `json:"truncation"` // a call's setting; transformers resets it
+	Truncation    json.RawMessage `json:"truncation"` // set by each call; transformers resets it
 	Padding       json.RawMessage `json:"padding"`    // likewise
 	AddedTokens   []addedJSON     `json:"added_tokens"`
 	Normalizer    json.RawMessage `json:"normalizer"`

@@ -75,7 +75,8 @@ func TestEncoderCacheIsBounded(t *testing.T) {
 // Lowest rank first, and the leftmost of equal ones.
 func TestMergeOrder(t *testing.T) {
 	tok, err := parse([]byte(`{"decoder":{"type":"Sequence","decoders":[` +
-		`{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},` +
+		`{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"},` +
+		`{"type":"Strip","content":" ","start":1,"stop":0}]},` +
 		`"model":{"type":"BPE","unk_token":"u","vocab":{"u":0,"a":1,"b":2,"aa":3,"ab":4,"bb":5,"abb":6},"merges":["b b","a a","a b","a bb"]}}`))
 	if err != nil {
 		t.Fatal(err)

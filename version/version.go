@@ -1,4 +1,4 @@
-// Package version says which build of the program computed something, and whether two builds compute the same bits.
+// Package version identifies the build of the program, and tells whether two builds compute the same bits.
 package version
 
 import (
@@ -11,14 +11,14 @@ import (
 // Release is the newest entry of CHANGELOG.md.
 const Release = "0.1.0"
 
-// Arithmetic is raised by each release that changes bits: for the same inputs a build of another arithmetic gives other
-// weights or figures. CHANGELOG.md says of each release whether it does.
+// Arithmetic is raised by each release that changes bits: builds that differ in it give different weights or figures for
+// the same inputs. CHANGELOG.md says for each release whether it changes bits.
 const Arithmetic = 1
 
-// What -ldflags "-X so8t/version.tag=…" sets. Without them the commit is that of Go's build information.
+// Set by -ldflags "-X so8t/version.tag=…". Without them the commit comes from Go's build information.
 var (
 	tag    string // of git describe --tags
-	commit string // of git rev-parse HEAD or git describe; "-dirty" behind it: the tree was modified
+	commit string // of git rev-parse HEAD or git describe; ends in "-dirty" if the tree was modified
 )
 
 // Version is one build.
@@ -29,7 +29,7 @@ type Version struct {
 	Arithmetic int    `json:"arithmetic,omitempty"`
 }
 
-// Current is the version of this process.
+// Current returns the version of this process.
 func Current() Version {
 	v := Version{Tag: cmp.Or(tag, Release), Arithmetic: Arithmetic}
 	if v.Commit, v.Dirty = strings.CutSuffix(commit, "-dirty"); v.Commit != "" {
@@ -48,10 +48,10 @@ func Current() Version {
 	return v
 }
 
-// Unversioned stands for the builds before there were versions. What they wrote names none.
+// Unversioned stands for the builds before the first version, whose checkpoints name none.
 var Unversioned = Version{Tag: "unversioned", Arithmetic: 1}
 
-// String is v as people read it: "0.1.0, commit 6fdfc030198a, modified, arithmetic 1".
+// String formats v for people: "0.1.0, commit 6fdfc030198a, modified, arithmetic 1".
 func (v Version) String() string {
 	text := v.Tag
 	if v.Commit != "" {

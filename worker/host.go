@@ -21,21 +21,21 @@ import (
 )
 
 // host is this process's lease on the task queues of one host. A second worker of the same name
-// stands by until the first is gone, or has not renewed its lease for a while: two would train on
+// stands by until the first is gone or has stopped renewing its lease: two would train on
 // one device at once, and a request to the process that trains could reach the other one.
 //
-// Beside the lease lies the note of the tasks that the process works on. Whoever takes the host
-// over finds there what a killed predecessor left undone.
+// Beside the lease lies a file of the tasks that the process works on, from which its successor
+// learns what a killed process left undone.
 type host struct {
 	lease *disk.Lease
 	dir   string
-	path  string // of the note of tasks
+	path  string // of the file of tasks
 }
 
 const tasksPrefix = "tasks-"
 
 // waitForHost returns once this process is the only one that works on the host's queues. It
-// replaces a process that has not renewed its lease for the time of patience.
+// replaces a process that has not renewed its lease for as long as patience.
 func waitForHost(ctx context.Context, o client.Options, name string, patience time.Duration, logger *slog.Logger) (*host, error) {
 	key := sha256.Sum256([]byte(o.HostPort + "\x00" + o.Namespace + "\x00" + name))
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("so8t-worker-%d-%s", os.Getuid(), hex.EncodeToString(key[:8])))
@@ -53,7 +53,7 @@ func waitForHost(ctx context.Context, o client.Options, name string, patience ti
 		case !errors.As(err, &held):
 			return nil, fmt.Errorf("take host %s: %w", name, err)
 		case !waited:
-			logger.Info("another worker serves this host; standing by until it is gone", "host", name, "process", held.Holder.PID)
+			logger.Info("another worker runs on this host's queues; standing by until it is gone", "host", name, "process", held.Holder.PID)
 		}
 	}
 }

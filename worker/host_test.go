@@ -161,7 +161,8 @@ func TestHostsApart(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(temp, "file"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := waitForHost(t.Context(), local, "h", time.Minute, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "take host h: ") {
+	_, err := waitForHost(t.Context(), local, "h", time.Minute, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "take host h: ") {
 		t.Error(err)
 	}
 }

@@ -23,7 +23,7 @@ type runCommand struct {
 	ReplaceAfter time.Duration `env:"SO8T_REPLACE_AFTER" default:"15s" help:"Silence after which a standby of the host takes over; from a dead worker at once."`
 }
 
-// timeToLeave is what a worker that is told to stop gives its activities to finish a training
+// timeToLeave is how long a worker that is told to stop waits for its activities to finish a training
 // step and write a checkpoint.
 const timeToLeave = 30 * time.Second
 
@@ -53,15 +53,15 @@ func (r *runCommand) Run(ctx context.Context) error {
 	work.SearchAttributes = func(ctx context.Context) bool {
 		return addSearchAttributes(ctx, temporal, options.Namespace, logger)
 	}
-	work.SearchAttributes(ctx) // now, so that the first run need not wait for them
+	work.SearchAttributes(ctx) // now, so that the first run does not wait for them
 
 	shared := worker.New(temporal, contract.TaskQueue, worker.Options{WorkerStopTimeout: timeToLeave,
-		StickyScheduleToStartTimeout: time.Second}) // how long a workflow task waits for a worker that is gone: replaying a history is cheap
+		StickyScheduleToStartTimeout: time.Second}) // short: replaying a history is cheaper than waiting for a worker that is gone
 	for _, w := range []any{workflows.Retrain, workflows.Evaluate, workflows.Compare} {
 		shared.RegisterWorkflow(w)
 	}
-	// A claim names the host whose queues do the rest, so only the process that works on those
-	// queues may take one.
+	// A claim names the host whose queues carry out the rest, so only the process that polls those
+	// queues may execute one.
 	mine, err := waitForHost(ctx, options, host, r.ReplaceAfter, logger)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func runWorkers(ctx context.Context, logger *slog.Logger, workers ...worker.Work
 			}
 		}
 	}
-	logger.Info("serving", "queue", contract.TaskQueue)
+	logger.Info("running", "queue", contract.TaskQueue)
 	<-ctx.Done()
 	logger.Info("stopping: running activities save their state", "within", timeToLeave.String())
 	done := make(chan struct{})

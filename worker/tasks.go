@@ -22,11 +22,11 @@ import (
 // until the server has its result.
 type tasks struct {
 	mu   sync.Mutex
-	path string // of the file; empty: no other process may need it yet
+	path string // of the file; empty until noteIn
 	open map[string]task
 }
 
-// task is one of them, by the token under which the server knows it.
+// task is one of them, identified by the server's token.
 type task struct {
 	Token    []byte
 	Workflow bool // a workflow task; else an activity task
@@ -51,7 +51,7 @@ func (t *tasks) end(token []byte) {
 	t.save()
 }
 
-// noteIn writes the tasks at hand to a file, and all later changes.
+// noteIn writes the open tasks to a file, and rewrites it with every change.
 func (t *tasks) noteIn(path string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -85,7 +85,7 @@ func (t *tasks) listen(ctx context.Context, method string, req, reply any, cc *g
 	case *workflowservice.PollActivityTaskQueueResponse:
 		t.begin(answer.GetTaskToken(), false)
 	case *workflowservice.PollWorkflowTaskQueueResponse:
-		if answer.GetQuery() == nil { // a query is asked again by its caller
+		if answer.GetQuery() == nil { // the caller repeats a query
 			t.begin(answer.GetTaskToken(), true)
 		}
 	case *workflowservice.RespondWorkflowTaskCompletedResponse:
@@ -101,7 +101,7 @@ func (t *tasks) listen(ctx context.Context, method string, req, reply any, cc *g
 	return err
 }
 
-// crashingAround puts crash points into a call: while it is under way, and after it has returned.
+// crashingAround puts crash points into a call: one while it is under way, one after it has returned.
 func crashingAround(call func() error) func() error {
 	return func() error {
 		returned := make(chan error, 1)

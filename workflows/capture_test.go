@@ -53,7 +53,8 @@ func (s *stage) claim(ctx context.Context, in contract.ClaimInput) (contract.Cla
 	c.Training.NumTrainEpochs = 2
 	c.Checkpoint.HeartbeatTimeoutSeconds = 5
 	id := activity.GetInfo(ctx).WorkflowExecution.ID
-	run := contract.Run{WorkflowID: id, CheckpointID: id, Host: "stage", OutputDir: "/runs/" + id, BaseName: "base", InputPath: "/data/records.jsonl", Config: c}
+	run := contract.Run{WorkflowID: id, CheckpointID: id, Host: "stage", OutputDir: "/runs/" + id,
+		BaseName: "base", InputPath: "/data/records.jsonl", Config: c}
 	return contract.Claimed{Run: run, SearchAttribute: true}, nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"so8t/contract"
 )
 
-// verb is a command of a person to a run, sent as an update, which is answered, or as a signal.
+// verb is a command that a person gives a run, as an update, which returns an answer, or as a signal.
 type verb struct {
 	name, description string
 	allowed           func() error
@@ -141,8 +141,8 @@ func (r *run) doResume(ctx workflow.Context) (string, error) {
 	return "resumed " + r.position(), nil
 }
 
-// doCheckpoint asks the process that trains to save. If training pauses or ends meanwhile, that has
-// written a checkpoint.
+// doCheckpoint asks the process that trains to save. Training that pauses or ends meanwhile has
+// written a checkpoint anyway.
 func (r *run) doCheckpoint(ctx workflow.Context) (string, error) {
 	asking, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              contract.HostQueue(r.claimed.Run.Host),
@@ -181,7 +181,7 @@ func (r *run) doStop(ctx workflow.Context) (string, error) {
 	return fmt.Sprintf("training stopped after step %d; export, evaluation and comparison follow", r.progress.Step), nil
 }
 
-// position is how far the run is, in words.
+// position describes how far the run is.
 func (r *run) position() string {
 	if r.progress.Step == 0 {
 		return "in phase " + r.progress.Phase

@@ -20,7 +20,7 @@ func Evaluate(ctx workflow.Context, input json.RawMessage) (*contract.Result, er
 	})
 }
 
-// Compare compares the two evaluations on disk again, and promotes or not.
+// Compare compares the two evaluations on disk again, and promotes or rejects.
 func Compare(ctx workflow.Context, input json.RawMessage) (*contract.Result, error) {
 	return again(ctx, input, func(r *run) error { return r.compare(ctx) })
 }

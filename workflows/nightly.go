@@ -13,8 +13,8 @@ var (
 	scheduledBy = temporal.NewSearchAttributeKeyKeyword("TemporalScheduledById")
 )
 
-// claimInput is the input of the claim. For a nightly run it has the night's time: the time that the
-// run was scheduled for, however late it began, or that of its start, if started by hand.
+// claimInput is the input of the claim. For a nightly run it holds the night's time: the time for which the
+// run was scheduled, however late it began, or its start time if a person started it.
 func (r *run) claimInput(ctx workflow.Context, existing bool) contract.ClaimInput {
 	in := contract.ClaimInput{RunInput: r.input, Existing: existing}
 	if in.Nightly == nil {

@@ -10,7 +10,7 @@ import (
 	"so8t/contract"
 )
 
-// view is the progress, with what only the workflow knows.
+// view is the progress, completed with what only the workflow knows.
 func (r *run) view() contract.Progress {
 	p := r.progress
 	p.Paused, p.Why, p.Stopping = r.paused, r.why, r.stopping
@@ -112,7 +112,7 @@ func title(phase string) string {
 	return strings.ToUpper(phase[:1]) + phase[1:]
 }
 
-// timeLeft of training; without the time of its end while the run is paused.
+// timeLeft describes the time left of training, and when it will end unless the run is paused.
 func (r *run) timeLeft() string {
 	p := r.progress
 	if r.paused || p.At.IsZero() {
@@ -122,7 +122,7 @@ func (r *run) timeLeft() string {
 	return fmt.Sprintf("%s (training ends about %s)", roughly(p.SecondsLeft), end.UTC().Format("2006-01-02 15:04 UTC"))
 }
 
-// load is the GPU's use, in words.
+// load describes the GPU's use.
 func load(g *contract.GPU) string {
 	const gib = 1 << 30
 	text := fmt.Sprintf("%.1f of %.1f GiB", float64(g.MemoryUsedBytes)/gib, float64(g.MemoryTotalBytes)/gib)
@@ -135,7 +135,7 @@ func load(g *contract.GPU) string {
 	return text
 }
 
-// roughly rounds seconds to the unit that a person would use.
+// roughly formats a duration in the unit that a person would use.
 func roughly(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {

@@ -11,9 +11,9 @@ import (
 	"so8t/contract"
 )
 
-// longHistory is the number of events from which training continues as new. The server suggests that at
-// 4,096 events and ends a run at 51,200; a worker replays a shorter history in a moment, and a person can
-// read it. An epoch makes 7 events, the progress signals of a run about 800.
+// longHistory is the number of events from which training continues as new. The server suggests it at
+// 4,096 events and ends a run at 51,200; a shorter history replays in a moment and can be read.
+// An epoch makes 7 events, the progress signals of a run about 800.
 const longHistory = 1000
 
 func (r *run) historyIsLong(ctx workflow.Context) bool {
@@ -67,7 +67,7 @@ func (r *run) takeOver(ctx workflow.Context, raw json.RawMessage) error {
 		return temporal.NewNonRetryableApplicationError(fmt.Sprintf("input: what the execution %s carried over: %v", before, err), contract.ErrConfig, nil)
 	}
 	if c.From != before {
-		return nil // a retry, or the next run of a cron: it has its predecessor's arguments, and starts from the beginning
+		return nil // a retry or a cron's next run has its predecessor's arguments, but starts from the beginning
 	}
 	r.claimed, r.dataset, r.result, r.progress, r.notes = c.Claimed, c.Dataset, c.Result, c.Progress, c.Notes
 	r.resumes, r.paused, r.why, r.epoch = c.Resumes, c.Paused, c.Why, c.Epoch

@@ -82,7 +82,8 @@ func TestALongHistoryGoesOnInANewExecution(t *testing.T) {
 				t.Errorf("before: %s", got)
 			}
 			if carried.Epoch != 2 || carried.Progress.Step != 5 || carried.Result.Steps != 5 || carried.Result.Host != "h" ||
-				carried.Dataset.DatasetDigest != "d1" || carried.Claimed.Run.OutputDir != "/out" || !carried.Claimed.SearchAttribute || len(carried.Notes) != 3 || carried.Paused {
+				carried.Dataset.DatasetDigest != "d1" || carried.Claimed.Run.OutputDir != "/out" || !carried.Claimed.SearchAttribute ||
+				len(carried.Notes) != 3 || carried.Paused {
 				t.Errorf("carried over %+v", carried)
 			}
 			second := newBench(t).healthy()

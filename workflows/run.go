@@ -28,7 +28,7 @@ type run struct {
 	paused    bool
 	why       string // reason of a pause; empty if a person asked for it
 	stopping  bool
-	fresh     bool // evaluate again what is evaluated already
+	fresh     bool // repeat evaluations that are on disk
 	ended     error
 	working   bool   // do has an activity scheduled
 	signals   int    // commands by signal that are being handled
@@ -65,7 +65,7 @@ func (r *run) end(ctx workflow.Context, err error) error {
 	r.ended = err
 	if err == nil {
 		r.progress.Phase = contract.PhaseDone
-		_ = r.attributes(ctx, contract.AttrPhase, contract.PhaseDone) // a run does not fail for its label
+		_ = r.attributes(ctx, contract.AttrPhase, contract.PhaseDone) // a run does not fail because of its label
 	}
 	r.page(ctx)
 	quiet, _ := workflow.NewDisconnectedContext(ctx)
@@ -77,7 +77,7 @@ func (r *run) end(ctx workflow.Context, err error) error {
 	return err
 }
 
-// deviceQueue is the queue of the device that the run was given.
+// deviceQueue is the queue of the device that the claim gave the run.
 func (r *run) deviceQueue() string {
 	return contract.DeviceQueue(r.claimed.Run.Host, r.claimed.Run.Device)
 }
@@ -156,7 +156,7 @@ func (r *run) enter(ctx workflow.Context, s step) {
 	if s.phase != r.progress.Phase {
 		last := r.progress
 		r.progress = contract.Progress{Phase: s.phase}
-		if last.Phase == contract.PhaseTrain { // still of interest
+		if last.Phase == contract.PhaseTrain { // worth showing after training
 			r.progress.Epoch, r.progress.Epochs, r.progress.Step, r.progress.Steps = last.Epoch, last.Epochs, last.Step, last.Steps
 		}
 		_ = r.attributes(ctx, contract.AttrPhase, s.phase)
@@ -166,7 +166,7 @@ func (r *run) enter(ctx workflow.Context, s step) {
 	r.page(ctx)
 }
 
-// heard takes in the progress that an activity reports. Its notice becomes a note, once.
+// heard records the progress that an activity reports. Its notice becomes a note, once.
 func (r *run) heard(p contract.Progress) {
 	if p.Notice != "" && !slices.Contains(r.notes, p.Notice) {
 		r.note(p.Notice)
@@ -188,13 +188,13 @@ func (r *run) options(s step) workflow.ActivityOptions {
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval:        time.Second,
 			BackoffCoefficient:     1.5,
-			MaximumInterval:        5 * time.Second, // the next worker may be up at once
+			MaximumInterval:        5 * time.Second, // another worker may be ready at once
 			NonRetryableErrorTypes: append(contract.Fatal(), contract.NeedsPerson()...),
 		},
 	}
 }
 
-// silence is the heartbeat timeout: how long a worker may be silent before another gets its work.
+// silence is the heartbeat timeout: how long a worker may be silent before another worker gets its task.
 func (r *run) silence() time.Duration {
 	if r.claimed.Run.Host == "" {
 		return time.Minute // during the claim the config is not known yet

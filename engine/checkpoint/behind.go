@@ -67,7 +67,7 @@ func (s *Store) Wait() error {
 	return b.report()
 }
 
-// Busy reports whether a background save is running: a snapshot taken now would only wait.
+// Busy reports whether a background save is running, behind which a snapshot taken now would have to wait.
 func (s *Store) Busy() bool {
 	s.behind.mu.Lock()
 	defer s.behind.mu.Unlock()
@@ -80,7 +80,7 @@ func (b *behind) report() error {
 	return err
 }
 
-// drop discards a waiting state that is not further on than p.
+// drop discards a waiting state unless it is further on than p.
 func (b *behind) drop(p Position) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -58,7 +58,7 @@ func TestDiskFull(t *testing.T) {
 	if _, err := s.Save(t.Context(), bigState(2, 300<<10), "test"); err == nil {
 		t.Error("300 kB went onto a disk of 256")
 	}
-	mustSave(t, s, 3) // and once there is room again
+	mustSave(t, s, 3) // and once there is free space again
 	wantLatest(t, s, 3)
 }
 

@@ -103,7 +103,7 @@ func readFile(ctx context.Context, dir string, sum fileSum, load bool) ([]byte, 
 		return nil, &DamageError{path, fmt.Errorf("has %d bytes, the manifest says %d", info.Size(), sum.Bytes)}
 	}
 	var contents []byte
-	var scratch [2][]byte // one is read into while the other is hashed
+	var scratch [2][]byte // one is filled while the other is hashed
 	if load {
 		contents = make([]byte, sum.Bytes)
 	} else {
@@ -111,7 +111,7 @@ func readFile(ctx context.Context, dir string, sum fileSum, load bool) ([]byte, 
 		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice only
 	}
 	h := sha256.New()
-	hashed := func() {} // waits for the piece before
+	hashed := func() {} // waits for the previous piece
 	for done, i := int64(0), 0; done < sum.Bytes; i++ {
 		n := min(pieceBytes, sum.Bytes-done)
 		piece := scratch[i%2]

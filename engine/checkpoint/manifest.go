@@ -102,7 +102,7 @@ func readManifest(dir string) (*manifest, error) {
 			return nil, &DamageError{path, fmt.Errorf("lists no %s", name)}
 		}
 	}
-	if len(m.Files) != 2 { // others' names might lead anywhere, and one file named often would be read as often
+	if len(m.Files) != 2 { // other names could lead outside the folder, and repeated ones cost a read each
 		return nil, &DamageError{path, fmt.Errorf("lists %d files, this format has 2", len(m.Files))}
 	}
 	return m, nil

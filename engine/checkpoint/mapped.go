@@ -8,7 +8,7 @@ import (
 	"so8t/engine/safetensors"
 )
 
-// LatestMapped is Latest for a reader that needs few of the tensors. The files are verified as streams, which keep nothing
+// LatestMapped is Latest for a reader that needs few of the tensors. The files are verified as streams, which leaves nothing
 // in memory; the tensors are then views on the mapped file, read from disk where they are touched. The state's Release
 // unmaps them.
 func (s *Store) LatestMapped(ctx context.Context) (*State, Info, error) {

@@ -10,7 +10,7 @@ import (
 )
 
 // rotate deletes the oldest checkpoints beyond the allowed number, but nothing
-// that is newer than, or is, the newest one whose files read back right.
+// that is newer than, or is, the newest one whose files verify.
 // Those of another run are not counted and not touched.
 func (s *Store) rotate(ctx context.Context) error {
 	positions, err := s.folders()
@@ -45,8 +45,8 @@ func (s *Store) rotate(ctx context.Context) error {
 	return nil
 }
 
-// Discard deletes every checkpoint, whosever it is. It is for a caller who
-// knows that the run that wrote them is over.
+// Discard deletes every checkpoint, of any run. The caller must know that the run that wrote
+// them is over.
 func (s *Store) Discard() error {
 	s.commits.Lock()
 	defer s.commits.Unlock()

@@ -33,7 +33,7 @@ func (s *Store) saveAndRotate(ctx context.Context, state *State, reason string) 
 	info, err := s.save(ctx, state, reason)
 	state.release() // rotation may take long
 	if err != nil {
-		// Whoever lost the lease may find its files cleaned away: say the cause, not the symptom.
+		// Without the lease another writer may have removed the files: report the cause, not the symptom.
 		if lost := s.lease.Check(); errors.Is(lost, disk.ErrLeaseLost) {
 			err = lost
 		}
@@ -95,7 +95,7 @@ func (s *Store) save(ctx context.Context, state *State, reason string) (Info, er
 // writeState writes the state's files into dir and enters them in m.
 func writeState(ctx context.Context, dir string, state *State, m *manifest) error {
 	sum, err := writeFile(ctx, dir, stateName, func(w io.Writer) error {
-		b := bufio.NewWriterSize(w, 1<<20) // small tensors are many
+		b := bufio.NewWriterSize(w, 1<<20) // many tensors are small
 		if err := safetensors.Write(&halfway{w: b, left: stateBytes(state) / 2}, state.Tensors, nil); err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func writeState(ctx context.Context, dir string, state *State, m *manifest) erro
 
 func stateBytes(state *State) (n int64) {
 	for _, t := range state.Tensors {
-		size, _ := t.Spec().Bytes() // a shape that is wrong is Write's to refuse
+		size, _ := t.Spec().Bytes() // Write refuses a wrong shape
 		n += size
 	}
 	return n
@@ -182,7 +182,7 @@ func (s *Store) commit(temp, final string) error {
 	return nil
 }
 
-// halfway passes writes on and comes to a crash point once left bytes went through.
+// halfway passes writes on, and reaches a crash point once left bytes have gone through.
 type halfway struct {
 	w    io.Writer
 	left int64

@@ -6,12 +6,12 @@ import (
 	"so8t/native"
 )
 
-// PageSize is how many positions of one sequence a page of the cache holds: few enough to waste little at a sequence's
-// end, enough to be read at full speed.
+// PageSize is how many positions of one sequence a page of the cache holds: small enough to waste
+// little at a sequence's end, large enough to be read at full speed.
 const PageSize = 64
 
 // Cache holds keys and values of several sequences for decoding, in pages that sequences take from one pool as they grow
-// (Kwon et al., arXiv 2309.06180). The pool may be smaller than all slots at full length would need.
+// (Kwon et al., arXiv 2309.06180). The pool may be smaller than what all slots need at full length.
 type Cache struct {
 	slots, capacity int
 	buffer          native.Buffer

@@ -187,7 +187,7 @@ func (c *Config) validate() error {
 	return positive("attention_factor", c.Rope.AttentionFactor)
 }
 
-// positive refuses what in float32 would make an angle, or its cosine's factor, infinite or no number.
+// positive refuses numbers that make an angle, or the factor of its cosine, infinite or NaN in float32.
 func positive(name string, v float64) error {
 	if !(v >= 1e-9 && v <= 1e15) {
 		return fmt.Errorf("%s: %v is out of range", name, v)
@@ -246,7 +246,7 @@ func (r *reader) rope(c *Config) {
 	s.optional("rope_type", &kind)
 	switch kind {
 	case "default":
-	case "longrope", "su", "yarn": // Phi-3's first releases called longrope so
+	case "longrope", "su", "yarn": // the names of longrope in Phi-3's first releases
 		c.Rope.LongRope = true
 	default:
 		s.err = fmt.Errorf("rope_scaling: type %q is not supported, only \"default\" and \"longrope\"", kind)
@@ -289,7 +289,7 @@ func (r *reader) rope(c *Config) {
 	}
 }
 
-// layerTypes accepts the list that transformers 5 may write, where it says the same as sliding_window.
+// layerTypes accepts the list that transformers 5 may write if it agrees with sliding_window.
 func (r *reader) layerTypes(c *Config) {
 	want := "full_attention"
 	if c.SlidingWindow > 0 {
@@ -315,7 +315,7 @@ func (r *reader) rest() []string {
 	return rest
 }
 
-// oneLine is the beginning of a text from the file, fit for an error's one line.
+// oneLine shortens a text from the file to fit the single line of an error.
 func oneLine(text string) string {
 	return strings.Join(strings.Fields(fmt.Sprintf("%.60s", text)), " ")
 }

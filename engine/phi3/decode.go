@@ -2,8 +2,8 @@ package phi3
 
 import "so8t/native"
 
-// fewRows is the most rows of a decoding step whose time is mostly launches: a few hundred operations on very little data.
-// Such a step is recorded once and replayed, on a GPU as one launch (a CUDA graph).
+// fewRows is the largest number of rows for which launches dominate the time of a decoding step: some hundred operations
+// on very little data. Such a step is recorded once and replayed, on a GPU as a CUDA graph, which is one launch.
 const fewRows = 16
 
 // step is the key of a recorded step.

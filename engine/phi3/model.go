@@ -30,13 +30,13 @@ type Model struct {
 	rope    *ropeTable
 	batch   batch
 	scratch scratch
-	saved   []activations // by layer; what is not saved is the same memory for all
+	saved   []activations // by layer; what is not saved shares one memory
 	inputs  []native.Tensor
 	saves   Saved
 
 	dir            string
-	gated          bool   // there is a layer with a gate
-	ungated        bool   // there is one without
+	gated          bool   // some layer has a gate
+	ungated        bool   // some layer has none
 	adapterColumns [4]int // width of z by linear, the widest of the layers
 	embedOnHost    bool
 }
@@ -114,7 +114,7 @@ func (m *Model) Prepare(training bool, saves Saved) error {
 	return nil
 }
 
-// survey derives from adapters and gates what the activations' layout depends on.
+// survey reads from adapters and gates what the layout of the activations depends on.
 func (m *Model) survey(training bool, saves Saved) {
 	if m.saves = saves; !training {
 		m.saves = SavedInputs
@@ -131,7 +131,7 @@ func (m *Model) survey(training bool, saves Saved) {
 	}
 }
 
-// part is a buffer, and how tensors are cut out of it.
+// part is a buffer with the function that cuts tensors out of it.
 type part struct {
 	purpose string
 	cut     func(*arena)

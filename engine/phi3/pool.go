@@ -2,7 +2,7 @@ package phi3
 
 // pool maps the pages of each slot's sequence to pages of the cache.
 type pool struct {
-	pages, perSlot int     // all of them, and the most that one slot holds
+	pages, perSlot int     // in all, and at most in one slot
 	vacant         []int32 // taken from the end
 	held           [][]int32
 	table          []int32 // [slots, perSlot]; entries beyond what a slot holds are stale

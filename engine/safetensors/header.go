@@ -136,7 +136,7 @@ func (h *header) checkLayout(fileBytes int64) error {
 			return fmt.Errorf("data bytes %d..%d before tensor %q belong to no tensor", next, e.begin, e.Name)
 		}
 		if e.end > dataBytes {
-			// Not h.data+e.end: a lying header may hold offsets near the largest integer.
+			// Not h.data+e.end, which overflows if a corrupt header holds offsets near the largest integer.
 			return fmt.Errorf("tensor %q needs bytes %d..%d, file has %d", e.Name, h.data+e.begin, uint64(h.data)+uint64(e.end), fileBytes)
 		}
 		next = e.end

@@ -14,7 +14,7 @@ import (
 	"so8t/contract"
 )
 
-// row is one property of a schedule, as it is printed.
+// row is one printed property of a schedule.
 type row struct{ name, text string }
 
 func rowsOf(s client.Schedule) []row {

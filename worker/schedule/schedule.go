@@ -33,7 +33,7 @@ type Command struct {
 
 const (
 	workflowType = "Retrain"
-	patience     = 30 * time.Second // with a server that is slow to show a change
+	patience     = 30 * time.Second // for the server to show a change
 	lookEvery    = 200 * time.Millisecond
 )
 
@@ -46,7 +46,7 @@ type plan struct {
 
 var timeOfDay = regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d$`)
 
-// plan checks the flags.
+// plan checks the flags and makes the plan.
 func (c *Command) plan() (p plan, err error) {
 	in, err := c.RunInput()
 	if err != nil {
@@ -110,8 +110,8 @@ func (c *Command) Run(ctx context.Context, dial start.Dial) error {
 	return nil
 }
 
-// put creates the schedule or changes it; before is what it was, nil if it is new. It leaves alone
-// whether the schedule is paused, and whatever else a person has set.
+// put creates the schedule or changes it; before is what it was, nil if it is new. Whether the
+// schedule is paused, and whatever else a person has set, stays.
 func (p plan) put(ctx context.Context, schedules client.ScheduleClient) (before *client.Schedule, err error) {
 	s := p.schedule
 	_, err = schedules.Create(ctx, client.ScheduleOptions{ID: p.id, Spec: *s.Spec, Action: s.Action,
@@ -122,8 +122,8 @@ func (p plan) put(ctx context.Context, schedules client.ScheduleClient) (before 
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return nil, fmt.Errorf("make schedule %s: %w", p.id, err)
 	}
-	var foreign error // DoUpdate's own errors are wrapped in several lines of others
-	err = schedules.GetHandle(ctx, p.id).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+	var foreign error // Update wraps DoUpdate's error in several lines of its own
+	update := func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 		old := in.Description.Schedule
 		action, ok := old.Action.(*client.ScheduleWorkflowAction)
 		if !ok || action.Workflow != workflowType {
@@ -135,7 +135,8 @@ func (p plan) put(ctx context.Context, schedules client.ScheduleClient) (before 
 		changed := *action
 		changed.ID, changed.Args, changed.TaskQueue, changed.StaticSummary = wanted.ID, wanted.Args, wanted.TaskQueue, wanted.StaticSummary
 		return &client.ScheduleUpdate{Schedule: &client.Schedule{Spec: s.Spec, Action: &changed, Policy: s.Policy, State: old.State}}, nil
-	}})
+	}
+	err = schedules.GetHandle(ctx, p.id).Update(ctx, client.ScheduleUpdateOptions{DoUpdate: update})
 	if foreign != nil {
 		return nil, foreign
 	}
@@ -145,7 +146,7 @@ func (p plan) put(ctx context.Context, schedules client.ScheduleClient) (before 
 	return before, nil
 }
 
-// taken waits until the server describes the schedule as changed: it answers before that.
+// taken waits until the server describes the schedule as changed, which it does some time after it has accepted the change.
 func (p plan) taken(ctx context.Context, handle client.ScheduleHandle) (now *client.ScheduleDescription, err error) {
 	want := rowsOf(p.schedule)
 	err = until(ctx, func() (bool, error) {

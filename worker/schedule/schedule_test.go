@@ -144,7 +144,8 @@ func TestPrint(t *testing.T) {
 	var out strings.Builder
 	now.Schedule.State = &client.ScheduleState{Paused: true, Note: "paused due to workflow failure"}
 	p.print(&out, &same, now)
-	if text := out.String(); !strings.Contains(text, "PAUSED, and starts nothing: paused due to") || strings.Contains(text, "JST") || !strings.Contains(text, "--schedule-id nightly-demo --unpause") {
+	if text := out.String(); !strings.Contains(text, "PAUSED, and starts nothing: paused due to") || strings.Contains(text, "JST") ||
+		!strings.Contains(text, "--schedule-id nightly-demo --unpause") {
 		t.Error(text)
 	}
 }

@@ -47,7 +47,7 @@ func (s *screen) show(p contract.Progress) {
 	s.last, s.phase = text, phase
 }
 
-// say prints a line that stays.
+// say prints a line that is not overwritten.
 func (s *screen) say(text string) {
 	if s.terminal && s.last != "" {
 		fmt.Fprintln(s.out)
@@ -85,7 +85,7 @@ func (s *screen) result(r contract.Result) {
 	}
 }
 
-// line is the progress in words, a bar and figures.
+// line is the progress as text, a bar and figures.
 func line(p contract.Progress) string {
 	switch {
 	case p.Phase == "":

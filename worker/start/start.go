@@ -128,5 +128,5 @@ func warnWithoutWorker(ctx context.Context, server client.Client) {
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
-	fmt.Println("no worker serves the server yet; the run waits for one: bin/worker")
+	fmt.Println("no worker polls the server yet; the run waits for one: bin/worker")
 }

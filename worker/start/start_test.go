@@ -16,7 +16,8 @@ import (
 )
 
 func TestFlagsBecomeOverrides(t *testing.T) {
-	c := Input{Config: "c.yaml", BaseModel: "b", Dataset: "d/*.jsonl", Output: "o", Set: []string{"training.seed=1", "training.learning_rate=1e-3", "so8t.layers=[0, 1]"}}
+	c := Input{Config: "c.yaml", BaseModel: "b", Dataset: "d/*.jsonl", Output: "o",
+		Set: []string{"training.seed=1", "training.learning_rate=1e-3", "so8t.layers=[0, 1]"}}
 	in, err := c.RunInput()
 	want := map[string]any{"model.base_model_path": "b", "data.input_path": "d/*.jsonl", "output_dir": "o",
 		"training.seed": 1, "training.learning_rate": 1e-3, "so8t.layers": []any{0, 1}}
