@@ -69,10 +69,10 @@ var floors = []struct {
 	{"aside", []row{
 		{"bench", []string{
 			"configs", "dataset", "device", "disk", "engine", "engine/checkpoint", "engine/phi3", "engine/safetensors",
-			"export", "export/merged", "export/peft", "native", "native/nvml", "telemetry", "tokenizer",
+			"export", "export/merged", "export/peft", "native", "native/nvml", "telemetry", "tokenizer", "version",
 		}},
 		{"crashlab/powerfs", nil},
-		{"crashlab", []string{"contract", "crashlab/powerfs", "disk"}},
+		{"crashlab", []string{"contract", "crashlab/powerfs", "disk", "rundir"}},
 		{"deploy", nil},
 	}},
 }
