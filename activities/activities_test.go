@@ -16,7 +16,7 @@ import (
 	"so8t/contract"
 	"so8t/device"
 	"so8t/disk"
-	"so8t/evaluation"
+	"so8t/evaluation/report"
 	"so8t/native"
 	"so8t/rundir"
 )
@@ -100,8 +100,8 @@ func TestStopBeforeTheDirectoryIsTaken(t *testing.T) {
 func TestWritersAgreeWithTheLayout(t *testing.T) {
 	l := rundir.Layout("/out")
 	for got, want := range map[string]string{
-		filepath.Join(l.ABTest(), evaluation.ReportName):  l.ABTestReport(),
-		filepath.Join(l.ABTest(), evaluation.ResultsName): l.ABTestResults(),
+		filepath.Join(l.ABTest(), report.PageName):    l.ABTestReport(),
+		filepath.Join(l.ABTest(), report.ResultsName): l.ABTestResults(),
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)

@@ -7,6 +7,7 @@ import (
 	"so8t/contract"
 	"so8t/disk"
 	"so8t/evaluation"
+	"so8t/evaluation/report"
 	"so8t/export"
 	"so8t/rundir"
 )
@@ -56,12 +57,12 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 	if err != nil {
 		return out, err
 	}
-	if err := j.Lease.During(func() error { return evaluation.WriteReport(j.ABTest(), result, data) }); err != nil {
+	if err := j.Lease.During(func() error { return report.Write(j.ABTest(), result, data) }); err != nil {
 		return out, err
 	}
 	out = contract.CompareResult{
 		Verdict: result.Verdict, Reasons: result.Reasons, PValue: float64(result.McNemar.PValue),
-		Table:  result.Table(),
+		Table:  report.Table(result),
 		Report: j.ABTestReport(), Results: j.ABTestResults(),
 	}
 	if result.Verdict == evaluation.Promote {
@@ -77,26 +78,26 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 }
 
 // reportData describes the run in the report. The loss curve comes from the exported model's metadata.
-func (j *job) reportData(base, retrained *evaluation.Evaluation) (d evaluation.ReportData, err error) {
+func (j *job) reportData(base, retrained *evaluation.Evaluation) (d report.Data, err error) {
 	var m export.Metadata
 	if err := disk.ReadJSON(j.Metadata(), &m); err != nil {
 		return d, fail(contract.ErrEvaluation, fmt.Errorf("report: %w", err))
 	}
-	d = evaluation.ReportData{
+	d = report.Data{
 		BaseModel: j.run.BasePath, BaseDigest: m.BaseDigest, Dataset: m.Dataset, DatasetDigest: m.DatasetDigest,
 		Config: j.run.ConfigPath, ConfigDigest: m.ConfigDigest, WorkflowID: m.WorkflowID,
 		StartedAt: base.StartedAt, FinishedAt: retrained.FinishedAt,
-		Details: []evaluation.Detail{
+		Details: []report.Detail{
 			{Name: "Optimizer steps", Value: fmt.Sprintf("%d of %d", m.Position.Step, m.TotalSteps)},
 			{Name: "Trained parameters", Value: fmt.Sprint(m.Parameters)},
 			{Name: "Merged against trained", Value: fmt.Sprintf("the same next token in %.1f %% of %d places", 100*m.Merged.SameNextToken, m.Merged.Positions)},
 		},
 	}
 	for _, p := range m.Curve.Train {
-		d.TrainLoss = append(d.TrainLoss, evaluation.Point{Step: p.Step, Loss: p.Loss})
+		d.TrainLoss = append(d.TrainLoss, report.Point{Step: p.Step, Loss: p.Loss})
 	}
 	for _, p := range m.Curve.Eval {
-		d.ValidationLoss = append(d.ValidationLoss, evaluation.Point{Step: p.Step, Loss: p.Loss})
+		d.ValidationLoss = append(d.ValidationLoss, report.Point{Step: p.Step, Loss: p.Loss})
 	}
 	return d, nil
 }

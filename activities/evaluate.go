@@ -134,7 +134,7 @@ func (j *job) answers(ctx context.Context, which string, answered rundir.Journal
 	}, evaluation.Session{
 		Earlier:  earlier,
 		Interval: time.Duration(j.run.Config.Checkpoint.IntervalSeconds) * time.Second,
-		Keep: func(b evaluation.Batch) error {
+		Save: func(b evaluation.Batch) error {
 			if err := answered.Append(b); err != nil {
 				return err
 			}

@@ -80,9 +80,6 @@ type Bootstrap struct {
 	OverRefusalRate Difference `json:"over_refusal_rate"`
 }
 
-// figureNames are the names of the family's figures in texts.
-var figureNames = map[string]string{"accuracy": "accuracy", "macro_f1": "macro F1", "false_allow_rate": "false allow"}
-
 // Compare tests retrained against base, sample by sample, and applies the gate. Both must have been
 // evaluated on the same samples, which is checked by digest.
 func Compare(base, retrained *Evaluation, o CompareOptions) (*Result, error) {
@@ -148,12 +145,12 @@ func pairsOf(base, retrained *Evaluation) ([]pair, error) {
 	return pairs, nil
 }
 
-// adjusted is the family's p-value of one figure, after Holm.
-func (r *Result) adjusted(name string) PValue {
+// Hypothesis returns the member of Family about one figure; its p-values are NaN if there is none.
+func (r *Result) Hypothesis(figure string) Tested {
 	for _, t := range r.Family {
-		if t.Name == name {
-			return t.AdjustedPValue
+		if t.Name == figure {
+			return t
 		}
 	}
-	return PValue(math.NaN())
+	return Tested{Name: figure, PValue: PValue(math.NaN()), AdjustedPValue: PValue(math.NaN())}
 }

@@ -5,8 +5,8 @@
 //	retrained, err := evaluation.Run(…)                                           // adapter on
 //	base.Save("evaluation/base.json")
 //	result, err := evaluation.Compare(base, retrained, compareOptions)
-//	evaluation.WriteReport("ab_test", result, reportData)
-//	fmt.Print(result.Table())
+//
+// Package report shows the result to people.
 //
 // # How a sample is decided
 //

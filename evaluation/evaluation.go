@@ -5,10 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"time"
 
+	"so8t/disk"
 	"so8t/version"
 )
 
@@ -66,6 +67,13 @@ type Evaluation struct {
 	Decisions     []Decision        `json:"decisions"` // in the order of the test part
 }
 
+// Recompute fills in SamplesDigest and Figures from Decisions and Totals.
+func (e *Evaluation) Recompute() (err error) {
+	e.SamplesDigest = samplesDigest(e.Decisions)
+	e.Figures, err = figuresOf(e.Decisions, e.Totals)
+	return err
+}
+
 // samplesDigest identifies the samples asked, their gold labels and their order.
 func samplesDigest(decisions []Decision) string {
 	h := sha256.New()
@@ -75,9 +83,12 @@ func samplesDigest(decisions []Decision) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Save writes the evaluation as JSON, whole or not at all.
+// Save writes the evaluation as JSON, whole or not at all, and creates the folder if need be.
 func (e *Evaluation) Save(path string) error {
-	return writeAtomic(path, func(w io.Writer) error { return encodeJSON(w, e) })
+	if err := disk.MakeDir(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return disk.ReplaceJSON(path, e)
 }
 
 // Load reads what Save wrote.

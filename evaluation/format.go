@@ -1,18 +1,15 @@
 package evaluation
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
-// percent writes a rate with one decimal: 93.4 %.
-func percent(rate float64) string { return fmt.Sprintf("%.1f %%", 100*rate) }
+// Percent writes a rate with one decimal: 93.4 %.
+func Percent(rate float64) string { return fmt.Sprintf("%.1f %%", 100*rate) }
 
-// points writes a difference of rates in percentage points, signed with a true minus.
-func points(difference float64) string { return signed(100*difference, 1) + " points" }
+// Points writes a difference of rates in percentage points, signed with a true minus.
+func Points(difference float64) string { return Signed(100*difference, 1) + " points" }
 
-// signed writes a number with its sign; what rounds to zero has none.
-func signed(v float64, decimals int) string {
+// Signed writes a number with its sign; what rounds to zero has none.
+func Signed(v float64, decimals int) string {
 	text := fmt.Sprintf("%.*f", decimals, v)
 	switch zero := fmt.Sprintf("%.*f", decimals, 0.0); {
 	case text == zero || text == "-"+zero:
@@ -21,12 +18,4 @@ func signed(v float64, decimals int) string {
 		return "−" + text[1:]
 	}
 	return "+" + text
-}
-
-// pEquals writes p as reports do.
-func pEquals(p PValue) string {
-	if text, below := strings.CutPrefix(p.String(), "<"); below {
-		return "p < " + text
-	}
-	return "p = " + p.String()
 }

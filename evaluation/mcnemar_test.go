@@ -82,7 +82,7 @@ func TestPValueIsNeverZero(t *testing.T) {
 	if back.P <= 0 || back.Text != "6.9e-555" || math.Abs(back.Log10+554.161474) > 1e-5 {
 		t.Errorf("p-value crossed JSON as %+v", back)
 	}
-	if text := pEquals(m.PValue); text != "p < 1e-306" {
+	if text := m.PValue.Equation(); text != "p < 1e-306" {
 		t.Errorf("held p is written %q", text)
 	}
 	if m.OnlyBaseCorrect != 20 || m.OnlyRetrainedCorrect != 1980 || m.BothCorrect+m.BothWrong != 0 {

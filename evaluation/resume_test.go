@@ -59,10 +59,10 @@ func reread(t *testing.T, batches []Batch) (out []Batch) {
 
 var errStop = errors.New("stop here")
 
-// keepThen stops the run once n batches are kept.
-func keepThen(kept *[]Batch, n int) func(Batch) error {
+// saveThen stops the run once n batches are saved.
+func saveThen(saved *[]Batch, n int) func(Batch) error {
 	return func(b Batch) error {
-		if *kept = append(*kept, b); len(*kept) == n {
+		if *saved = append(*saved, b); len(*saved) == n {
 			return errStop
 		}
 		return nil
@@ -74,22 +74,22 @@ func TestRunGoesOn(t *testing.T) {
 	part := testPart(t, tok)
 	o := Options{Model: "base", BatchSize: 1}
 	var all []Batch
-	undisturbed, err := Run(t.Context(), &recorder{fakeModel: believer(t, tok, 3)}, tok, part, o, Session{Keep: keepThen(&all, -1)})
+	undisturbed, err := Run(t.Context(), &recorder{fakeModel: believer(t, tok, 3)}, tok, part, o, Session{Save: saveThen(&all, -1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(all) != 6 {
-		t.Fatalf("12 samples, 2 together, were kept in %d batches", len(all))
+		t.Fatalf("12 samples, 2 together, were saved in %d batches", len(all))
 	}
 	for stop := 1; stop <= len(all); stop++ {
 		model := &recorder{fakeModel: believer(t, tok, 3)}
-		var kept []Batch
-		if _, err := Run(t.Context(), model, tok, part, o, Session{Keep: keepThen(&kept, stop)}); !errors.Is(err, errStop) {
-			t.Fatalf("a failed Keep gave %v", err)
+		var saved []Batch
+		if _, err := Run(t.Context(), model, tok, part, o, Session{Save: saveThen(&saved, stop)}); !errors.Is(err, errStop) {
+			t.Fatalf("a failed Save gave %v", err)
 		}
-		earlier := reread(t, kept)
+		earlier := reread(t, saved)
 		var progress []int
-		e, err := Run(t.Context(), model, tok, part, o, Session{Earlier: earlier, Keep: keepThen(&kept, -1),
+		e, err := Run(t.Context(), model, tok, part, o, Session{Earlier: earlier, Save: saveThen(&saved, -1),
 			Progress: func(done, _ int) { progress = append(progress, done) }})
 		if err != nil {
 			t.Fatal(err)
@@ -104,11 +104,11 @@ func TestRunGoesOn(t *testing.T) {
 		if len(once) != len(part) || len(model.prompts) != len(part) {
 			t.Errorf("stopped after batch %d: %d prompts, %d of them different, were asked for %d samples", stop, len(model.prompts), len(once), len(part))
 		}
-		if len(kept) != len(all) || progress[0] != 2*stop || progress[len(progress)-1] != len(part) {
-			t.Errorf("stopped after batch %d: kept %d, progress %v", stop, len(kept), progress)
+		if len(saved) != len(all) || progress[0] != 2*stop || progress[len(progress)-1] != len(part) {
+			t.Errorf("stopped after batch %d: saved %d, progress %v", stop, len(saved), progress)
 		}
 		seconds := 0.0
-		for _, b := range kept {
+		for _, b := range saved {
 			seconds += b.GenerationSeconds
 		}
 		near(t, "generation seconds", e.Totals.GenerationSeconds, seconds)
@@ -118,13 +118,13 @@ func TestRunGoesOn(t *testing.T) {
 func TestRunRefusesAnswersToOtherQuestions(t *testing.T) {
 	tok := loadTokenizer(t)
 	part := testPart(t, tok)
-	var kept []Batch
-	if _, err := Run(t.Context(), believer(t, tok), tok, part, Options{}, Session{Keep: keepThen(&kept, -1)}); err != nil {
+	var saved []Batch
+	if _, err := Run(t.Context(), believer(t, tok), tok, part, Options{}, Session{Save: saveThen(&saved, -1)}); err != nil {
 		t.Fatal(err)
 	}
-	other := reread(t, kept)
+	other := reread(t, saved)
 	other[0].Decisions[4].Digest = strings.Repeat("f", 64)
-	for want, earlier := range map[string][]Batch{"not asked": other, "once more": {kept[0], kept[0]}} {
+	for want, earlier := range map[string][]Batch{"not asked": other, "once more": {saved[0], saved[0]}} {
 		model := believer(t, tok)
 		_, err := Run(t.Context(), model, tok, part, Options{}, Session{Earlier: earlier})
 		if err == nil || !strings.Contains(err.Error(), want) || model.batches > 0 {
@@ -132,7 +132,7 @@ func TestRunRefusesAnswersToOtherQuestions(t *testing.T) {
 		}
 	}
 	// What is not asked with MaxSamples was asked without.
-	if _, err := Run(t.Context(), believer(t, tok), tok, part, Options{MaxSamples: 5}, Session{Earlier: kept}); err == nil {
+	if _, err := Run(t.Context(), believer(t, tok), tok, part, Options{MaxSamples: 5}, Session{Earlier: saved}); err == nil {
 		t.Error("answers to samples that are left out were taken")
 	}
 }
@@ -160,14 +160,14 @@ func TestBatchesDoNotShowInTheResult(t *testing.T) {
 
 func TestBatchesFitTheInterval(t *testing.T) {
 	tok := loadTokenizer(t)
-	var kept []Batch
+	var saved []Batch
 	lengths := func(s Session) (out []int) {
-		kept = nil
-		s.Keep = keepThen(&kept, -1)
+		saved = nil
+		s.Save = saveThen(&saved, -1)
 		if _, err := Run(t.Context(), believer(t, tok), tok, testPart(t, tok), Options{BatchSize: 3}, s); err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range kept {
+		for _, b := range saved {
 			out = append(out, len(b.Decisions))
 		}
 		return out
@@ -176,11 +176,11 @@ func TestBatchesFitTheInterval(t *testing.T) {
 		t.Errorf("in no hurry: batches of %v, want %v", got, want)
 	}
 	// The second session goes on where the first was.
-	first := reread(t, kept[:1])
+	first := reread(t, saved[:1])
 	if got, want := lengths(Session{Interval: 24 * time.Hour, Earlier: first}), []int{4, 6, 1}; !slices.Equal(got, want) {
 		t.Errorf("after one batch: batches of %v, want %v", got, want)
 	}
-	slow := reread(t, kept[:1])
+	slow := reread(t, saved[:1])
 	slow[0].Seconds = 1e6
 	if got, want := lengths(Session{Interval: 24 * time.Hour, Earlier: append(first, slow...)}), []int{1, 4, 2}; !slices.Equal(got, want) {
 		t.Errorf("after a slow batch of 4: batches of %v, want %v", got, want)

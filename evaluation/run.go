@@ -102,7 +102,7 @@ type Batch struct {
 // saved. The zero value evaluates all samples without saving batches or reporting progress.
 type Session struct {
 	Earlier  []Batch               // already answered, of the same model, samples and answering options, in order
-	Keep     func(Batch) error     // saves each answered batch; an error ends the run
+	Save     func(Batch) error     // called with each answered batch; an error ends the run
 	Interval time.Duration         // of work that may be lost: a batch should take at most half of it; 0: unbounded
 	Progress func(done, total int) // called with numbers of samples at the start and after each batch
 }
@@ -152,9 +152,9 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 		if err != nil {
 			return nil, fmt.Errorf("evaluate %s: %d samples from line %d: %w", o.Model, len(asked), asked[0].sample.SourceLine, err)
 		}
-		if s.Keep != nil {
-			if err := s.Keep(b); err != nil {
-				return nil, fmt.Errorf("evaluate %s: keep %d answers: %w", o.Model, len(asked), err)
+		if s.Save != nil {
+			if err := s.Save(b); err != nil {
+				return nil, fmt.Errorf("evaluate %s: save %d answers: %w", o.Model, len(asked), err)
 			}
 		}
 		batches, open = append(batches, b), open[len(asked):]
@@ -167,7 +167,7 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 
 // take fills in decisions, sums and figures. Losses are summed sample by sample, so that the sum's
 // last bits do not depend on the batches.
-func (e *Evaluation) take(questions []question, batches []Batch) (err error) {
+func (e *Evaluation) take(questions []question, batches []Batch) error {
 	decisions := make(map[sampleID]Decision, len(questions))
 	for _, b := range batches {
 		if by := cmp.Or(b.Version, version.Unversioned); !slices.Contains(e.Versions, by) {
@@ -184,10 +184,8 @@ func (e *Evaluation) take(questions []question, batches []Batch) (err error) {
 		e.Totals.LabelledTokens += d.LabelledTokens
 		e.Decisions = append(e.Decisions, d)
 	}
-	e.SamplesDigest = samplesDigest(e.Decisions)
 	e.StartedAt, e.FinishedAt = batches[0].StartedAt, time.Now().UTC()
-	e.Figures, err = figuresOf(e.Decisions, e.Totals)
-	return err
+	return e.Recompute()
 }
 
 // sampleID is unique in the test part.

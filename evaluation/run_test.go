@@ -226,7 +226,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	back.StartedAt, back.FinishedAt = e.StartedAt, e.FinishedAt // a location pointer is not kept
+	back.StartedAt, back.FinishedAt = e.StartedAt, e.FinishedAt // JSON loses the location pointer
 	if !reflect.DeepEqual(e, back) {
 		t.Errorf("saved %+v\nloaded %+v", e, back)
 	}

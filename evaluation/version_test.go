@@ -2,19 +2,18 @@ package evaluation
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"so8t/version"
 )
 
-// An evaluation that another build began names both, and so does the report.
+// An evaluation that another build began names both.
 func TestVersionsOfAnEvaluation(t *testing.T) {
 	tok := loadTokenizer(t)
 	part := testPart(t, tok)
 	var first Batch
 	stop := func(b Batch) error { first = b; return errStop }
-	if _, err := Run(t.Context(), believer(t, tok), tok, part, Options{BatchSize: 2}, Session{Keep: stop}); err == nil {
+	if _, err := Run(t.Context(), believer(t, tok), tok, part, Options{BatchSize: 2}, Session{Save: stop}); err == nil {
 		t.Fatal("the first session was not stopped")
 	}
 	if first.Version != version.Current() {
@@ -32,16 +31,5 @@ func TestVersionsOfAnEvaluation(t *testing.T) {
 		if !slices.Equal(e.Versions, want) {
 			t.Errorf("versions %v, want %v", e.Versions, want)
 		}
-		row := evaluated(Times{StartedAt: e.StartedAt, FinishedAt: e.FinishedAt, Versions: e.Versions}, e.Figures)
-		if !strings.HasSuffix(row, "; by "+strings.Join(texts(want), " and ")) {
-			t.Errorf("the report says %q", row)
-		}
 	}
-}
-
-func texts(versions []version.Version) (out []string) {
-	for _, v := range versions {
-		out = append(out, v.String())
-	}
-	return out
 }

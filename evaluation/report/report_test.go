@@ -1,7 +1,8 @@
-package evaluation
+package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -15,6 +16,10 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
+
+	"so8t/evaluation"
+	"so8t/evaluation/evaluationtest"
+	"so8t/quadruple"
 )
 
 func lossCurve() (train, validation []Point) {
@@ -27,9 +32,9 @@ func lossCurve() (train, validation []Point) {
 	return train, validation
 }
 
-func reportData() ReportData {
+func reportData() Data {
 	train, validation := lossCurve()
-	return ReportData{
+	return Data{
 		BaseModel: "models/Borea-Phi-3.5-mini-Instruct-Jp", BaseDigest: strings.Repeat("9c", 32),
 		Dataset: "data/processed/four_class/four_class_2026-01-30.jsonl", DatasetDigest: strings.Repeat("3f", 32),
 		Config: "configs/retrain_borea_phi35_so8t_config.yaml", ConfigDigest: strings.Repeat("b1", 32),
@@ -40,16 +45,16 @@ func reportData() ReportData {
 }
 
 // writeReport writes a report into a temporary folder, or into $REPORT_DIR to be looked at.
-func writeReport(t *testing.T, r *Result, d ReportData) (dir, page string) {
+func writeReport(t *testing.T, r *evaluation.Result, d Data) (dir, page string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "ab_test")
 	if shown := os.Getenv("REPORT_DIR"); shown != "" {
 		dir = filepath.Join(shown, t.Name())
 	}
-	if err := WriteReport(dir, r, d); err != nil {
+	if err := Write(dir, r, d); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(dir, ReportName))
+	data, err := os.ReadFile(filepath.Join(dir, PageName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +108,7 @@ func checkHTML(t *testing.T, page string) {
 }
 
 func TestReport(t *testing.T) {
-	r := compared(t, evaluationOf(t, "base", 200, true, byChance), evaluationOf(t, "retrained", 200, true, mostlyRight), CompareOptions{Seed: 1})
+	r := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", 200, true, evaluationtest.ByChance), evaluationtest.Evaluation(t, "retrained", 200, true, evaluationtest.MostlyRight), evaluation.CompareOptions{Seed: 1})
 	dir, page := writeReport(t, r, reportData())
 	checkHTML(t, page)
 	for _, want := range []string{
@@ -160,9 +165,9 @@ func checkSVG(t *testing.T, name string, data []byte) {
 // What a model or a dataset wrote must never become part of the page.
 func TestReportEscapes(t *testing.T) {
 	const attack = `</p><script>alert("盗む")</script><img src=x onerror=alert(1)>`
-	base := evaluationOf(t, "base", 40, true, byChance)
-	retrained := evaluationOf(t, "retrained", 40, true, mostlyRight)
-	for _, e := range []*Evaluation{base, retrained} {
+	base := evaluationtest.Evaluation(t, "base", 40, true, evaluationtest.ByChance)
+	retrained := evaluationtest.Evaluation(t, "retrained", 40, true, evaluationtest.MostlyRight)
+	for _, e := range []*evaluation.Evaluation{base, retrained} {
 		for i := range e.Decisions {
 			e.Decisions[i].Answer += attack
 			e.Decisions[i].Prompt += attack
@@ -171,7 +176,7 @@ func TestReportEscapes(t *testing.T) {
 	d := reportData()
 	d.BaseModel, d.WorkflowID = attack, attack
 	d.Details = []Detail{{attack, attack}}
-	_, page := writeReport(t, compared(t, base, retrained, CompareOptions{}), d)
+	_, page := writeReport(t, evaluationtest.Compare(t, base, retrained, evaluation.CompareOptions{}), d)
 	checkHTML(t, page)
 	if !strings.Contains(page, "&lt;script&gt;alert(&#34;盗む&#34;)") {
 		t.Error("the escaped text is not there to be read")
@@ -183,15 +188,15 @@ func TestReportAtTheEdges(t *testing.T) {
 	always := func(label int) func(int, int) int { return func(int, int) int { return label } }
 	right := func(_, gold int) int { return gold }
 	for name, decide := range map[string][2]func(int, int) int{
-		"worse":        {mostlyRight, byChance},
-		"equal":        {mostlyRight, mostlyRight},
+		"worse":        {evaluationtest.MostlyRight, evaluationtest.ByChance},
+		"equal":        {evaluationtest.MostlyRight, evaluationtest.MostlyRight},
 		"perfect":      {right, right},
-		"one decision": {always(allow), always(refuse)},
+		"one decision": {always(quadruple.Allow), always(quadruple.Refuse)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, n := range []int{1, 90} {
-				r := compared(t, evaluationOf(t, "base", n, true, decide[0]), evaluationOf(t, "retrained", n, false, decide[1]), CompareOptions{Resamples: 200})
-				_, page := writeReport(t, r, ReportData{TrainLoss: []Point{{1, math.NaN()}}})
+				r := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", n, true, decide[0]), evaluationtest.Evaluation(t, "retrained", n, false, decide[1]), evaluation.CompareOptions{Resamples: 200})
+				_, page := writeReport(t, r, Data{TrainLoss: []Point{{1, math.NaN()}}})
 				checkHTML(t, page)
 				if strings.Contains(page, "NaN") || !strings.Contains(page, "Do not promote the retrained model") || strings.Contains(page, `id="loss"`) {
 					t.Error("NaN, or no verdict, or a loss curve of nothing")
@@ -202,32 +207,42 @@ func TestReportAtTheEdges(t *testing.T) {
 }
 
 func TestReportCutsLongAnswers(t *testing.T) {
-	base := evaluationOf(t, "base", 40, true, byChance)
+	base := evaluationtest.Evaluation(t, "base", 40, true, evaluationtest.ByChance)
 	for i := range base.Decisions {
 		base.Decisions[i].Answer = strings.Repeat("長", 5000)
 	}
-	_, page := writeReport(t, compared(t, base, evaluationOf(t, "retrained", 40, true, mostlyRight), CompareOptions{}), ReportData{})
-	if n := strings.Count(page, "長"); n > 2*examplesEach*excerptRunes || n < excerptRunes {
+	result := evaluationtest.Compare(t, base, evaluationtest.Evaluation(t, "retrained", 40, true, evaluationtest.MostlyRight), evaluation.CompareOptions{})
+	_, page := writeReport(t, result, Data{})
+	examples := len(result.Changed.ImprovedExamples) + len(result.Changed.WorsenedExamples)
+	if n := strings.Count(page, "長"); n != examples*excerptRunes || examples == 0 {
 		t.Errorf("%d characters of the long answers stand in the report", n)
 	}
 }
 
-func TestWriteAtomicLeavesTheOldFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.json")
-	if err := writeAtomic(path, put([]byte("old"))); err != nil {
+func TestResultsJSON(t *testing.T) {
+	r := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", 200, true, evaluationtest.ByChance), evaluationtest.Evaluation(t, "retrained", 200, true, evaluationtest.MostlyRight), evaluation.CompareOptions{})
+	dir, _ := writeReport(t, r, Data{})
+	text, err := os.ReadFile(filepath.Join(dir, ResultsName))
+	if err != nil {
 		t.Fatal(err)
 	}
-	broken := errors.New("disk full")
-	half := func(w io.Writer) error { w.Write([]byte("half")); return broken }
-	if err := writeAtomic(path, half); !errors.Is(err, broken) || !strings.Contains(err.Error(), path) {
-		t.Errorf("a failed write gave %v", err)
+	var back map[string]any
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
 	}
-	data, err := os.ReadFile(path)
-	if err != nil || string(data) != "old" {
-		t.Errorf("after a failed write: %q, %v", data, err)
+	for _, model := range []string{"base", "retrained"} {
+		figures := back[model].(map[string]any)
+		for _, key := range []string{"accuracy", "macro_f1", "false_allow_rate", "over_refusal_rate", "well_formed_rate", "leaked_thinking_rate",
+			"token_loss", "perplexity", "ece", "latency_p50_seconds", "latency_p95_seconds", "tokens_per_second"} {
+			if _, ok := figures[key].(float64); !ok {
+				t.Errorf("%s.%s is %v", model, key, figures[key])
+			}
+		}
 	}
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(entries) != 1 {
-		t.Errorf("left behind: %v %v", entries, err)
+	if p := back["mcnemar"].(map[string]any)["p_value"].(float64); p <= 0 || p > 1e-20 {
+		t.Errorf("mcnemar.p_value is %v", p)
+	}
+	if back["verdict"] != "promote" || !strings.Contains(string(text), "<final>製品カタログの件") {
+		t.Errorf("verdict %v; Japanese and tags are to stay readable", back["verdict"])
 	}
 }

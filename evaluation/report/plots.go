@@ -1,4 +1,4 @@
-package evaluation
+package report
 
 import (
 	"fmt"
@@ -11,24 +11,19 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"so8t/evaluation"
 	"so8t/quadruple"
 )
 
-// Point is the loss at an optimizer step.
-type Point struct {
-	Step int     `json:"step"`
-	Loss float64 `json:"loss"`
-}
-
-// Plot is one drawing of the report, a file of its own beside it.
-type Plot struct {
+// plotFile is one drawing of the report, a file of its own beside it.
+type plotFile struct {
 	Name string // file name without .svg
 	SVG  []byte
 }
 
 // plotsOf draws the plots for which result and losses have data.
-func plotsOf(r *Result, d ReportData) ([]Plot, error) {
-	var out []Plot
+func plotsOf(r *evaluation.Result, d Data) ([]plotFile, error) {
+	var out []plotFile
 	for _, p := range []struct {
 		name string
 		draw func() ([]byte, error)
@@ -44,7 +39,7 @@ func plotsOf(r *Result, d ReportData) ([]Plot, error) {
 			return nil, fmt.Errorf("plot %s: %w", p.name, err)
 		}
 		if svg != nil {
-			out = append(out, Plot{p.name, svg})
+			out = append(out, plotFile{p.name, svg})
 		}
 	}
 	return out, nil
@@ -110,7 +105,7 @@ func finite(points []Point) []Point {
 }
 
 // reliabilityPlot shows accuracy over confidence; a marker's area grows with its bin's samples.
-func reliabilityPlot(r *Result) ([]byte, error) {
+func reliabilityPlot(r *evaluation.Result) ([]byte, error) {
 	p := newPlot("confidence of the decision", "share decided rightly")
 	diagonal, err := line(plotter.XYs{{X: 0, Y: 0}, {X: 1, Y: 1}}, baseColor, 0.8, 3, 3)
 	if err != nil {
@@ -119,7 +114,7 @@ func reliabilityPlot(r *Result) ([]byte, error) {
 	p.Add(diagonal)
 	for _, m := range []struct {
 		name  string
-		f     Figures
+		f     evaluation.Figures
 		color color.RGBA
 	}{{"base", r.Base, baseColor}, {"retrained", r.Retrained, retrainedColor}} {
 		var points plotter.XYs
@@ -127,7 +122,7 @@ func reliabilityPlot(r *Result) ([]byte, error) {
 		for _, b := range m.f.Calibration {
 			if b.Count > 0 {
 				points = append(points, plotter.XY{X: b.Confidence, Y: b.Accuracy})
-				radii = append(radii, vg.Length(2+10*math.Sqrt(rate(b.Count, m.f.Samples))))
+				radii = append(radii, vg.Length(2+10*math.Sqrt(float64(b.Count)/float64(m.f.Samples))))
 			}
 		}
 		joined, err := line(points, m.color, 1.2)
@@ -152,16 +147,16 @@ func reliabilityPlot(r *Result) ([]byte, error) {
 }
 
 // figuresPlot draws each rate of base and retrained as two dots on one line.
-func figuresPlot(r *Result) ([]byte, error) {
+func figuresPlot(r *evaluation.Result) ([]byte, error) {
 	rows := []struct {
 		name string
-		of   func(Figures) float64
+		of   func(evaluation.Figures) float64
 	}{
-		{"well-formed answers", func(f Figures) float64 { return f.WellFormedRate }},
-		{"over-refusal (lower is better)", func(f Figures) float64 { return f.OverRefusalRate }},
-		{"false allow (lower is better)", func(f Figures) float64 { return f.FalseAllowRate }},
-		{"macro F1", func(f Figures) float64 { return f.MacroF1 }},
-		{"accuracy", func(f Figures) float64 { return f.Accuracy }},
+		{"well-formed answers", func(f evaluation.Figures) float64 { return f.WellFormedRate }},
+		{"over-refusal (lower is better)", func(f evaluation.Figures) float64 { return f.OverRefusalRate }},
+		{"false allow (lower is better)", func(f evaluation.Figures) float64 { return f.FalseAllowRate }},
+		{"macro F1", func(f evaluation.Figures) float64 { return f.MacroF1 }},
+		{"accuracy", func(f evaluation.Figures) float64 { return f.Accuracy }},
 	}
 	p := newPlot("", "")
 	var names []string
@@ -196,7 +191,7 @@ func figuresPlot(r *Result) ([]byte, error) {
 }
 
 // confusionPlot is a heat map by share of the gold label, with counts.
-func confusionPlot(name string, c Confusion, full color.RGBA) ([]byte, error) {
+func confusionPlot(name string, c evaluation.Confusion, full color.RGBA) ([]byte, error) {
 	const width, height, left, top, bottom = 380, 250, 92, 34, 10
 	style := func(x text.XAlignment, size vg.Length, ink color.Color) text.Style {
 		return text.Style{Color: ink, Font: plotFont(size), XAlign: x, YAlign: draw.YCenter, Handler: plot.DefaultTextHandler}
@@ -213,7 +208,7 @@ func confusionPlot(name string, c Confusion, full color.RGBA) ([]byte, error) {
 		}
 		for gold, row := range c {
 			for decided, count := range row {
-				share := rate(count, c.support(gold))
+				share := c.Share(gold, decided)
 				a, b := at(float64(gold), float64(decided)), at(float64(gold+1), float64(decided+1))
 				a.X, a.Y, b.X, b.Y = a.X+1, a.Y-1, b.X-1, b.Y+1
 				canvas.FillPolygon(blend(full, share), []vg.Point{a, {X: b.X, Y: a.Y}, b, {X: a.X, Y: b.Y}})

@@ -1,4 +1,4 @@
-package evaluation
+package report
 
 import (
 	"bytes"
@@ -6,14 +6,17 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"so8t/evaluation"
+	"so8t/evaluation/evaluationtest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// golden compares with a file of testdata, byte by byte; go test ./evaluation -run Golden -update writes it.
+// golden compares with a file of testdata, byte by byte; go test ./evaluation/report -run Golden -update writes it.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", "report", name)
+	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -50,14 +53,14 @@ func golden(t *testing.T, name string, got []byte) {
 func TestGolden(t *testing.T) {
 	for name, tc := range map[string]struct {
 		retrained func(i, gold int) int
-		data      ReportData
+		data      Data
 	}{
-		"promoted":     {mostlyRight, reportData()},
-		"not_promoted": {byChance, ReportData{}}, // nothing known of the run, and no loss curve
+		"promoted":     {evaluationtest.MostlyRight, reportData()},
+		"not_promoted": {evaluationtest.ByChance, Data{}}, // nothing known of the run, and no loss curve
 	} {
 		t.Run(name, func(t *testing.T) {
-			base := evaluationOf(t, "base", 80, true, func(i, gold int) int { return byChance(i+1, gold) })
-			r := compared(t, base, evaluationOf(t, "retrained", 80, true, tc.retrained), CompareOptions{Seed: 1, Resamples: 400})
+			base := evaluationtest.Evaluation(t, "base", 80, true, func(i, gold int) int { return evaluationtest.ByChance(i+1, gold) })
+			r := evaluationtest.Compare(t, base, evaluationtest.Evaluation(t, "retrained", 80, true, tc.retrained), evaluation.CompareOptions{Seed: 1, Resamples: 400})
 			dir, _ := writeReport(t, r, tc.data)
 			entries, err := os.ReadDir(dir)
 			if err != nil {
@@ -70,8 +73,8 @@ func TestGolden(t *testing.T) {
 				}
 				golden(t, filepath.Join(name, e.Name()), text)
 			}
-			golden(t, filepath.Join(name, "table.txt"), []byte(r.Table()))
-			if expected, _ := os.ReadDir(filepath.Join("testdata", "report", name)); len(expected) != len(entries)+1 {
+			golden(t, filepath.Join(name, "table.txt"), []byte(Table(r)))
+			if expected, _ := os.ReadDir(filepath.Join("testdata", name)); len(expected) != len(entries)+1 {
 				t.Errorf("%d files are written, %d are golden", len(entries)+1, len(expected))
 			}
 		})
