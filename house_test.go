@@ -48,6 +48,8 @@ var floors = []struct {
 		{"export", []string{"configs", "engine", "engine/checkpoint", "version"}},
 		{"export/merged", []string{"disk", "engine", "engine/safetensors", "export"}},
 		{"export/peft", []string{"disk", "engine", "engine/safetensors", "export"}},
+		{"evaluation/evaluationtest", []string{"evaluation", "quadruple"}},
+		{"evaluation/report", []string{"disk", "evaluation", "quadruple"}},
 		{"telemetry", []string{"disk", "native", "native/nvml", "version"}},
 	}},
 	{"5: where it lies", []row{
@@ -56,8 +58,8 @@ var floors = []struct {
 	{"6: Temporal", []row{
 		{"activities", []string{
 			"configs", "contract", "dataset", "device", "disk", "engine", "engine/checkpoint", "engine/phi3",
-			"engine/safetensors", "evaluation", "export", "export/merged", "export/peft", "native", "native/nvml",
-			"rundir", "telemetry", "tokenizer", "version",
+			"engine/safetensors", "evaluation", "evaluation/report", "export", "export/merged", "export/peft", "native",
+			"native/nvml", "rundir", "telemetry", "tokenizer", "version",
 		}},
 		{"workflows", []string{"contract"}},
 	}},
@@ -92,7 +94,7 @@ var outside = map[string][]string{
 	"go.temporal.io/sdk/contrib/envconfig": {"worker"},
 	"golang.org/x/sys":                     {"crashlab/powerfs", "dataset", "disk", "engine/checkpoint", "engine/safetensors"},
 	"golang.org/x/text":                    {"quadruple"},
-	"gonum.org/v1/plot":                    {"evaluation"},
+	"gonum.org/v1/plot":                    {"evaluation/report"},
 	"google.golang.org/grpc":               {"worker"},
 	"gopkg.in/yaml.v3":                     {"configs"},
 }
