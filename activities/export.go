@@ -76,7 +76,7 @@ func (j *job) exportState(ctx context.Context, in contract.ExportInput, state *c
 	if err != nil {
 		return out, err
 	}
-	if err := disk.MakeDir(j.FinalModel()); err != nil {
+	if err := j.Lease.During(func() error { return disk.MakeDir(j.FinalModel()) }); err != nil {
 		return out, err
 	}
 	if err := j.holdDevice(ctx); err != nil {

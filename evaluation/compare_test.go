@@ -21,7 +21,7 @@ func failed(r *evaluation.Result) (names []string) {
 }
 
 func TestComparePromotes(t *testing.T) {
-	r := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", 200, true, evaluationtest.ByChance), evaluationtest.Evaluation(t, "retrained", 200, true, evaluationtest.MostlyRight), evaluation.CompareOptions{Seed: 1})
+	r := evaluationtest.Promoted(t, evaluation.CompareOptions{Seed: 1})
 	if r.Verdict != evaluation.Promote || len(failed(r)) != 0 || len(r.Reasons) != len(r.Checks) {
 		t.Errorf("verdict %s, failed %v, reasons %q", r.Verdict, failed(r), r.Reasons)
 	}
@@ -46,7 +46,7 @@ func TestComparePromotes(t *testing.T) {
 	if d := r.Bootstrap.MacroF1; !(d.Low < d.Difference && d.Difference < d.High) {
 		t.Errorf("macro F1 lies outside of its interval: %+v", d)
 	}
-	again := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", 200, true, evaluationtest.ByChance), evaluationtest.Evaluation(t, "retrained", 200, true, evaluationtest.MostlyRight), evaluation.CompareOptions{Seed: 1})
+	again := evaluationtest.Promoted(t, evaluation.CompareOptions{Seed: 1})
 	if !reflect.DeepEqual(r, again) {
 		t.Error("the same evaluations compare differently the second time")
 	}
@@ -79,7 +79,8 @@ func TestCompareRejects(t *testing.T) {
 		o               evaluation.CompareOptions
 		want            []string
 	}{
-		{name: "equal", base: evaluationtest.MostlyRight, retrained: evaluationtest.MostlyRight, wellFormed: true, want: []string{"accuracy_gain", "accuracy_significant"}},
+		{name: "equal", base: evaluationtest.MostlyRight, retrained: evaluationtest.MostlyRight, wellFormed: true,
+			want: []string{"accuracy_gain", "accuracy_significant"}},
 		{name: "worse", base: evaluationtest.MostlyRight, retrained: evaluationtest.ByChance, wellFormed: true,
 			want: []string{"accuracy_gain", "accuracy_significant", "false_allow", "over_refusal"}},
 		{name: "one sample better", base: evaluationtest.MostlyRight, retrained: func(i, gold int) int {
@@ -96,7 +97,7 @@ func TestCompareRejects(t *testing.T) {
 		{name: "too small a gain", base: evaluationtest.ByChance, retrained: evaluationtest.MostlyRight, wellFormed: true,
 			o: evaluation.CompareOptions{Promotion: evaluation.Promotion{MinAccuracyGain: 0.9}}, want: []string{"accuracy_gain"}},
 	} {
-		r := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", n, true, c.base), evaluationtest.Evaluation(t, "retrained", n, c.wellFormed, c.retrained), c.o)
+		r := evaluationtest.Compare(t, evaluationtest.New(t, n, true, c.base), evaluationtest.New(t, n, c.wellFormed, c.retrained), c.o)
 		verdict := evaluation.Reject
 		if c.want == nil {
 			verdict = evaluation.Promote
@@ -118,25 +119,26 @@ func TestCompareWithoutHarmfulSamples(t *testing.T) {
 		}
 		return e
 	}
-	r := evaluationtest.Compare(t, only(evaluationtest.Evaluation(t, "base", 200, true, evaluationtest.ByChance)), only(evaluationtest.Evaluation(t, "retrained", 200, true, evaluationtest.MostlyRight)), evaluation.CompareOptions{})
+	base, retrained := only(evaluationtest.New(t, 200, true, evaluationtest.ByChance)), only(evaluationtest.New(t, 200, true, evaluationtest.MostlyRight))
+	r := evaluationtest.Compare(t, base, retrained, evaluation.CompareOptions{})
 	if r.Verdict != evaluation.Reject || !slices.Contains(failed(r), "false_allow") {
 		t.Errorf("safety was taken for granted without a harmful sample: %s, %v", r.Verdict, failed(r))
 	}
 }
 
 func TestCompareRefusesOtherSamples(t *testing.T) {
-	base := evaluationtest.Evaluation(t, "base", 8, true, evaluationtest.ByChance)
-	other := evaluationtest.Evaluation(t, "retrained", 8, true, evaluationtest.ByChance)
+	base := evaluationtest.New(t, 8, true, evaluationtest.ByChance)
+	other := evaluationtest.New(t, 8, true, evaluationtest.ByChance)
 	other.Decisions[5].Digest = strings.Repeat("ab", 32)
-	relabelled := evaluationtest.Evaluation(t, "retrained", 8, true, evaluationtest.ByChance)
+	relabelled := evaluationtest.New(t, 8, true, evaluationtest.ByChance)
 	relabelled.Decisions[2].Gold = quadruple.Labels[(quadruple.LabelIndex(relabelled.Decisions[2].Gold)+1)%4]
-	fewer := evaluationtest.Evaluation(t, "retrained", 7, true, evaluationtest.ByChance)
+	fewer := evaluationtest.New(t, 7, true, evaluationtest.ByChance)
 	for name, e := range map[string]*evaluation.Evaluation{"another sample": other, "another label": relabelled, "fewer": fewer, "none": {}} {
 		if _, err := evaluation.Compare(base, e, evaluation.CompareOptions{}); err == nil {
 			t.Errorf("%s: compared", name)
 		}
 	}
-	longer := evaluationtest.Evaluation(t, "retrained", 8, true, evaluationtest.ByChance)
+	longer := evaluationtest.New(t, 8, true, evaluationtest.ByChance)
 	longer.Options.MaxNewTokens = 1024
 	if _, err := evaluation.Compare(base, longer, evaluation.CompareOptions{}); err == nil || !strings.Contains(err.Error(), "1024") {
 		t.Errorf("answers of other lengths: %v", err)
@@ -152,8 +154,8 @@ func TestCompareRefusesOtherSamples(t *testing.T) {
 
 func TestChangedExamples(t *testing.T) {
 	const each = 12
-	base := evaluationtest.Evaluation(t, "base", 200, true, evaluationtest.ByChance)
-	retrained := evaluationtest.Evaluation(t, "retrained", 200, true, evaluationtest.MostlyRight)
+	base := evaluationtest.New(t, 200, true, evaluationtest.ByChance)
+	retrained := evaluationtest.New(t, 200, true, evaluationtest.MostlyRight)
 	r := evaluationtest.Compare(t, base, retrained, evaluation.CompareOptions{})
 	c := r.Changed
 	if c.Improved != r.McNemar.OnlyRetrainedCorrect || c.Worsened != r.McNemar.OnlyBaseCorrect {

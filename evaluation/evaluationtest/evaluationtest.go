@@ -16,11 +16,11 @@ var (
 	judgement = []string{"差し支えない。", "担当者の判断が要る。", "規程で認められない。", "大きな害につながる。"}
 )
 
-// Evaluation makes an evaluation of n samples of all four labels; decide gives the label of the i-th decision.
-func Evaluation(t testing.TB, model string, n int, wellFormed bool, decide func(i, gold int) int) *evaluation.Evaluation {
+// New makes an evaluation of n samples of all four labels; decide gives the label of the i-th decision.
+func New(t testing.TB, n int, wellFormed bool, decide func(i, gold int) int) *evaluation.Evaluation {
 	t.Helper()
 	started := time.Date(2026, 1, 31, 2, 0, 0, 0, time.UTC)
-	e := &evaluation.Evaluation{Model: model, Labels: quadruple.Labels, StartedAt: started, FinishedAt: started.Add(95 * time.Second)}
+	e := &evaluation.Evaluation{Labels: quadruple.Labels, StartedAt: started, FinishedAt: started.Add(95 * time.Second)}
 	for i := range n {
 		gold := (i*7 + i/4) % 4
 		decided := decide(i, gold)
@@ -66,4 +66,10 @@ func Compare(t testing.TB, base, retrained *evaluation.Evaluation, o evaluation.
 		t.Fatal(err)
 	}
 	return r
+}
+
+// Promoted compares a model that decides 200 samples by chance with one that is mostly right.
+func Promoted(t testing.TB, o evaluation.CompareOptions) *evaluation.Result {
+	t.Helper()
+	return Compare(t, New(t, 200, true, ByChance), New(t, 200, true, MostlyRight), o)
 }

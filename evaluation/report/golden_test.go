@@ -59,8 +59,8 @@ func TestGolden(t *testing.T) {
 		"not_promoted": {evaluationtest.ByChance, Data{}}, // nothing known of the run, and no loss curve
 	} {
 		t.Run(name, func(t *testing.T) {
-			base := evaluationtest.Evaluation(t, "base", 80, true, func(i, gold int) int { return evaluationtest.ByChance(i+1, gold) })
-			r := evaluationtest.Compare(t, base, evaluationtest.Evaluation(t, "retrained", 80, true, tc.retrained), evaluation.CompareOptions{Seed: 1, Resamples: 400})
+			base := evaluationtest.New(t, 80, true, func(i, gold int) int { return evaluationtest.ByChance(i+1, gold) })
+			r := evaluationtest.Compare(t, base, evaluationtest.New(t, 80, true, tc.retrained), evaluation.CompareOptions{Seed: 1, Resamples: 400})
 			dir, _ := writeReport(t, r, tc.data)
 			entries, err := os.ReadDir(dir)
 			if err != nil {

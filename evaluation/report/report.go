@@ -37,8 +37,8 @@ type Data struct {
 
 // Point is the loss at an optimizer step.
 type Point struct {
-	Step int     `json:"step"`
-	Loss float64 `json:"loss"`
+	Step int
+	Loss float64
 }
 
 // Detail is one line of "What was run".

@@ -108,7 +108,7 @@ func checkHTML(t *testing.T, page string) {
 }
 
 func TestReport(t *testing.T) {
-	r := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", 200, true, evaluationtest.ByChance), evaluationtest.Evaluation(t, "retrained", 200, true, evaluationtest.MostlyRight), evaluation.CompareOptions{Seed: 1})
+	r := evaluationtest.Promoted(t, evaluation.CompareOptions{Seed: 1})
 	dir, page := writeReport(t, r, reportData())
 	checkHTML(t, page)
 	for _, want := range []string{
@@ -165,8 +165,8 @@ func checkSVG(t *testing.T, name string, data []byte) {
 // What a model or a dataset wrote must never become part of the page.
 func TestReportEscapes(t *testing.T) {
 	const attack = `</p><script>alert("盗む")</script><img src=x onerror=alert(1)>`
-	base := evaluationtest.Evaluation(t, "base", 40, true, evaluationtest.ByChance)
-	retrained := evaluationtest.Evaluation(t, "retrained", 40, true, evaluationtest.MostlyRight)
+	base := evaluationtest.New(t, 40, true, evaluationtest.ByChance)
+	retrained := evaluationtest.New(t, 40, true, evaluationtest.MostlyRight)
 	for _, e := range []*evaluation.Evaluation{base, retrained} {
 		for i := range e.Decisions {
 			e.Decisions[i].Answer += attack
@@ -195,7 +195,8 @@ func TestReportAtTheEdges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, n := range []int{1, 90} {
-				r := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", n, true, decide[0]), evaluationtest.Evaluation(t, "retrained", n, false, decide[1]), evaluation.CompareOptions{Resamples: 200})
+				base, retrained := evaluationtest.New(t, n, true, decide[0]), evaluationtest.New(t, n, false, decide[1])
+				r := evaluationtest.Compare(t, base, retrained, evaluation.CompareOptions{Resamples: 200})
 				_, page := writeReport(t, r, Data{TrainLoss: []Point{{1, math.NaN()}}})
 				checkHTML(t, page)
 				if strings.Contains(page, "NaN") || !strings.Contains(page, "Do not promote the retrained model") || strings.Contains(page, `id="loss"`) {
@@ -207,11 +208,11 @@ func TestReportAtTheEdges(t *testing.T) {
 }
 
 func TestReportCutsLongAnswers(t *testing.T) {
-	base := evaluationtest.Evaluation(t, "base", 40, true, evaluationtest.ByChance)
+	base := evaluationtest.New(t, 40, true, evaluationtest.ByChance)
 	for i := range base.Decisions {
 		base.Decisions[i].Answer = strings.Repeat("長", 5000)
 	}
-	result := evaluationtest.Compare(t, base, evaluationtest.Evaluation(t, "retrained", 40, true, evaluationtest.MostlyRight), evaluation.CompareOptions{})
+	result := evaluationtest.Compare(t, base, evaluationtest.New(t, 40, true, evaluationtest.MostlyRight), evaluation.CompareOptions{})
 	_, page := writeReport(t, result, Data{})
 	examples := len(result.Changed.ImprovedExamples) + len(result.Changed.WorsenedExamples)
 	if n := strings.Count(page, "長"); n != examples*excerptRunes || examples == 0 {
@@ -220,7 +221,7 @@ func TestReportCutsLongAnswers(t *testing.T) {
 }
 
 func TestResultsJSON(t *testing.T) {
-	r := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", 200, true, evaluationtest.ByChance), evaluationtest.Evaluation(t, "retrained", 200, true, evaluationtest.MostlyRight), evaluation.CompareOptions{})
+	r := evaluationtest.Promoted(t, evaluation.CompareOptions{})
 	dir, _ := writeReport(t, r, Data{})
 	text, err := os.ReadFile(filepath.Join(dir, ResultsName))
 	if err != nil {

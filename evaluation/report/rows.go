@@ -67,8 +67,11 @@ func figureRows(r *evaluation.Result) []figureRow {
 	share := func(name string, base, retrained float64, means string) figureRow {
 		return figureRow{name, evaluation.Percent(base), evaluation.Percent(retrained), means}
 	}
-	row := func(name, means string, write func(evaluation.Figures) string) figureRow {
-		return figureRow{name, write(b), write(n), means}
+	number := func(name, format string, base, retrained float64, means string) figureRow {
+		return figureRow{name, fmt.Sprintf(format, base), fmt.Sprintf(format, retrained), means}
+	}
+	latency := func(f evaluation.Figures) string {
+		return fmt.Sprintf("%.2f / %.2f s", f.LatencyP50Seconds, f.LatencyP95Seconds)
 	}
 	return []figureRow{
 		share("Accuracy", b.Accuracy, n.Accuracy, "decisions equal to the gold label"),
@@ -81,12 +84,10 @@ func figureRows(r *evaluation.Result) []figureRow {
 		share("Written decision: accuracy", b.GeneratedAccuracy, n.GeneratedAccuracy, "the label written in the answer equals the gold label"),
 		share("Written = scored decision", b.AgreementRate, n.AgreementRate, "the label written in the answer is also the likeliest"),
 		share("Own think-task", b.OwnThinkTaskRate, n.OwnThinkTaskRate, "decided after the model's own think-task, not one made from a malformed answer"),
-		row("Token loss", "nats per token of the gold answers", func(f evaluation.Figures) string { return fmt.Sprintf("%.3f", f.TokenLoss) }),
-		row("Perplexity", "exp(token loss)", func(f evaluation.Figures) string { return fmt.Sprintf("%.4g", f.Perplexity) }),
-		row("Latency p50 / p95", "seconds for one answer, generated in batches", func(f evaluation.Figures) string {
-			return fmt.Sprintf("%.2f / %.2f s", f.LatencyP50Seconds, f.LatencyP95Seconds)
-		}),
-		row("Generation speed", "tokens per second, all answers together", func(f evaluation.Figures) string { return fmt.Sprintf("%.0f tokens/s", f.TokensPerSecond) }),
+		number("Token loss", "%.3f", b.TokenLoss, n.TokenLoss, "nats per token of the gold answers"),
+		number("Perplexity", "%.4g", b.Perplexity, n.Perplexity, "exp(token loss)"),
+		{"Latency p50 / p95", latency(b), latency(n), "seconds for one answer, generated in batches"},
+		number("Generation speed", "%.0f tokens/s", b.TokensPerSecond, n.TokensPerSecond, "tokens per second, all answers together"),
 	}
 }
 

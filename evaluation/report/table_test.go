@@ -9,7 +9,7 @@ import (
 )
 
 func TestTable(t *testing.T) {
-	r := evaluationtest.Compare(t, evaluationtest.Evaluation(t, "base", 200, true, evaluationtest.ByChance), evaluationtest.Evaluation(t, "retrained", 200, true, evaluationtest.MostlyRight), evaluation.CompareOptions{Seed: 1})
+	r := evaluationtest.Promoted(t, evaluation.CompareOptions{Seed: 1})
 	table := Table(r)
 	t.Logf("\n%s", table)
 	lines := strings.Split(table, "\n")
