@@ -28,7 +28,7 @@ type cudaCommand struct {
 	Sequence int           `default:"2048" help:"Tokens of a sample, and the most of one of the mix."`
 	Steps    int           `default:"8" help:"Of each measurement, the first two left out."`
 	Threads  int           `help:"Of the CPU library and of PyTorch on the CPU; 0: all."`
-	Seconds  time.Duration `default:"8s" help:"A measurement begins no step after that, once two have counted."`
+	Stepping time.Duration `name:"seconds" default:"8s" help:"A measurement begins no step after that, once two have counted."`
 	Child    time.Duration `default:"100s" help:"The most that one process may take."`
 	Limit    time.Duration `default:"9m" help:"The most that all of it may take; what is left then is left out."`
 	Int8Peer bool          `name:"int8-peer" default:"true" negatable:"" help:"Also PEFT on bitsandbytes' int8, where Python has it."`
@@ -51,7 +51,7 @@ func (c *cudaCommand) Validate() error {
 // settle derives what the flags leave open.
 func (c *cudaCommand) settle() {
 	if c.Quick {
-		c.Steps, c.Seconds, c.Limit, c.Int8Peer = min(c.Steps, 5), min(c.Seconds, 4*time.Second), min(c.Limit, 4*time.Minute), false
+		c.Steps, c.Stepping, c.Limit, c.Int8Peer = min(c.Steps, 5), min(c.Stepping, 4*time.Second), min(c.Limit, 4*time.Minute), false
 	}
 	switch {
 	case len(c.Batches) > 0:

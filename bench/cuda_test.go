@@ -44,7 +44,7 @@ func TestCudaFlags(t *testing.T) {
 		c.Limit >= 10*time.Minute || c.perStep != 16 || len(c.lengths) != 128 || !c.Int8Peer {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if c, err = parse(t, "--quick"); err != nil || !slices.Equal(c.Batches, []int{1, 4}) || c.Steps != 5 || c.Seconds != 4*time.Second {
+	if c, err = parse(t, "--quick"); err != nil || !slices.Equal(c.Batches, []int{1, 4}) || c.Steps != 5 || c.Stepping != 4*time.Second {
 		t.Errorf("%+v, %v", c, err)
 	}
 	c, err = parse(t, "--quick", "--batches", "2,32", "--parts", "mix,stall")

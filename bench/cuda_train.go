@@ -80,7 +80,7 @@ func (b *cudaBench) trainPeer(peer trainRun) {
 func (b *cudaBench) stepArgs(batch int, work string) []string {
 	n := strconv.Itoa
 	args := []string{"step", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--sequence", n(b.Sequence), "--rank", n(b.Rank),
-		"--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Seconds.Seconds()), "--row", n(batch * b.Sequence)}
+		"--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Stepping.Seconds()), "--row", n(batch * b.Sequence)}
 	if work == "fixed" {
 		return append(args, "--samples", n(batch))
 	}
@@ -94,7 +94,7 @@ func (b *cudaBench) peerArgs(peer trainRun) []string {
 		threads = runtime.NumCPU()
 	}
 	args := []string{"bench/peft_train.py", "--shape", b.Shape, "--device", b.Device.String(), "--dtype", "bfloat16",
-		"--threads", n(threads), "--sequence", n(b.Sequence), "--rank", n(b.Rank), "--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Seconds.Seconds()),
+		"--threads", n(threads), "--sequence", n(b.Sequence), "--rank", n(b.Rank), "--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Stepping.Seconds()),
 		"--batches", join(b.Batches)}
 	if peer.Work == "mix" {
 		args = append(args, "--lengths", join(b.lengths), "--samples", n(b.perStep))
