@@ -27,6 +27,7 @@ var floors = []struct {
 		{"disk", nil},
 		{"fuzzguard", nil}, // for tests
 		{"native", []string{"device"}},
+		{"native/nativetest", nil}, // for tests
 		{"native/nvml", nil},
 		{"quadruple", nil},
 		{"tokenizer", nil},

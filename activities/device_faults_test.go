@@ -17,35 +17,8 @@ import (
 	"so8t/contract"
 	"so8t/device"
 	"so8t/disk"
+	"so8t/native/nativetest"
 )
-
-// emulatedGPU makes device: cuda mean the emulated library, in whose runtime SO8T_EMULATED_FAULT injects faults.
-func emulatedGPU(t *testing.T) {
-	t.Helper()
-	built := os.Getenv("SO8T_NATIVE_DIR")
-	if built == "" {
-		built = filepath.Join("..", "native", "build")
-	}
-	built, err := filepath.Abs(built)
-	if err != nil {
-		t.Fatal(err)
-	}
-	emulated := filepath.Join(built, "libso8t_cuda_emulated.so")
-	if _, err := os.Stat(emulated); err != nil {
-		if os.Getenv("SO8T_REQUIRE_CUDA") != "" {
-			t.Fatalf("%v: make native-emulated", err)
-		}
-		t.Skipf("%v: make native-emulated", err)
-	}
-	dir := t.TempDir()
-	for name, target := range map[string]string{"libso8t_cuda.so": emulated, "libso8t_cpu.so": filepath.Join(built, "libso8t_cpu.so")} {
-		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("SO8T_NATIVE_DIR", dir)
-	t.Setenv("TMPDIR", dir) // a lease on the first GPU lies there
-}
 
 // smallRun is a run of two steps on the GPU that has been split.
 type smallRun struct {
@@ -124,7 +97,7 @@ func (r *smallRun) finish() string {
 // A device, a driver or a library that fails is an error of the device, which pauses the run with what a person can do;
 // once that is done the same work goes on, in the same process, to the same bits.
 func TestDeviceFaults(t *testing.T) {
-	emulatedGPU(t)
+	nativetest.EmulatedGPU(t)
 	want := newSmallRun(t).finish()
 	for _, c := range []struct {
 		name, variable, value, errType string
@@ -166,7 +139,7 @@ func TestDeviceFaults(t *testing.T) {
 
 // A claim gives the run a device of the host: auto the first GPU, cuda:1 the second; of two GPUs there is no third.
 func TestClaimGivesADevice(t *testing.T) {
-	emulatedGPU(t)
+	nativetest.EmulatedGPU(t)
 	t.Setenv("SO8T_EMULATED_DEVICES", "2")
 	for name, want := range map[string]device.Device{"auto": {Kind: device.CUDA}, "cuda": {Kind: device.CUDA}, "cpu": {Kind: device.CPU},
 		"cuda:1": {Kind: device.CUDA, Ordinal: 1}} {
@@ -192,7 +165,7 @@ func TestClaimGivesADevice(t *testing.T) {
 
 // The second GPU trains the same bits as the first, whoever holds the first.
 func TestSecondGPU(t *testing.T) {
-	emulatedGPU(t)
+	nativetest.EmulatedGPU(t)
 	t.Setenv("SO8T_EMULATED_DEVICES", "2")
 	t.Setenv("CUDA_VISIBLE_DEVICES", "4,5")
 	want := newSmallRun(t).finish()

@@ -17,6 +17,7 @@ import (
 	"so8t/contract"
 	"so8t/crashlab/powerfs"
 	"so8t/disk"
+	"so8t/native/nativetest"
 )
 
 // failingDisk is a disk, for a run's output, that can be made to fail.
@@ -235,19 +236,24 @@ func TestTwoHostsOneOutput(t *testing.T) {
 
 // A GPU in use by another process is not shared: the run pauses, naming its user, and goes on once it is free.
 func TestOneGPU(t *testing.T) {
-	t.Setenv("CUDA_VISIBLE_DEVICES", "no-such-gpu") // no real GPU
-	t.Setenv("TMPDIR", t.TempDir())
-	lease, err := disk.AcquireLease(t.Context(), filepath.Join(os.TempDir(), "so8t-cuda-no-such-gpu"), disk.Claimant{Owner: "tonight", Timeout: time.Minute})
+	nativetest.EmulatedGPU(t)
+	t.Setenv("CUDA_VISIBLE_DEVICES", "GPU-5f")
+	lease, err := disk.AcquireLease(t.Context(), filepath.Join(os.TempDir(), "so8t-cuda-GPU-5f"), disk.Claimant{Owner: "tonight", Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newCluster(t)
 	c.work()
-	run, _ := c.start("gpu", map[string]any{"device": "cuda"})
-	c.waitsForAPerson(run, `device cuda-no-such-gpu is in use by "tonight" (process`)
+	run, out := c.start("gpu", map[string]any{"device": "cuda", "training.per_device_train_batch_size": 1,
+		"training.gradient_accumulation_steps": 1, "training.lora_r": 4, "training.save_steps": 1})
+	c.waitsForAPerson(run, `device cuda-GPU-5f is in use by "tonight" (process`)
 	if err := lease.Release(); err != nil {
 		t.Fatal(err)
 	}
 	c.update(run, contract.VerbResume)
-	c.failsWith(run, contract.ErrModel, "cuda")
+	c.untilStep(out, 1)
+	if err := c.client.CancelWorkflow(t.Context(), run.GetID(), ""); err != nil {
+		t.Fatal(err)
+	}
+	_ = run.Get(t.Context(), nil)
 }
