@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 from=${1:?a revision}
-rounds=${ROUNDS:-3}
+rounds=${ROUNDS:-8}
 here=$PWD
 work=$here/.against
 old=$work/from
@@ -65,25 +65,25 @@ same() { # prints a row for one result of two runs
 }
 
 number() { grep -o "\"$2\": *[-+.eE0-9]*" "$1" | head -n 1 | sed 's/.*: *//'; }
-seconds_between() { # two times of RFC 3339
-	awk -v a="$(date -d "$1" +%s.%N)" -v b="$(date -d "$2" +%s.%N)" 'BEGIN { print b - a }'
+rate() { # one over the time between two times of RFC 3339
+	awk -v a="$(date -d "$1" +%s.%N)" -v b="$(date -d "$2" +%s.%N)" 'BEGIN { print 1 / (b - a) }'
 }
 text() { grep -o "\"$2\": *\"[^\"]*\"" "$1" | head -n 1 | cut -d'"' -f4; }
 
-measure() { # a tree, a workflow id: figures of a run, by name
-	local tree=$1 id=$2 dir=$work/runs/$2 save
+measure() { # a tree, a workflow id: speeds by name, each in something a second
+	local tree=$1 id=$2 dir=$work/runs/$2 bench claimed split
+	bench=$work/bench-$(basename "$tree")
+	(cd "$tree" && "$bench" step --base "$here/demo/base" --sequence 256 --samples 16 --row 1024 --steps 60) >"$work/step.json"
+	echo "step $(number "$work/step.json" tokens_per_second)"
+	(cd "$tree" && "$bench" save --base "$here/demo/base" --bytes 100000000 --steps 60) >"$work/save.json"
+	echo "save $(number "$work/save.json" call_seconds | awk '{ print 1 / $1 }')"
 	serve "$tree"
-	submit "$tree" "$id" --dataset "$work/records.jsonl" --set training.num_train_epochs=1 --set evaluation.max_samples=1000
+	submit "$tree" "$id" --dataset "$work/records.jsonl" --set training.num_train_epochs=1 --set training.eval_steps=0
 	stop
-	echo "training $(number "$dir/performance_report.json" mean_tokens_per_second)"
-	local claimed split
 	claimed=$(grep "run claimed.*workflow=$id " "$work/worker.log" | head -n 1 | sed 's/time=\([^ ]*\).*/\1/')
 	split=$(grep "msg=split workflow=$id " "$work/worker.log" | head -n 1 | sed 's/time=\([^ ]*\).*/\1/')
-	awk -v s="$(seconds_between "$claimed" "$split")" 'BEGIN { print "split", 1 / s }'
-	awk -v s="$(seconds_between "$(text "$dir/evaluation/retrained.json" started_at)" "$(text "$dir/evaluation/retrained.json" finished_at)")" \
-		'BEGIN { print "evaluation", 1 / s }'
-	save=$(cd "$tree" && "$work/bench-$(basename "$tree")" save | tail -n 1)
-	echo "$save" | grep -o '"[a-z_]*seconds":[-+.eE0-9]*' | tr -d '"' | awk -F: '$1 == "call_seconds" { print "save", 1 / $2 }'
+	echo "split $(rate "$claimed" "$split")"
+	echo "evaluation $(rate "$(text "$dir/evaluation/retrained.json" started_at)" "$(text "$dir/evaluation/retrained.json" finished_at)")"
 	rm -rf "$dir"
 }
 
@@ -110,7 +110,7 @@ serve "$here"
 stop
 for what in adapter merged decisions; do same undisturbed begun "$what" "taken over at ${at#checkpoint_}"; done
 
-for i in $(seq 10); do sed "s/\"instruction\": \"/&$i. /" demo/data/*.jsonl; done >"$work/records.jsonl"
+for i in $(seq 4); do sed "s/\"instruction\": \"/&$i. /" demo/data/*.jsonl; done >"$work/records.jsonl"
 for round in $(seq "$rounds"); do
 	trees=("$old" "$here")
 	[ $((round % 2)) = 1 ] || trees=("$here" "$old")
@@ -121,13 +121,15 @@ awk -v here="$(basename "$here")" '
 		for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j - 1] > list[j]; j--) { t = list[j]; list[j] = list[j - 1]; list[j - 1] = t }
 		return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
 	}
-	{ count[$1, $2]++; value[$1, $2, count[$1, $2]] = $3; if (!($2 in seen)) { seen[$2] = 1; order[++n] = $2 } }
+	{ value[$1, $2, ++count[$1, $2]] = $3; if (!($2 in seen)) { seen[$2] = 1; order[++n] = $2 } }
 	END {
-		print "speed by turns: this tree ÷ the earlier commit, medians of", count[here, order[1]]
+		print "speed by turns: this tree ÷ the earlier commit, pair by pair: median, least, most of", count[here, order[1]]
 		for (k = 1; k <= n; k++) {
 			m = order[k]
-			for (i = 1; i <= count[here, m]; i++) { a[i] = value[here, m, i]; b[i] = value["from", m, i] }
-			printf "%-12s %.3f\n", m, median(a, count[here, m]) / median(b, count["from", m])
+			pairs = count[here, m]
+			for (i = 1; i <= pairs; i++) ratio[i] = value[here, m, i] / value["from", m, i]
+			middle = median(ratio, pairs)
+			printf "%-12s %.3f   %.3f to %.3f\n", m, middle, ratio[1], ratio[pairs]
 		}
 	}' "$work/speeds"
 exit "$differs"
