@@ -14,7 +14,7 @@ import (
 
 	"so8t/configs"
 	"so8t/contract"
-	"so8t/dataset"
+	"so8t/dataset/source"
 	"so8t/engine"
 	"so8t/engine/phi3"
 	"so8t/engine/safetensors"
@@ -51,7 +51,7 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 	if run.BaseDigest, err = engine.BaseDigest(ctx, run.BasePath); err != nil {
 		return claimed, fail(contract.ErrModel, err)
 	}
-	if run.InputPath, err = dataset.Newest(c.Data.InputPath); err != nil {
+	if run.InputPath, err = source.Newest(c.Data.InputPath[0]); err != nil {
 		return claimed, fail(contract.ErrData, err)
 	}
 	if run, err = a.take(ctx, run, in); err != nil {

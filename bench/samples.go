@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"so8t/dataset"
+	"so8t/dataset/record"
 	"so8t/tokenizer"
 )
 
@@ -84,7 +85,7 @@ func readRecords(path string) (string, error) {
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
-		var r dataset.Record
+		var r record.Record
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 			return "", fmt.Errorf("%s: line %d: %w", path, n, err)
 		}

@@ -9,6 +9,8 @@
 // _env and holds the name of an environment variable.
 package configs
 
+import "so8t/policy"
+
 // Config is a whole run. Only output_dir, data.input_path and model.base_model_path
 // have no default.
 type Config struct {
@@ -21,28 +23,47 @@ type Config struct {
 	// Threads of the CPU library; 0 takes all cores. It never changes a result.
 	Threads int `json:"threads" digest:"-"`
 
-	Data       Data       `json:"data"`
-	Model      Model      `json:"model"`
-	Training   Training   `json:"training"`
-	SO8T       SO8T       `json:"so8t"`
-	Checkpoint Checkpoint `json:"checkpoint" digest:"-"`
-	Evaluation Evaluation `json:"evaluation" digest:"verdict"`
-	ABTest     ABTest     `json:"ab_test" digest:"verdict"`
-	Promotion  Promotion  `json:"promotion" digest:"verdict"`
-	Nightly    Nightly    `json:"nightly,omitzero" digest:"-"`
+	Data Data `json:"data"`
+	// Policy decides which records may teach the model.
+	Policy     policy.Options `json:"policy" digest:"added"`
+	Model      Model          `json:"model"`
+	Training   Training       `json:"training"`
+	SO8T       SO8T           `json:"so8t"`
+	Checkpoint Checkpoint     `json:"checkpoint" digest:"-"`
+	Evaluation Evaluation     `json:"evaluation" digest:"verdict"`
+	ABTest     ABTest         `json:"ab_test" digest:"verdict"`
+	Promotion  Promotion      `json:"promotion" digest:"verdict"`
+	Nightly    Nightly        `json:"nightly,omitzero" digest:"-"`
 }
 
 // Data is the dataset and how it is rendered.
 type Data struct {
-	// InputPath is a JSONL file or a glob; of a glob's matches the newest is taken.
-	InputPath string `json:"input_path" digest:"-"`
+	// InputPath is a file, a glob, or a list of both.
+	InputPath Paths `json:"input_path" digest:"-"`
+	// Take says which matches are read: newest (one file) or all. Empty: newest for a single glob, all for a list.
+	Take string `json:"take" digest:"added"`
+	// Format is auto (recognised by its columns, record by record), alpaca (instruction, input, output), messages,
+	// sharegpt (conversations), prompt_completion or question_answer.
+	Format string `json:"format" digest:"added"`
+	// Columns maps a field (instruction, output, four_class_label …) to the column that holds it, dotted for a nested one.
+	Columns map[string]string `json:"columns" digest:"added"`
+	// Labels maps values of the label's column to the four classes. Case and width are folded without it.
+	Labels map[string]string `json:"labels" digest:"added"`
+	// UnknownColumns is count (counted by name and passed over) or refuse (a bad line).
+	UnknownColumns string `json:"unknown_columns" digest:"added"`
+	// FourClass says that every record has one of the four labels. Without, a plain fine-tune is judged by its token loss.
+	FourClass bool `json:"four_class" digest:"added"`
+	// TrainOn is last (the last assistant turn teaches) or assistant (every one does).
+	TrainOn string `json:"train_on" digest:"added"`
 	// MaxSeqLength in tokens; longer samples are dropped and counted.
 	MaxSeqLength int `json:"max_seq_length"`
 	// UseQuadrupleThinking renders the assistant's turn as think-task, think-safety,
 	// think-policy and final.
 	UseQuadrupleThinking bool `json:"use_quadruple_thinking"`
-	// MaxBadFraction of the lines may be unusable before the run refuses the file.
+	// MaxBadFraction of the records may be unusable before the run refuses the data.
 	MaxBadFraction float64 `json:"max_bad_fraction"`
+	// MaxTooLongFraction of the samples may be longer than MaxSeqLength before the run refuses the data.
+	MaxTooLongFraction float64 `json:"max_too_long_fraction" digest:"added"`
 }
 
 // Model is the base that is retrained.
@@ -166,7 +187,9 @@ type Nightly struct {
 func Default() Config {
 	return Config{
 		Device: "auto",
-		Data:   Data{MaxSeqLength: 2048, UseQuadrupleThinking: true, MaxBadFraction: 0.01},
+		Data: Data{MaxSeqLength: 2048, UseQuadrupleThinking: true, MaxBadFraction: 0.01, MaxTooLongFraction: 0.05,
+			Format: "auto", UnknownColumns: "count", FourClass: true, TrainOn: "last"},
+		Policy: policy.Default(),
 		Model:  Model{LoadIn8bit: true},
 		Training: Training{
 			NumTrainEpochs: 3, PerDeviceTrainBatchSize: 1, PerDeviceEvalBatchSize: 1, GradientAccumulationSteps: 16,

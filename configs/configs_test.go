@@ -18,7 +18,7 @@ func TestPublishedRunLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Training.LearningRate != 2e-4 || c.Training.LoraR != 64 || c.SamplesPerStep() != 16 || c.KeepCheckpoints() != 5 ||
-		c.Float32() || !c.SO8T.Enabled || c.SO8T.Layers != nil || c.Data.InputPath != "data/processed/four_class/four_class_*.jsonl" {
+		c.Float32() || !c.SO8T.Enabled || c.SO8T.Layers != nil || c.Data.InputPath[0] != "data/processed/four_class/four_class_*.jsonl" {
 		t.Fatalf("wrong values: %+v", c)
 	}
 }

@@ -100,7 +100,13 @@ func (d *decoder) value(n *yaml.Node, into target, key string) {
 	case reflect.Struct:
 		d.mapping(n, into, key)
 	case reflect.Slice:
+		if one, ok := into.Interface().(Paths); ok && n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+			into.Set(reflect.ValueOf(append(one[:0:0], n.Value)))
+			return
+		}
 		d.list(n, into, key)
+	case reflect.Map:
+		d.texts(n, into, key)
 	case reflect.String:
 		if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 			d.fault(n, key, "want text, got %s", describe(n))
@@ -165,6 +171,33 @@ func (d *decoder) list(n *yaml.Node, into target, key string) {
 		d.value(item, target{items.Index(i)}, fmt.Sprintf("%s[%d]", key, i))
 	}
 	into.Set(items)
+}
+
+// texts decodes a map of texts, whose keys are the user's own. It replaces the default.
+func (d *decoder) texts(n *yaml.Node, into target, key string) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		into.SetZero()
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		d.fault(n, key, "want a map of texts, got %s", describe(n))
+		return
+	}
+	out := make(map[string]string, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		at := key + "." + k.Value
+		d.lines[at] = d.where(k)
+		switch _, twice := out[k.Value]; {
+		case k.Kind != yaml.ScalarNode || v.Kind != yaml.ScalarNode || v.Tag != "!!str" || v.Anchor != "":
+			d.fault(k, at, "want text, got %s", describe(v))
+		case twice:
+			d.fault(k, at, "set twice")
+		default:
+			out[k.Value] = v.Value
+		}
+	}
+	into.Set(reflect.ValueOf(out))
 }
 
 func describe(n *yaml.Node) string {

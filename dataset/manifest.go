@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"so8t/dataset/record"
 )
 
 // Files of the splits folder beside the parts.
@@ -31,11 +33,11 @@ type Manifest struct {
 
 	Options Options `json:"options"`
 
-	Lines   int64            `json:"lines"`
-	Bad     int64            `json:"bad"`
-	Reasons map[Reason]int64 `json:"bad_by_reason"`
-	Removed map[string]int64 `json:"removed_by_rule"`
-	TooLong int64            `json:"too_long"`
+	Lines   int64                   `json:"lines"`
+	Bad     int64                   `json:"bad"`
+	Reasons map[record.Reason]int64 `json:"bad_by_reason"`
+	Removed map[string]int64        `json:"removed_by_rule"`
+	TooLong int64                   `json:"too_long"`
 
 	Train PartInfo `json:"train"`
 	Val   PartInfo `json:"val"`

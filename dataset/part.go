@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"hash"
 	"math"
+
+	"so8t/dataset/record"
 )
 
 // The parts, in the order of the thresholds, and their file names without .arrow.
@@ -39,9 +41,9 @@ func newParter(seed uint64) *parter {
 	return &parter{mac: hmac.New(sha256.New, key[:])}
 }
 
-func (p *parter) part(r *Record) int {
+func (p *parter) part(r *record.Record) int {
 	p.mac.Reset()
-	writeFields(p.mac, r.System, r.Instruction, r.Input)
+	record.WriteFields(p.mac, r.System, r.Instruction, r.Input)
 	var sum [sha256.Size]byte
 	u := float64(binary.LittleEndian.Uint64(p.mac.Sum(sum[:0]))) / math.MaxUint64
 	switch {

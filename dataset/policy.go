@@ -1,5 +1,7 @@
 package dataset
 
+import "so8t/dataset/record"
+
 // Policy is an ordered list of rules. Version names them: it is written into every Arrow file and takes part in
 // recognising a finished split, so it must change whenever a rule does. The zero value removes nothing: personal data,
 // confidentiality markers, robots.txt and NSFW are not checked.
@@ -15,7 +17,7 @@ type Policy struct {
 // matched. They are not bad lines: they do not count against MaxBadFraction.
 type Rule interface {
 	Name() string
-	Allows(*Record) bool
+	Allows(*record.Record) bool
 }
 
 const noPolicy = "none"

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"so8t/dataset/record"
 	"so8t/quadruple"
 	"so8t/tokenizer"
 )
@@ -15,7 +16,7 @@ const ignored = -100
 
 // Prompt is the conversation up to the assistant's turn: system, where there is one, and the user's
 // turn, which is the instruction and, after an empty line, the input.
-func Prompt(r Record) []tokenizer.Message {
+func Prompt(r record.Record) []tokenizer.Message {
 	var turns []tokenizer.Message
 	if r.System != "" {
 		turns = append(turns, tokenizer.Message{Role: "system", Content: r.System})
@@ -29,7 +30,7 @@ func Prompt(r Record) []tokenizer.Message {
 
 // Assistant is the assistant's turn in the quadruple form. An output already in that form is taken as it is; one that
 // lacks only the line "decision: LABEL" is given it; any other is wrapped, with the record's labels as its thinking.
-func Assistant(r Record) string {
+func Assistant(r record.Record) string {
 	if _, ok := quadruple.Parse(r.Output); ok {
 		return r.Output
 	}
@@ -59,7 +60,7 @@ type renderer struct {
 // newRenderer renders an example to find how the chat template marks turns.
 func newRenderer(tok *tokenizer.Tokenizer, thinking bool) (*renderer, error) {
 	d := &renderer{tok: tok, thinking: thinking, end: -1}
-	example := Record{System: "s", Instruction: "u"}
+	example := record.Record{System: "s", Instruction: "u"}
 	prompt, whole, err := d.texts(example, "a")
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func newRenderer(tok *tokenizer.Tokenizer, thinking bool) (*renderer, error) {
 }
 
 // texts renders the prompt as generation sees it, and the whole conversation, which begins with it.
-func (d *renderer) texts(r Record, answer string) (prompt, whole string, err error) {
+func (d *renderer) texts(r record.Record, answer string) (prompt, whole string, err error) {
 	turns := Prompt(r)
 	if prompt, err = d.tok.ApplyChatTemplate(turns, true); err != nil {
 		return "", "", &InputError{err}
@@ -98,14 +99,14 @@ func (d *renderer) texts(r Record, answer string) (prompt, whole string, err err
 }
 
 // check returns why a record would make a wrong sample; reason is empty if it would not.
-func (d *renderer) check(r *Record) (reason Reason, detail string) {
+func (d *renderer) check(r *record.Record) (reason record.Reason, detail string) {
 	for _, field := range [...]struct{ name, text string }{
 		{"system", r.System}, {"instruction", r.Instruction}, {"input", r.Input}, {"output", r.Output},
 		{"domain_label", r.DomainLabel}, {"safety_label", r.SafetyLabel},
 	} {
 		for _, control := range d.controls {
 			if strings.Contains(field.text, control) {
-				return ControlToken, field.name + " contains " + control
+				return record.ControlToken, field.name + " contains " + control
 			}
 		}
 	}
@@ -114,10 +115,10 @@ func (d *renderer) check(r *Record) (reason Reason, detail string) {
 	}
 	q, ok := quadruple.Parse(Assistant(*r))
 	if !ok {
-		return MalformedQuadruple, "output has some of the tags, but not the form"
+		return record.MalformedQuadruple, "output has some of the tags, but not the form"
 	}
 	if q.Decision != r.FourClassLabel {
-		return DecisionMismatch, fmt.Sprintf("output decides %s, four_class_label is %s", q.Decision, r.FourClassLabel)
+		return record.DecisionMismatch, fmt.Sprintf("output decides %s, four_class_label is %s", q.Decision, r.FourClassLabel)
 	}
 	return "", ""
 }
@@ -128,7 +129,7 @@ func (d *renderer) check(r *Record) (reason Reason, detail string) {
 // The ids are those of the whole conversation encoded at once, as Hugging Face does it, and begin with the ids of
 // the prompt as generation sees it: behind <|assistant|>, whose rstrip takes the line feed, the answer is a
 // segment of its own either way.
-func (d *renderer) sample(r *Record) (Sample, error) {
+func (d *renderer) sample(r *record.Record) (Sample, error) {
 	answer := r.Output
 	if d.thinking {
 		answer = Assistant(*r)

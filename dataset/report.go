@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"so8t/dataset/record"
 )
 
 // maxListed limits each list of lines in policy_report.json; counts are always exact.
@@ -17,8 +19,8 @@ type Report struct {
 	Bad         int64   `json:"bad"`
 	BadFraction float64 `json:"bad_fraction"`
 
-	BadByReason map[Reason]int64 `json:"bad_by_reason"`
-	BadLines    []BadLine        `json:"bad_lines"` // the first 10,000
+	BadByReason map[record.Reason]int64 `json:"bad_by_reason"`
+	BadLines    []BadLine               `json:"bad_lines"` // the first 10,000
 
 	PolicyVersion string           `json:"policy_version"`
 	Removed       map[string]int64 `json:"removed_by_rule"`
@@ -32,9 +34,9 @@ type Report struct {
 
 // BadLine says what is wrong with a line; Detail names a key or a position, never a record's text.
 type BadLine struct {
-	Line   int64  `json:"line"`
-	Reason Reason `json:"reason"`
-	Detail string `json:"detail,omitempty"`
+	Line   int64         `json:"line"`
+	Reason record.Reason `json:"reason"`
+	Detail string        `json:"detail,omitempty"`
 }
 
 // RemovedLine is a record that a policy rule removed.
@@ -50,11 +52,11 @@ type LongLine struct {
 }
 
 func newReport(path string, o Options) *Report {
-	return &Report{InputPath: path, BadByReason: map[Reason]int64{}, BadLines: []BadLine{}, PolicyVersion: o.PolicyVersion,
+	return &Report{InputPath: path, BadByReason: map[record.Reason]int64{}, BadLines: []BadLine{}, PolicyVersion: o.PolicyVersion,
 		Removed: map[string]int64{}, RemovedLines: []RemovedLine{}, MaxSeqLength: o.MaxSeqLength, TooLongLines: []LongLine{}}
 }
 
-func (r *Report) bad(line int64, reason Reason, detail string) {
+func (r *Report) bad(line int64, reason record.Reason, detail string) {
 	r.Bad++
 	r.BadByReason[reason]++
 	r.BadLines = list(r, r.BadLines, BadLine{line, reason, detail})

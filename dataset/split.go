@@ -3,14 +3,13 @@ package dataset
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
+	"so8t/dataset/record"
+	"so8t/dataset/source"
 	"so8t/disk"
 	"so8t/tokenizer"
 )
@@ -32,12 +31,7 @@ type SplitOptions struct {
 }
 
 // InputError is a fault of the dataset or of the model's chat template; a retry cannot help.
-type InputError struct{ Err error }
-
-func (e *InputError) Error() string { return e.Err.Error() }
-func (e *InputError) Unwrap() error { return e.Err }
-
-const progressLines = 256 // lines between checks of the context and calls of Progress
+type InputError = source.Error
 
 // Split writes the folder Dir: train.arrow, val.arrow, test.arrow, policy_report.json and manifest.json.
 //
@@ -59,7 +53,7 @@ func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	if o.Policy.Version = cmp.Or(o.Policy.Version, noPolicy); (o.Policy.Version == noPolicy) != (len(o.Policy.Rules) == 0) {
 		return nil, fmt.Errorf("options: a policy of version %q with %d rules", o.Policy.Version, len(o.Policy.Rules))
 	}
-	path, info, err := newestMatch(o.InputPath)
+	path, info, err := source.NewestMatch(o.InputPath)
 	if err != nil {
 		return nil, err
 	}
@@ -146,51 +140,41 @@ func (s *splitter) fill(ctx context.Context, temp string) (m *Manifest, err erro
 
 // read streams the input into the parts, and returns the digest of the bytes it read.
 func (s *splitter) read(ctx context.Context) (digest string, err error) {
-	file, err := os.Open(s.path)
+	in, err := source.Open([]string{s.path})
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
-	hash, read := sha256.New(), int64(0)
-	lines := newLineReader(io.TeeReader(file, writerFunc(func(p []byte) {
-		hash.Write(p)
-		read += int64(len(p))
-	})), maxLineBytes)
-	parter := newParter(s.Seed)
-	for {
-		text, tooLong, err := lines.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return "", fmt.Errorf("read %s: %w", s.path, err)
-		}
-		s.report.Lines = lines.count
-		if lines.count%progressLines == 0 {
-			if err := ctx.Err(); err != nil {
-				return "", context.Cause(ctx)
-			}
-			if s.Progress != nil {
-				s.Progress(read, s.size)
-			}
-			if read > s.size/2 {
-				disk.Crash("split.half")
-			}
-		}
-		if tooLong {
-			s.report.bad(lines.count, LineTooLong, fmt.Sprintf("more than %d bytes", maxLineBytes))
-			continue
-		}
-		if err := s.line(lines.count, text, parter); err != nil {
-			return "", err
-		}
+	if err := in.Digest(ctx); err != nil {
+		return "", err
 	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
+	rows, err := record.NewReader(record.Options{})
+	if err != nil {
+		return "", err
+	}
+	parter := newParter(s.Seed)
+	err = in.Read(ctx, source.Position{}, func(b source.Block) error {
+		for _, row := range b.Rows {
+			s.report.Lines = row.Line
+			if row.Fault != "" {
+				s.report.bad(row.Line, record.Reason(row.Fault), row.Detail)
+				continue
+			}
+			if err := s.line(rows, row, parter); err != nil {
+				return err
+			}
+		}
+		if s.Progress != nil {
+			s.Progress(b.Read, in.Size)
+		}
+		return nil
+	})
+	return in.Files[0].SHA256, err
 }
 
 // line writes one line's sample to its part, or counts in the report why there is none.
-func (s *splitter) line(number int64, text []byte, parter *parter) error {
-	r, reason, detail := parseLine(text)
+func (s *splitter) line(rows *record.Reader, row source.Row, parter *parter) error {
+	number := row.Line
+	r, reason, detail := rows.Parse(row.JSON, nil)
 	if reason != "" {
 		s.report.bad(number, reason, detail)
 		return nil
@@ -247,7 +231,3 @@ func (s *splitter) leaveReport() error {
 		return disk.ReplaceJSON(filepath.Join(temp, reportName), s.report)
 	})
 }
-
-type writerFunc func([]byte)
-
-func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }

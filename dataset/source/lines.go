@@ -1,4 +1,4 @@
-package dataset
+package source
 
 import (
 	"bufio"
@@ -18,6 +18,7 @@ type lineReader struct {
 	buf   []byte
 	max   int
 	count int64 // lines read so far
+	read  int64 // bytes of the last line
 }
 
 func newLineReader(r io.Reader, max int) *lineReader {
@@ -48,6 +49,7 @@ func (l *lineReader) next() (text []byte, tooLong bool, err error) {
 		break
 	}
 	l.count++
+	l.read = int64(read)
 	if tooLong {
 		return nil, true, nil
 	}

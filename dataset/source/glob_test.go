@@ -1,4 +1,4 @@
-package dataset
+package source
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ func TestNewestMatch(t *testing.T) {
 	}
 	check := func(pattern, want string) {
 		t.Helper()
-		path, info, err := newestMatch(filepath.Join(dir, pattern))
+		path, info, err := NewestMatch(filepath.Join(dir, pattern))
 		if err != nil || filepath.Base(path) != want || info.Name() != want {
 			t.Errorf("%s gave %s, %v, want %s", pattern, path, err, want)
 		}
@@ -49,7 +49,7 @@ func TestNewestIsAbsolute(t *testing.T) {
 	if path, err := Newest("*.jsonl"); err != nil || !filepath.IsAbs(path) || filepath.Base(path) != "a.jsonl" {
 		t.Errorf("%s, %v", path, err)
 	}
-	var input *InputError
+	var input *Error
 	if _, err := Newest("*.csv"); !errors.As(err, &input) {
 		t.Errorf("no match: %v", err)
 	}
