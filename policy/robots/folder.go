@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -20,8 +21,8 @@ const (
 	textName = "robots.txt"
 	metaName = "meta.json"
 	maxMeta  = 64 << 10
-	// maxCached bounds the texts whose parsed form is kept, in bytes. Records mostly come site by site.
-	maxCached = 16 << 20
+	// maxCached bounds the texts whose parsed form is kept, in bytes; a parsed form takes up to 8 times that.
+	maxCached = 4 << 20
 )
 
 // Folder is a Store on disk: <authority>/robots.txt and, beside it, <authority>/meta.json
@@ -133,8 +134,7 @@ func (f *Folder) readMeta(name string) (meta, bool, error) {
 
 // notThere covers what is not a folder: its file is not there either.
 func notThere(err error) bool {
-	var path *fs.PathError
-	return errors.Is(err, fs.ErrNotExist) || errors.As(err, &path) && path.Err.Error() == "not a directory"
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // openRegular opens a regular file. Anything else is an error, and not opened: a pipe would wait for its writer.
@@ -177,7 +177,8 @@ func (f *Folder) Answer(authority string) (Answer, bool) {
 	if ok {
 		return a, true
 	}
-	text, err := f.read(authority, s) // by several at once, rather than one waiting for the other's disk
+	text, err := f.read(authority, s) // without the lock: two may read the same file, none waits for another's
+	a = Answer{s.Status, Parse(text)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil {
@@ -186,11 +187,13 @@ func (f *Folder) Answer(authority string) (Answer, bool) {
 		}
 		return Answer{}, false
 	}
+	if _, ok := f.parsed[authority]; ok {
+		return a, true
+	}
 	if f.cached += int64(len(text)); f.cached > maxCached {
 		clear(f.parsed)
 		f.cached = int64(len(text))
 	}
-	a = Answer{s.Status, Parse(text)}
 	f.parsed[authority] = a
 	return a, true
 }
