@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -17,7 +18,7 @@ var hosts = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictD
 // Authority returns the name that a URL's host and port have as a folder: the lower-case ASCII host, and "_port" where the
 // port is not the scheme's own. It is false for what is no absolute http or https URL.
 func Authority(rawURL string) (string, bool) {
-	if len(rawURL) > maxURL || strings.ContainsFunc(rawURL, func(r rune) bool { return r < ' ' || r == 0x7F }) {
+	if len(rawURL) > maxURL || !utf8.ValidString(rawURL) || strings.ContainsFunc(rawURL, func(r rune) bool { return r < ' ' || r == 0x7F }) {
 		return "", false
 	}
 	scheme, rest, ok := strings.Cut(rawURL, "://")
