@@ -18,7 +18,7 @@ var hosts = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictD
 // Authority returns the name that a URL's host and port have as a folder: the lower-case ASCII host, and "_port" where the
 // port is not the scheme's own. It is false for what is no absolute http or https URL.
 func Authority(rawURL string) (string, bool) {
-	if len(rawURL) > maxURL || !utf8.ValidString(rawURL) || strings.ContainsFunc(rawURL, func(r rune) bool { return r < ' ' || r == 0x7F }) {
+	if len(rawURL) > maxURL || strings.ContainsFunc(rawURL, func(r rune) bool { return r < ' ' || r == 0x7F }) {
 		return "", false
 	}
 	scheme, rest, ok := strings.Cut(rawURL, "://")
@@ -49,6 +49,9 @@ func Authority(rawURL string) (string, bool) {
 func hostName(host string) (string, bool) {
 	if strings.Contains(host, ":") { // url.Parse took it out of brackets: IPv6
 		return "[" + strings.ToLower(host) + "]", !strings.ContainsAny(host, "/%")
+	}
+	if !utf8.ValidString(host) { // a replacement character would stand for it
+		return "", false
 	}
 	host, err := hosts.ToASCII(host)
 	if err != nil {
