@@ -56,7 +56,15 @@ func TestVersion(t *testing.T) {
 		"a folder that is not read":  func(o *Options) { o.RobotsDir = other },
 		"agents that are not asked":  func(o *Options) { o.RobotsAgents, o.ContentSignals, o.RobotsMaxAgeDays = []string{"x"}, "ignore", 3 },
 		"a missing licence unlisted": func(o *Options) { o.LicenseMissing = "drop" },
-		"a kind's own default":       func(o *Options) { o.PIIKinds = map[string]string{"corporate_number": "keep", "email": "drop"} },
+		"every kind by name": func(o *Options) {
+			o.PII = "keep"
+			for _, kind := range Kinds() {
+				if kind != "corporate_number" {
+					o.PIIKinds[kind] = "drop"
+				}
+			}
+		},
+		"a kind's own default": func(o *Options) { o.PIIKinds = map[string]string{"corporate_number": "keep", "email": "drop"} },
 	} {
 		if version(t, change) != off {
 			t.Errorf("%s changes the version", why)

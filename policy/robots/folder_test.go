@@ -185,7 +185,7 @@ func TestFolderCache(t *testing.T) {
 	if a, ok := f.Answer("big.example"); !ok || a.Allowed("a", site+"/") {
 		t.Error("a file beyond the limit is not read")
 	}
-	if f.cached > maxCached || len(f.parsed) == 0 {
+	if f.cached > maxCached || len(f.parsed) == 0 || len(f.parsed) > maxCached/(MaxSize-1000) {
 		t.Errorf("%d bytes in %d texts are kept", f.cached, len(f.parsed))
 	}
 }
