@@ -71,7 +71,9 @@ type Authority struct {
 }
 
 // Authority returns what is stored for a URL's authority, and the authority's name as robots_dir spells it.
-func (p *Policy) Authority(sourceURL string) (name string, a Authority, ok bool) { return "", Authority{}, false }
+func (p *Policy) Authority(sourceURL string) (name string, a Authority, ok bool) {
+	return "", Authority{}, false
+}
 
 // NotLookedFor lists the personal data that no rule finds.
 func NotLookedFor() []string { return []string{"names", "dates of birth", "health"} }
