@@ -27,7 +27,7 @@ func sites(t *testing.T, text string) string {
 	return dir
 }
 
-func version(t *testing.T, change func(*Options)) string {
+func versionOf(t *testing.T, change func(*Options)) string {
 	t.Helper()
 	o := Default()
 	change(&o)
@@ -48,7 +48,7 @@ func TestVersion(t *testing.T) {
 			}
 		}
 	}
-	off, on := version(t, func(*Options) {}), version(t, require(nil))
+	off, on := versionOf(t, func(*Options) {}), versionOf(t, require(nil))
 	if off == on || len(off) != 64 {
 		t.Errorf("off %s, require %s", off, on)
 	}
@@ -66,7 +66,7 @@ func TestVersion(t *testing.T) {
 		},
 		"a kind's own default": func(o *Options) { o.PIIKinds = map[string]string{"corporate_number": "keep", "email": "drop"} },
 	} {
-		if version(t, change) != off {
+		if versionOf(t, change) != off {
 			t.Errorf("%s changes the version", why)
 		}
 	}
@@ -76,7 +76,7 @@ func TestVersion(t *testing.T) {
 		"nsfw": func(o *Options) { o.NSFW = "drop" }, "near duplicates": func(o *Options) { o.NearDuplicates = "drop" },
 		"their threshold": func(o *Options) { o.NearDuplicateThreshold = 0.9 },
 	} {
-		if version(t, change) == off {
+		if versionOf(t, change) == off {
 			t.Errorf("%s leaves the version as it was", why)
 		}
 	}
@@ -84,7 +84,7 @@ func TestVersion(t *testing.T) {
 		"the same files elsewhere": func(o *Options) { o.RobotsDir = same },
 		"an agent twice":           func(o *Options) { o.RobotsAgents = []string{"*", "*"} },
 	} {
-		if version(t, require(change)) != on {
+		if versionOf(t, require(change)) != on {
 			t.Errorf("%s changes the version", why)
 		}
 	}
@@ -92,7 +92,7 @@ func TestVersion(t *testing.T) {
 		"another text": func(o *Options) { o.RobotsDir = other }, "another agent": func(o *Options) { o.RobotsAgents = []string{"x"} },
 		"an age by which it is stale": func(o *Options) { o.RobotsMaxAgeDays = 1 }, "signals": func(o *Options) { o.ContentSignals = "ignore" },
 	} {
-		if version(t, require(change)) == on {
+		if versionOf(t, require(change)) == on {
 			t.Errorf("%s leaves the version as it was", why)
 		}
 	}
