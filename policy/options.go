@@ -1,6 +1,6 @@
 package policy
 
-// Options are the keys of the section policy. Zero values are the defaults of Default.
+// Options are the keys of the section policy. Default returns those of a run that names none; a zero Options is refused.
 type Options struct {
 	// PII is what becomes of a record with personal data: drop, mask or keep.
 	PII string `json:"pii"`
