@@ -111,7 +111,7 @@ func (t *folded) affirmed(i int) bool {
 	if t.peek(end) == '?' || strings.HasSuffix(rest, "か") {
 		return false
 	}
-	for _, denial := range []string{"ではあり", "ではな", "でない", "じゃない", "じゃあり", "でなく", "ではござ", "に該当しな", "に当たら", "に当たりませ", "にあたらな", "の対象外", "から解除",
+	for _, denial := range []string{"ではあり", "ではな", "でない", "じゃない", "じゃあり", "でなく", "ではござ", "に該当しな", "に該当しま", "に含まれな", "に含まれま", "に指定されていな", "に指定されていません", "には当た", "に当たら", "に当たりませ", "にあたらな", "の対象外", "から解除",
 		"を解除", "ではなく", "には該当しな", "とは限", "とは言", "とはいえ", "かどうか", "かは", "かも", "なら", "だと思", "でしたら", "であれば", "だった", "でした", "とは", "の表示", "と書", "の意味",
 		"のマーク", "について", "に関する", "の扱い方", "を理由", "という"} {
 		if strings.HasPrefix(rest, denial) || strings.HasPrefix(strings.TrimPrefix(rest, "扱い"), denial) || strings.HasPrefix(strings.TrimPrefix(rest, "情報"), denial) {

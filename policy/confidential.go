@@ -141,7 +141,7 @@ func (t *folded) bracketed(m marker) bool {
 	for strings.ContainsRune(closeBrackets, t.peek(end)) {
 		end++
 	}
-	return !t.isTopic(end) && (t.lineBegins(open+1) || t.lineEnds(end) || strings.ContainsRune(" :|,\t、。", t.peek(open)) || t.hasAt(open, "」"))
+	return !t.isTopic(end) && (t.lineBegins(open+1) || t.lineEnds(end) || strings.ContainsRune(" :|,\t、。"+closeBrackets, t.peek(open)) || t.peek(open) == '」')
 }
 
 // topics follow a marker that a sentence is about.

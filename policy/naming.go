@@ -31,7 +31,7 @@ var labels = func() map[rune][]label {
 			"事業者登録番号|corporate number|corporate no|invoice registration number|registration number|qualified invoice issuer"},
 		{creditCard, false, "カード番号|クレジットカード番号|クレカ番号|card number|card no"},
 		{creditCard, true, "カード|クレジット|クレカ|card|visa|mastercard|master card|amex|american express|jcb|diners|discover|unionpay|銀聯"},
-		{bankAccount, false, "口座番号|口座 no|口座 number|account number|account no|acct no|acct|a/c no|a/c|bank account|bank account number"},
+		{bankAccount, false, "口座番号|口座 no|口座 number|account number|account no|account #|acct #|acct no|acct|a/c no|a/c|bank account|bank account number"},
 		{passport, false, "旅券番号|パスポート番号|パスポート no|passport number|passport no"},
 		{passport, true, "旅券|パスポート|passport"},
 		{driverLicense, false, "免許証番号|免許番号|運転免許証番号|運転免許番号|免許証 no|license number|licence number|license no|licence no"},
