@@ -58,6 +58,16 @@ var labels = func() map[rune][]label {
 	return table
 }()
 
+// labelEnds are the runes below 128 that a naming word ends with: most of a text is passed over by this table.
+var labelEnds = func() (ends [utf8.RuneSelf]bool) {
+	for r := range labels {
+		if r < utf8.RuneSelf {
+			ends[r] = true
+		}
+	}
+	return ends
+}()
+
 // version is the kind of a word that names a release or a chapter: what follows is no address.
 const version = "version"
 
@@ -120,7 +130,11 @@ func (t *folded) behindCell(i int) int {
 
 // nameEnding returns the longest naming word that ends at rune e.
 func (t *folded) nameEnding(e int) (found name, ok bool) {
-	for _, l := range labels[lower(t.r[e-1])] {
+	last := lower(t.r[e-1])
+	if last < utf8.RuneSelf && !labelEnds[last] {
+		return name{}, false
+	}
+	for _, l := range labels[last] {
 		if start, fits := t.matchLabel(l.word, e); fits && (!ok || start < found.start) {
 			found, ok = name{l, start, e}, true
 		}
@@ -133,7 +147,7 @@ func (t *folded) nameEnding(e int) (found name, ok bool) {
 	switch {
 	case t.endsAt(e, "番号"):
 		start = e - 2
-	case lower(t.r[e-1]) == 'o' && lower(t.peek(e-2)) == 'n' && !isLetter(t.peek(e)):
+	case last == 'o' && lower(t.peek(e-2)) == 'n' && !isLetter(t.peek(e)):
 		start = e - 2
 	default:
 		return name{}, false
