@@ -67,9 +67,12 @@ func (t *folded) romanised(g int) (span, bool) {
 		if !ok || isDigit(t.r[w.start]) && !t.endsAt(w.end, "chome") {
 			break
 		}
-		if i = w.end; n > 0 && t.municipal(w) {
-			if before, ok := t.wordBefore(start); ok && t.endsAt(before.end, "-chome") {
-				start = before.start
+		if i = w.end; t.municipal(w) {
+			before, ok := t.wordBefore(start)
+			if ok = ok && isWord(t.peek(before.start)); ok && (n == 0 && isUpper(t.r[before.start]) || t.endsAt(before.end, "-chome")) {
+				start = before.start // Mihon-cho 1-2-3, Chiyoda-ku
+			} else if n == 0 {
+				break
 			}
 			return span{start, w.end, formed}, true
 		}

@@ -161,12 +161,13 @@ def addresses():
     for a, gone in [("東京都 千代田区 見本町 1-2-3", "見本町 1-2-3"), ("東京都,千代田区,見本町1-2-3", "見本町1-2-3"), ("大阪府　大阪市北区　仮町２－３", "仮町２－３"),
                     ("京都市中京区寺町通御池上る見本町488番地", "見本町488番地"), ("札幌市中央区北5条西6丁目7-8", "西6丁目7-8"), ("北海道虻田郡見本町345番地", "見本町345番地"),
                     ("長野県松本市大字見本字例示1234番地5", "例示1234番地5"), ("東京都千代田区見本町1丁目2番3号 例示マンション405号室", "見本町1丁目2番3号"), ("福岡市博多区見本1-2-3-401", "見本1-2-3-401"),
-                    ("岩手県盛岡市見本第5地割12番地", "12番地")]:
+                    ("大阪府堺市堺区見本町1丁2番3号", "見本町1丁2番3号"), ("東京都千代田区丸の内1-2-3", "丸の内1-2-3"), ("東京都文京区春日1-2", "春日1-2"), ("京都市南区西九条5-6", "西九条5-6"),
+                    ("東京都新宿区高田馬場2-3-4", "高田馬場2-3-4"), ("京都市東山区祇園町12番地", "祇園町12番地"), ("東京都国分寺市西国分3-4-5", "西国分3-4-5"), ("岩手県盛岡市見本第5地割12番地", "12番地")]:
         add("address/form", f"届け先 {a} 様", "postal_address", gone, ["届け先"])
     for a in ["4-5-6 Reiji-cho, Naka-ku, Nagoya", "1-2 Kakuzaka, Minato-ku, Tokyo 105-0000", "2-3-4 Mihon, Nishi-ku, Yokohama-shi, Kanagawa", "7-8-9 Kari-machi, Kita-ku, Osaka 530-0000, Japan",
-              "10-20 Honcho, Matsumoto-shi, Nagano", "Minato-ku, Mihon 3-2-1", "Chiyoda-ku, Reiji-cho 1-2-3"]:
-        add("address/romaji", f"Send it to {a}.", "postal_address", a.split(", ")[0] if a[0].isdigit() else a, ["Send it to"])
-        add("address/romaji", f"Address: {a}", "postal_address", a.split(", ")[0] if a[0].isdigit() else a, ["Address"])
+              "10-20 Honcho, Matsumoto-shi, Nagano", "Minato-ku, Mihon 3-2-1", "Chiyoda-ku, Reiji-cho 1-2-3", "Reiji-cho 1-2-3, Chiyoda-ku, Tokyo"]:
+        add("address/romaji", f"Send it to {a}.", "postal_address", a.split(", Tokyo")[0] if not a[0].isdigit() else a.split(", ")[0], ["Send it to"])
+        add("address/romaji", f"Address: {a}", "postal_address", a.split(", Tokyo")[0] if not a[0].isdigit() else a.split(", ")[0], ["Address"])
     for a in ["12 Example Avenue, Portland, OR 97205", "1600 Sample Blvd., Austin, TX 78701", "9 Mihon Road, Apt 4B, Boston, MA 02108-1234", "350 Fifth Avenue, New York, NY 10118",
               "77 N. Main St., Dayton, OH 45402", "221 Maple Lane, Suite 300, Salt Lake City, UT 84101", "5 Oak Dr, Reno, Nevada 89501", "742 Sample Street\nSpringfield, IL 62704"]:
         add("address/us", f"Ship to {a}, please.", "postal_address", a[:12], ["Ship to"])
