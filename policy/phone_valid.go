@@ -39,7 +39,8 @@ var plans = sync.OnceValue(func() map[string][]plan {
 			leading = regexp.MustCompile("^(?:" + digits + ")")
 		}
 		pattern := "^(?:" + strings.Join(types, "|") + ")$"
-		table[code] = append(table[code], plan{region.GetId(), region.GetNationalPrefix(), leading, sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })})
+		valid := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+		table[code] = append(table[code], plan{region.GetId(), region.GetNationalPrefix(), leading, valid})
 	}
 	return table
 })
