@@ -64,7 +64,7 @@ func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	if m, err := s.finished(); m != nil || err != nil {
 		return m, err
 	}
-	if s.renderer, err = newRenderer(o.Tokenizer, o.QuadrupleThinking); err != nil {
+	if s.renderer, err = newRenderer(o.Tokenizer, renderOptions{FourClass: true, Thinking: o.QuadrupleThinking}); err != nil {
 		return nil, err
 	}
 	return s.run(ctx)
