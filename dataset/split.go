@@ -53,11 +53,11 @@ func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	if o.Policy.Version = cmp.Or(o.Policy.Version, noPolicy); (o.Policy.Version == noPolicy) != (len(o.Policy.Rules) == 0) {
 		return nil, fmt.Errorf("options: a policy of version %q with %d rules", o.Policy.Version, len(o.Policy.Rules))
 	}
-	path, info, err := source.NewestMatch(o.InputPath)
+	paths, err := source.Resolve([]string{o.InputPath}, "newest")
 	if err != nil {
 		return nil, err
 	}
-	s := &splitter{SplitOptions: o, path: path, size: info.Size(), options: Options{
+	s := &splitter{SplitOptions: o, path: paths[0], options: Options{
 		TokenizerDigest: o.Tokenizer.Digest(), TemplateDigest: o.Tokenizer.TemplateDigest(), MaxSeqLength: o.MaxSeqLength,
 		QuadrupleThinking: o.QuadrupleThinking, Seed: o.Seed, PolicyVersion: o.Policy.Version,
 	}}
@@ -74,7 +74,6 @@ func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 type splitter struct {
 	SplitOptions
 	path     string // the input file
-	size     int64
 	options  Options
 	renderer *renderer
 	report   *Report
