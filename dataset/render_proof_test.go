@@ -20,7 +20,7 @@ func answers(expression string) string {
 	return turnHead + "{% if m.role == 'assistant' %}{{ '<|assistant|>\n' + (" + expression + ") + '<|end|>\n' }}{% else %}" + turn + "{% endif %}" + turnTail
 }
 
-func others(expression string) string {
+func questions(expression string) string {
 	return turnHead + "{% if m.role != 'assistant' %}{{ '<|' + m.role + '|>\n' + (" + expression + ") + '<|end|>\n' }}{% else %}" + turn + "{% endif %}" + turnTail
 }
 
@@ -39,7 +39,7 @@ func TestTemplateFaults(t *testing.T) {
 	raising := turnHead + "{% if m.role == 'system' %}{{ raise_exception('System role\nnot supported') }}{% endif %}" + turn + turnTail
 	alternate := turnHead + "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}" + turn + turnTail
 	lastOnly := "{% for m in messages %}{% if m.role == 'system' or loop.last or loop.index0 == loop.length - 2 %}" + turn + "{% endif %}" + turnTail
-	twice := others("m.content + '\n' + m.content")
+	twice := questions("m.content + '\n' + m.content")
 	reversed := "{% for m in messages|reverse %}" + turn + turnTail
 	for _, c := range []struct {
 		name, template string
@@ -64,10 +64,10 @@ func TestTemplateFaults(t *testing.T) {
 		{"no answer", answers("''"), short, "the answer is not written"},
 		{"answers cut to 200", answers("m.content[:200]"), short, ""},
 		{"answer cut to 200", answers("m.content[:200]"), long, "the answer is changed or written in part"},
-		{"question cut to 200", others("m.content[:200]"), long, "the user's turn is changed or written in part"},
-		{"question cut to 20", others("m.content[:20]"), short, ""},
-		{"white space at the ends", others("m.content | trim"), ofTurns(say("user", " a \n"), say("assistant", "b")), ""},
-		{"question escaped", others("m.content | escape"), ofTurns(say("user", "a < b"), say("assistant", "c")), "the user's turn is changed or written in part"},
+		{"question cut to 200", questions("m.content[:200]"), long, "the user's turn is changed or written in part"},
+		{"question cut to 20", questions("m.content[:20]"), short, ""},
+		{"white space at the ends", questions("m.content | trim"), ofTurns(say("user", " a \n"), say("assistant", "b")), ""},
+		{"question escaped", questions("m.content | escape"), ofTurns(say("user", "a < b"), say("assistant", "c")), "the user's turn is changed or written in part"},
 		{"question written twice", twice, short, "the user's turn is written more than once"},
 		{"history dropped", lastOnly, talk, "turns[0] (user) is not written"},
 		{"history dropped, none in the data", lastOnly, system, ""},
