@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -111,7 +112,7 @@ func (d *renderer) lost(turns []tokenizer.Message) string {
 func (d *renderer) prove(turns []tokenizer.Message) string {
 	turns = slices.Clone(turns)
 	for i := range turns {
-		turns[i].Content = d.sentinel(turns, i)
+		turns[i].Content = d.stand(turns, i)
 	}
 	text, err := d.tok.ApplyChatTemplate(turns, false)
 	if err != nil {
@@ -122,7 +123,7 @@ func (d *renderer) prove(turns []tokenizer.Message) string {
 		name := turnName(turns, i)
 		found := strings.Index(text, t.Content)
 		switch {
-		case found < 0 && strings.Contains(strings.ToLower(text), strings.ToLower(mark(i))):
+		case found < 0 && strings.Contains(text, mark(i)):
 			return name + " is changed or written in part"
 		case found < 0:
 			return name + " is not written"
@@ -139,17 +140,17 @@ func (d *renderer) prove(turns []tokenizer.Message) string {
 	return ""
 }
 
-// mark is a word of a turn's sentinel that is in no other.
-func mark(i int) string { return fmt.Sprintf("Zq%dX", i) }
+// mark is a number that stands for a turn: of digits alone, and short, so that a template which changes other text, or
+// long text, is held to that by the records that have such text and by no others.
+func mark(i int) string { return strconv.Itoa(52_740_000 + i) }
 
-// sentinel is a text that stands for a turn: in the quadruple form where the record's is.
-func (d *renderer) sentinel(turns []tokenizer.Message, i int) string {
-	m := mark(i)
+// stand is the text that stands for a turn: its mark, in the quadruple form where the turn has that.
+func (d *renderer) stand(turns []tokenizer.Message, i int) string {
 	answer := i == len(turns)-1 || turns[i].Role == "assistant" && d.TrainOn == trainOnAssistant
 	if answer && d.inForm() {
-		return quadruple.Quadruple{Task: m, Safety: quadruple.DecisionLine(quadruple.Labels[0]), Policy: m, Final: m}.String()
+		return quadruple.Quadruple{Safety: quadruple.DecisionLine(quadruple.Labels[0]), Final: mark(i)}.String()
 	}
-	return m + " " + turns[i].Role + " " + m
+	return mark(i)
 }
 
 // ended reports whether a token that ends an answer stands in the text.

@@ -17,11 +17,13 @@ const (
 
 // answers is a template that writes the assistant's turns by the expression.
 func answers(expression string) string {
-	return turnHead + "{% if m.role == 'assistant' %}{{ '<|assistant|>\n' + (" + expression + ") + '<|end|>\n' }}{% else %}" + turn + "{% endif %}" + turnTail
+	return turnHead + "{% if m.role == 'assistant' %}{{ '<|assistant|>\n' + (" + expression + ") + '<|end|>\n' }}{% else %}" + turn +
+		"{% endif %}" + turnTail
 }
 
 func questions(expression string) string {
-	return turnHead + "{% if m.role != 'assistant' %}{{ '<|' + m.role + '|>\n' + (" + expression + ") + '<|end|>\n' }}{% else %}" + turn + "{% endif %}" + turnTail
+	return turnHead + "{% if m.role != 'assistant' %}{{ '<|' + m.role + '|>\n' + (" + expression + ") + '<|end|>\n' }}{% else %}" + turn +
+		"{% endif %}" + turnTail
 }
 
 func say(role, content string) tokenizer.Message {
@@ -37,7 +39,8 @@ func TestTemplateFaults(t *testing.T) {
 	talk := ofTurns(say("user", "One"), say("assistant", "<think>why</think>Two"), say("user", "Three"), say("assistant", "Four"))
 	noSystem := turnHead + "{% if m.role != 'system' %}" + turn + "{% endif %}" + turnTail
 	raising := turnHead + "{% if m.role == 'system' %}{{ raise_exception('System role\nnot supported') }}{% endif %}" + turn + turnTail
-	alternate := turnHead + "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}" + turn + turnTail
+	alternate := turnHead + "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}" +
+		turn + turnTail
 	lastOnly := "{% for m in messages %}{% if m.role == 'system' or loop.last or loop.index0 == loop.length - 2 %}" + turn + "{% endif %}" + turnTail
 	twice := questions("m.content + '\n' + m.content")
 	reversed := "{% for m in messages|reverse %}" + turn + turnTail
@@ -50,8 +53,8 @@ func TestTemplateFaults(t *testing.T) {
 		{"no system turn", noSystem, system, "the system turn is not written"},
 		{"system turn that stands in the question", noSystem, ofTurns(say("system", "here"), say("user", "Where is it, here?"), say("assistant", "x")),
 			"the system turn is not written"},
-		{"system turn behind the question", "{% for m in messages if m.role == 'user' %}" + turn + "{% endfor %}{% for m in messages if m.role != 'user' %}" + turn +
-			turnTail, system, "the user's turn is written out of order"},
+		{"system turn behind the question", "{% for m in messages if m.role == 'user' %}" + turn +
+			"{% endfor %}{% for m in messages if m.role != 'user' %}" + turn + turnTail, system, "the user's turn is written out of order"},
 		{"raises on a system turn, none in the data", raising, short, ""},
 		{"raises on a system turn", raising, system, "System role not supported"},
 		{"demands alternation", alternate, talk, ""},
@@ -61,13 +64,16 @@ func TestTemplateFaults(t *testing.T) {
 		{"answer behind a tag", answers("m.content.split('</think-policy>')[-1]"), short, "the answer is changed or written in part"},
 		{"answer in lower case", answers("m.content | lower"), short, "the answer is changed or written in part"},
 		{"answer without its tags", answers("m.content | replace('<final>', '')"), short, "the answer is changed or written in part"},
+		{"question in lower case", questions("m.content | lower"), short, "the user's turn is changed or written in part"},
+		{"question in lower case that has none", questions("m.content | lower"), ofTurns(say("user", "どこ?"), say("assistant", "Here.")), ""},
 		{"no answer", answers("''"), short, "the answer is not written"},
 		{"answers cut to 200", answers("m.content[:200]"), short, ""},
 		{"answer cut to 200", answers("m.content[:200]"), long, "the answer is changed or written in part"},
 		{"question cut to 200", questions("m.content[:200]"), long, "the user's turn is changed or written in part"},
 		{"question cut to 20", questions("m.content[:20]"), short, ""},
 		{"white space at the ends", questions("m.content | trim"), ofTurns(say("user", " a \n"), say("assistant", "b")), ""},
-		{"question escaped", questions("m.content | escape"), ofTurns(say("user", "a < b"), say("assistant", "c")), "the user's turn is changed or written in part"},
+		{"question escaped", questions("m.content | escape"), ofTurns(say("user", "a < b"), say("assistant", "c")),
+			"the user's turn is changed or written in part"},
 		{"question written twice", twice, short, "the user's turn is written more than once"},
 		{"history dropped", lastOnly, talk, "turns[0] (user) is not written"},
 		{"history dropped, none in the data", lastOnly, system, ""},
@@ -75,7 +81,8 @@ func TestTemplateFaults(t *testing.T) {
 			"turns[1] (assistant) is changed or written in part"},
 		{"reversed", reversed, short, "out of order"},
 		{"no end", turnHead + "{{ '<|' + m.role + '|>\n' + m.content + '\n' }}" + turnTail, short, "nothing ends the answer"},
-		{"other prompt", "{% if add_generation_prompt %}x{% endif %}" + turnHead + turn + "{% endfor %}", short, "does not begin with the prompt of the answer"},
+		{"other prompt", "{% if add_generation_prompt %}x{% endif %}" + turnHead + turn + "{% endfor %}", short,
+			"does not begin with the prompt of the answer"},
 		{"raises always", "{{ raise_exception('never') }}", short, "never"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -103,8 +110,8 @@ func TestFaultsOfEveryTurn(t *testing.T) {
 	talk := ofTurns(say("user", "One"), say("assistant", "Two"), say("user", "Three"), say("assistant", "Four"))
 	last := answers("m.content if loop.last else m.content + '\n'")
 	open := strings.Replace(last, "'<|end|>\n' }}{% else %}", "('<|end|>\n' if loop.last else '') }}{% else %}", 1)
-	later := turnHead + "{% if m.role == 'assistant' and not loop.last %}{{ '<|assistant|>\n\n' + m.content + '<|end|>\n' }}{% else %}" + turn + "{% endif %}" +
-		"{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+	later := turnHead + "{% if m.role == 'assistant' and not loop.last %}{{ '<|assistant|>\n\n' + m.content + '<|end|>\n' }}{% else %}" +
+		turn + "{% endif %}" + turnTail
 	for _, c := range []struct{ name, template, trainOn, want string }{
 		{"ended", last, "assistant", ""},
 		{"open, only the last is trained", open, "last", ""},
