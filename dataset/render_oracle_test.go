@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"sync"
 	"testing"
 
 	"so8t/dataset/record"
@@ -146,6 +148,42 @@ func TestPrefixesAreExact(t *testing.T) {
 			t.Fatalf("line %d: %v\nprompt %v\nwhole %v", r.Line, s.InputIDs, first, all)
 		}
 	}
+}
+
+// Workers share a renderer, its proofs among it.
+func TestSampleConcurrently(t *testing.T) {
+	d, err := newRenderer(withTemplate(t, fallback, ""), renderOptions{FourClass: true, Thinking: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := demoRecords(t)[:200]
+	for i := range records {
+		for range i % 7 {
+			records[i].Earlier = append(records[i].Earlier, record.Turn{Role: []string{"user", "assistant"}[i%2], Content: "前の話"})
+		}
+	}
+	var want []Sample
+	for i := range records {
+		s, err := d.sample(&records[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, s)
+	}
+	if d, err = newRenderer(d.tok, d.renderOptions); err != nil {
+		t.Fatal(err)
+	}
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for i := range records {
+				if s, err := d.sample(&records[i]); err != nil || !reflect.DeepEqual(s, want[i]) {
+					t.Errorf("line %d: %v, %v", i, s, err)
+				}
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // demoRecords are those of demo/data.
