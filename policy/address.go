@@ -55,7 +55,7 @@ func (t *folded) address(place int) (span, bool) {
 			for isDigit(t.peek(i + 1)) { // Sapporo counts its streets: 北5条西6丁目7-8
 				i++
 			}
-			if t.peek(i+1) != '条' && t.peek(i+1) != '線' {
+			if t.peek(i+1) != '条' && t.peek(i+1) != '線' && !t.hasAt(i+1, "地割") {
 				return span{}, false
 			}
 		case isKanji(c) || isKatakana(c) || isHiragana(c):

@@ -13,7 +13,7 @@ type word struct{ start, end int }
 
 // wordAfter reads the capitalised word that begins at rune i or behind a space, a comma or a line end before it.
 func (t *folded) wordAfter(i int, lineEnd bool) (word, bool) {
-	if t.peek(i) == ',' || t.peek(i) == '.' {
+	for n := 0; n < 2 && (t.peek(i) == ',' || t.peek(i) == '.'); n++ {
 		i++
 	}
 	for n := 0; n < 2 && (t.peek(i) == ' ' || lineEnd && i < len(t.r) && t.peek(i) == '\n'); n++ {
@@ -41,7 +41,7 @@ func (t *folded) blocks(g int) (end int, ok bool) {
 	first := t.digits[g]
 	end = first.end
 	n := 1
-	for ; g+1 < len(t.digits) && t.digits[g+1].start == end+1 && isHyphen(t.r[end]); n++ {
+	for ; n <= 5 && g+1 < len(t.digits) && t.digits[g+1].start == end+1 && isHyphen(t.r[end]); n++ {
 		g++
 		if t.digits[g].end-t.digits[g].start > 4 {
 			return 0, false
@@ -73,6 +73,9 @@ func (t *folded) romanised(g int) (span, bool) {
 			}
 			return span{start, w.end, formed}, true
 		}
+	}
+	if end-start == 8 && t.digits[g].end-start == 3 { // a postal code stands behind the prefecture
+		return span{}, false
 	}
 	for n, i := 0, start; n < maxWords; n++ {
 		w, ok := t.wordBefore(i)

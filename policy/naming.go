@@ -44,7 +44,7 @@ var labels = func() map[rune][]label {
 		{other, false, "注文|伝票|追跡|型番|品番|型式|isbn|issn|jan|janコード|ean|upc|sku|imei|iccid|uuid|guid|asin|doi|oid|order|order number|order no|" +
 			"tracking|tracking number|tracking no|serial|serial number|serial no|s/n|part number|part no|シリアル|ロット|lot|lot no|コード|ハッシュ|hash|" +
 			"タイムスタンプ|timestamp|id|チケット|ticket|issue|invoice|invoice no|reference|reference number|ref|郵便番号|〒|" +
-			"商標登録番号|意匠登録番号|特許登録番号|車両登録番号|自動車登録番号|会員登録番号|製品登録番号|商品登録番号|ユーザー登録番号"},
+			"問い合わせ番号|お問い合わせ番号|問合せ番号|問合わせ番号|商標登録番号|意匠登録番号|特許登録番号|車両登録番号|自動車登録番号|会員登録番号|製品登録番号|商品登録番号|ユーザー登録番号"},
 		{other, true, "金額|価格|件数|合計|残高|出来高|数量|人口|売上|在庫|代金|料金|total|amount|price"},
 		{version, false, "バージョン|ヴァージョン|ver|version|v|リビジョン|revision|rev|release|リリース|build|ビルド|ファームウェア|firmware|版|" +
 			"章|節|項|第|section|chapter|§|アップデート|パッチ|patch|update"},

@@ -169,7 +169,9 @@ func (t *folded) international(p int) (span, bool) {
 		switch {
 		case isDigit(c):
 			if t.hasAt(i-1, "(0)") { // the trunk prefix, not dialled from abroad
-				break
+				i++
+				gap = 0
+				continue
 			}
 			gap = 0
 			if digits = append(digits, byte(c)); !isDigit(t.peek(i + 1)) {

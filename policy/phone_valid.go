@@ -12,8 +12,9 @@ import (
 // plan is a region's numbering plan, by libphonenumber's metadata: an expression for what it holds a valid national number.
 // Its own call takes 21 µs and 52 allocations; a text of nothing but numbers would take a second for each half megabyte.
 type plan struct {
-	region string
-	valid  func() *regexp.Regexp
+	region  string
+	leading *regexp.Regexp // of a region that shares its code: only numbers that begin so are its own; nil where it takes what is left
+	valid   func() *regexp.Regexp
 }
 
 // plans are all regions by country calling code.
@@ -32,8 +33,12 @@ var plans = sync.OnceValue(func() map[string][]plan {
 			}
 		}
 		code := strconv.Itoa(int(region.GetCountryCode()))
+		var leading *regexp.Regexp
+		if digits := region.GetLeadingDigits(); digits != "" {
+			leading = regexp.MustCompile("^(?:" + digits + ")")
+		}
 		pattern := "^(?:" + strings.Join(types, "|") + ")$"
-		table[code] = append(table[code], plan{region.GetId(), sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })})
+		table[code] = append(table[code], plan{region.GetId(), leading, sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })})
 	}
 	return table
 })
@@ -58,6 +63,9 @@ func validAbroad(number []byte) bool {
 	for n := 1; n <= 3; n++ {
 		for _, p := range plans()[string(number[:n])] {
 			national := number[n:]
+			if p.leading != nil && p.leading.Match(national) {
+				return p.valid().Match(national)
+			}
 			if p.valid().Match(national) || national[0] == '0' && p.region != "IT" && p.valid().Match(national[1:]) {
 				return true
 			}
