@@ -57,7 +57,7 @@ func (f *File) judgeJSON(text []byte, whole bool) error {
 	}
 	first := firstValue(text)
 	switch {
-	case first.valid && text[0] == '[' && (!first.ended || objects == 0):
+	case first.valid && text[0] == '[' && (!first.ended || first.only || objects == 0):
 		f.Format, f.array = "json", true
 		return nil
 	case first.valid && text[0] == '{' && (first.lines > 1 || first.more):
