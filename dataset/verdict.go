@@ -41,7 +41,7 @@ func (r *Report) verdict(l limits) error {
 	if l.report != "" {
 		text += "; all are listed in " + l.report
 	}
-	return &InputError{errors.New(r.names() + ": " + text)}
+	return &InputError{Err: errors.New(r.names() + ": " + text)}
 }
 
 func percent(fraction float64) string { return fmt.Sprintf("%.2f %%", 100*fraction) }

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"so8t/version"
+	"so8t/worker/policy"
 	"so8t/worker/schedule"
 	"so8t/worker/start"
 )
@@ -27,6 +28,7 @@ var cli struct {
 	Start    start.Command    `cmd:"" help:"Submit a run and show it. Ctrl-C leaves it running."`
 	Follow   start.Follow     `cmd:"" help:"Show a run that is under way or has ended."`
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
+	Policy   policy.Command   `cmd:"" help:"Try the rules of the data policy on lines of JSON."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
