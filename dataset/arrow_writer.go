@@ -3,6 +3,7 @@ package dataset
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -13,8 +14,6 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 	"github.com/apache/arrow/go/v17/arrow/memory"
-
-	"so8t/quadruple"
 )
 
 // A record batch is written at any of these limits; a split holds one batch of each part in memory.
@@ -33,10 +32,17 @@ var columns = []arrow.Field{
 	{Name: "source_line", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "digest", Type: arrow.BinaryTypes.String},
 	{Name: "prompt_length", Type: arrow.PrimitiveTypes.Int32}, // tokens before the assistant's first
+	{Name: "source_file", Type: arrow.PrimitiveTypes.Int32},
+	{Name: "near_duplicate", Type: arrow.FixedWidthTypes.Boolean},
 }
 
-const columnsOfFormat1 = 6 // all but prompt_length
+// Columns of earlier formats, which are the first of columns.
+const (
+	columnsOfFormat1 = 6 // without prompt_length
+	columnsOfFormat2 = 7 // without source_file and near_duplicate
+)
 
+// schemaOf names what the samples depend on, but not the form or names of the files that they came in.
 func schemaOf(o Options) *arrow.Schema {
 	metadata := arrow.MetadataFrom(map[string]string{ // sorted by key
 		"tokenizer_digest":   o.TokenizerDigest,
@@ -49,15 +55,17 @@ func schemaOf(o Options) *arrow.Schema {
 	return arrow.NewSchema(columns, &metadata)
 }
 
-// partWriter writes one Arrow file in batches, and counts its contents.
+// partWriter writes one Arrow file in batches, each beside the gathering of the next.
 type partWriter struct {
-	info   PartInfo
 	file   *os.File
+	size   int64
 	hash   hash.Hash
 	writer *ipc.FileWriter
 	rows   *array.RecordBuilder
-	tokens int // in the batch
-	bytes  int // of domain labels in the batch
+	full   chan arrow.Record // batches to be written
+	failed chan error        // closed when all are
+	tokens int               // in the batch
+	bytes  int               // of domain labels in the batch
 }
 
 func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
@@ -65,16 +73,14 @@ func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &partWriter{file: file, hash: sha256.New(), info: PartInfo{PerLabel: map[string]int64{}}}
-	for _, label := range quadruple.Labels {
-		w.info.PerLabel[label] = 0
-	}
+	w := &partWriter{file: file, hash: sha256.New(), full: make(chan arrow.Record, 1), failed: make(chan error)}
 	w.writer, err = ipc.NewFileWriter(w, ipc.WithSchema(schema))
 	if err != nil {
 		file.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	w.rows = array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	go w.write(w.full)
 	return w, nil
 }
 
@@ -82,7 +88,7 @@ func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
 func (w *partWriter) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	w.hash.Write(p[:n])
-	w.info.Bytes += int64(n)
+	w.size += int64(n)
 	return n, err
 }
 
@@ -90,7 +96,7 @@ func (w *partWriter) Seek(offset int64, whence int) (int64, error) {
 	if offset != 0 || whence != io.SeekCurrent {
 		return 0, fmt.Errorf("%s: seek in a file that is written once", w.file.Name())
 	}
-	return w.info.Bytes, nil
+	return w.size, nil
 }
 
 func (w *partWriter) add(s Sample) error {
@@ -101,15 +107,8 @@ func (w *partWriter) add(s Sample) error {
 	w.rows.Field(4).(*array.Int64Builder).Append(s.SourceLine)
 	w.rows.Field(5).(*array.StringBuilder).Append(s.Digest)
 	w.rows.Field(6).(*array.Int32Builder).Append(int32(s.PromptLength))
-	w.info.Samples++
-	w.info.Tokens += int64(len(s.InputIDs))
-	w.info.Longest = max(w.info.Longest, int64(len(s.InputIDs)))
-	w.info.PerLabel[s.Label]++
-	for _, label := range s.Labels {
-		if label != ignored {
-			w.info.Targets++
-		}
-	}
+	w.rows.Field(7).(*array.Int32Builder).Append(int32(s.SourceFile))
+	w.rows.Field(8).(*array.BooleanBuilder).Append(s.NearDuplicate)
 	w.tokens += len(s.InputIDs)
 	w.bytes += len(s.Domain)
 	if w.tokens >= batchTokens || w.bytes >= batchBytes || w.rows.Field(4).Len() >= batchRows {
@@ -124,35 +123,64 @@ func appendList(b array.Builder, values []int32) {
 	list.ValueBuilder().(*array.Int32Builder).AppendValues(values, nil)
 }
 
+// flush hands the batch over to be written.
 func (w *partWriter) flush() error {
 	w.tokens, w.bytes = 0, 0
 	if w.rows.Field(4).Len() == 0 {
 		return nil
 	}
 	batch := w.rows.NewRecord()
-	defer batch.Release()
-	if err := w.writer.Write(batch); err != nil {
-		return fmt.Errorf("write %s: %w", w.file.Name(), err)
+	select {
+	case w.full <- batch:
+		return nil
+	case err := <-w.failed:
+		batch.Release()
+		return err
 	}
-	return nil
+}
+
+// write writes batches until there are no more.
+func (w *partWriter) write(full <-chan arrow.Record) {
+	defer close(w.failed)
+	for batch := range full {
+		err := w.writer.Write(batch)
+		batch.Release()
+		if err != nil {
+			w.failed <- fmt.Errorf("write %s: %w", w.file.Name(), err)
+			return
+		}
+	}
 }
 
 // finish completes and syncs the file.
-func (w *partWriter) finish() (PartInfo, error) {
+func (w *partWriter) finish() (size int64, sha string, err error) {
 	if err := w.flush(); err != nil {
-		return w.info, err
+		return 0, "", err
+	}
+	if err := w.drain(); err != nil {
+		return 0, "", err
 	}
 	if err := w.writer.Close(); err != nil {
-		return w.info, fmt.Errorf("write %s: %w", w.file.Name(), err)
+		return 0, "", fmt.Errorf("write %s: %w", w.file.Name(), err)
 	}
 	if err := w.file.Sync(); err != nil {
-		return w.info, err
+		return 0, "", err
 	}
-	w.info.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
-	return w.info, nil
+	return w.size, hex.EncodeToString(w.hash.Sum(nil)), nil
+}
+
+// drain waits until every batch is written.
+func (w *partWriter) drain() error {
+	if w.full == nil {
+		return nil
+	}
+	close(w.full)
+	w.full = nil
+	return <-w.failed
 }
 
 func (w *partWriter) close() error {
+	err := w.drain() // nil once finish has called it
 	w.rows.Release()
-	return w.file.Close()
+	return errors.Join(err, w.file.Close())
 }

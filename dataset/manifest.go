@@ -8,8 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"so8t/dataset/record"
+	"so8t/dataset/source"
+	"so8t/disk"
 )
 
 // Files of the splits folder beside the parts.
@@ -18,18 +21,16 @@ const (
 	reportName   = "policy_report.json"
 )
 
-// formatVersion changes whenever the same input and options would give other files. A finished split of an older
-// format, from oldestFormat on, is used as it is.
-const (
-	formatVersion = 2
-	oldestFormat  = 1 // without the column prompt_length
-)
+// formatVersion changes whenever the same input and options would give other files. Format 1 is without the column
+// prompt_length, 2 without source_file and near_duplicate.
+const formatVersion = 3
 
 // Manifest is manifest.json. It is written last: a splits folder that has one is complete.
 type Manifest struct {
-	FormatVersion int    `json:"format_version"`
-	InputPath     string `json:"input_path"`
-	DatasetDigest string `json:"dataset_digest"` // hex SHA-256 of the input file
+	FormatVersion int           `json:"format_version"`
+	InputPath     string        `json:"input_path"` // the first of Inputs
+	Inputs        []source.File `json:"inputs,omitempty"`
+	DatasetDigest string        `json:"dataset_digest"` // hex SHA-256 of the input file; of several files, over their digests
 
 	Options Options `json:"options"`
 
@@ -54,6 +55,33 @@ type Options struct {
 	QuadrupleThinking bool   `json:"quadruple_thinking"`
 	Seed              uint64 `json:"seed"`
 	PolicyVersion     string `json:"policy_version"`
+
+	Records        record.Options `json:"records,omitzero"`
+	TrainOn        string         `json:"train_on,omitzero"`        // last or assistant
+	NearDuplicates string         `json:"near_duplicates,omitzero"` // off, or report or drop and the threshold
+}
+
+// Identity is the digest of what the samples depend on: of the input, and from format 3 on of the options too.
+func (m *Manifest) Identity() string {
+	if m.FormatVersion <= 2 {
+		return m.DatasetDigest
+	}
+	options, _ := json.Marshal(m.Options) // maps are written in the order of their keys
+	h := sha256.New()
+	record.WriteFields(h, m.DatasetDigest, string(options))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// datasetDigest is the digest of one file, or the digest over those of several.
+func datasetDigest(files []source.File) string {
+	if len(files) == 1 {
+		return files[0].SHA256
+	}
+	h := sha256.New()
+	for _, f := range files {
+		record.WriteFields(h, f.SHA256)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // PartInfo describes one Arrow file.
@@ -81,6 +109,29 @@ func ReadManifest(dir string) (*Manifest, error) {
 		return nil, fmt.Errorf("read split manifest %s: %w", path, err)
 	}
 	return m, nil
+}
+
+// madeWith says whether the split is the one that these options make. Those that earlier formats did not know do not count:
+// a run that an earlier version began goes on with the split that it has.
+func (m *Manifest) madeWith(o Options) bool {
+	switch m.FormatVersion {
+	case formatVersion:
+		return reflect.DeepEqual(m.Options, o)
+	case 1, 2:
+		was := m.Options
+		return was.TokenizerDigest == o.TokenizerDigest && was.TemplateDigest == o.TemplateDigest && was.MaxSeqLength == o.MaxSeqLength &&
+			was.QuadrupleThinking == o.QuadrupleThinking && was.Seed == o.Seed
+	}
+	return false
+}
+
+// ReadReport reads the report of a splits folder.
+func ReadReport(dir string) (*Report, error) {
+	r := &Report{}
+	if err := disk.ReadJSON(filepath.Join(dir, reportName), r); err != nil {
+		return nil, fmt.Errorf("read split report: %w", err)
+	}
+	return r, nil
 }
 
 // Verify reads the Arrow files and compares their SHA-256 with the manifest's.

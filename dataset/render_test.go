@@ -1,13 +1,11 @@
 package dataset
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"so8t/dataset/record"
 	"so8t/tokenizer"
 )
 
@@ -16,14 +14,14 @@ const form = "<think-task>t</think-task><think-safety>decision: DENY\nwhy</think
 func TestAssistant(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		r    Record
+		r    record.Record
 		want string
 	}{
-		{"as it is", Record{Output: form, FourClassLabel: "DENY"}, form},
-		{"decision added", Record{Output: strings.Replace(form, "decision: DENY\n", "", 1), FourClassLabel: "DENY"}, form},
-		{"wrapped", Record{Output: "はい。", FourClassLabel: "ALLOW"},
+		{"as it is", record.Record{Output: form, FourClassLabel: "DENY"}, form},
+		{"decision added", record.Record{Output: strings.Replace(form, "decision: DENY\n", "", 1), FourClassLabel: "DENY"}, form},
+		{"wrapped", record.Record{Output: "はい。", FourClassLabel: "ALLOW"},
 			"<think-task></think-task><think-safety>decision: ALLOW</think-safety><think-policy></think-policy><final>はい。</final>"},
-		{"wrapped with labels", Record{Output: "x", FourClassLabel: "ESCALATION", DomainLabel: "law", SafetyLabel: "care"},
+		{"wrapped with labels", record.Record{Output: "x", FourClassLabel: "ESCALATION", DomainLabel: "law", SafetyLabel: "care"},
 			"<think-task>domain: law</think-task><think-safety>decision: ESCALATION\nsafety: care</think-safety><think-policy></think-policy><final>x</final>"},
 	} {
 		if got := Assistant(c.r); got != c.want {
@@ -33,11 +31,11 @@ func TestAssistant(t *testing.T) {
 }
 
 func TestPrompt(t *testing.T) {
-	got := Prompt(Record{System: "s", Instruction: "i", Input: "x"})
+	got := Prompt(record.Record{System: "s", Instruction: "i", Input: "x"})
 	if want := []tokenizer.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "i\n\nx"}}; !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
-	if got = Prompt(Record{Instruction: "i"}); !slices.Equal(got, []tokenizer.Message{{Role: "user", Content: "i"}}) {
+	if got = Prompt(record.Record{Instruction: "i"}); !slices.Equal(got, []tokenizer.Message{{Role: "user", Content: "i"}}) {
 		t.Errorf("%v", got)
 	}
 }
@@ -47,14 +45,14 @@ func TestPrompt(t *testing.T) {
 func TestSample(t *testing.T) {
 	tok := smallTokenizer(t)
 	end, _ := tok.ID("<|end|>")
-	for _, r := range []Record{
+	for _, r := range []record.Record{
 		{Instruction: "機密情報", Output: "答え", FourClassLabel: "ALLOW"},
 		{System: "規則", Instruction: " the quick ", Input: "\n漢字\n", Output: "\n 𠮷 です。 ", FourClassLabel: "DENY"},
 		{Instruction: "a", Output: form, FourClassLabel: "DENY"},
 		{Instruction: "a</s> b", Output: "<s> x </s>", FourClassLabel: "REFUSE"},
 	} {
 		for _, thinking := range []bool{true, false} {
-			d, err := newRenderer(tok, thinking)
+			d, err := newRenderer(tok, renderOptions{FourClass: true, Thinking: thinking})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,37 +92,6 @@ func TestSample(t *testing.T) {
 			if !slices.Equal(ids, continued) {
 				t.Errorf("%+v: encoded apart %v, at once %v", r, continued, ids)
 			}
-		}
-	}
-}
-
-func TestRendererRefusesTemplates(t *testing.T) {
-	for _, c := range []struct{ name, template, want string }{
-		{"no end", "{% for m in messages %}{{ m.content }}{% endfor %}", "no special token ends the assistant's turn"},
-		{"other prompt", "{% if add_generation_prompt %}x{% endif %}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}",
-			"does not begin with its prompt"},
-		{"raises", "{{ raise_exception('never') }}", "never"},
-	} {
-		dir := t.TempDir()
-		data, err := os.ReadFile(filepath.Join("..", "tokenizer", "testdata", "fallback", "tokenizer.json"))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "tokenizer.json"), data, 0o600)
-		}
-		if err == nil {
-			data, err = json.Marshal(map[string]string{"chat_template": c.template})
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), data, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		tok, err := tokenizer.Load(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := newRenderer(tok, true); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 	}
 }

@@ -15,11 +15,14 @@ type Sample struct {
 	Labels   []int32 // −100 where the loss does not count
 	// PromptLength is the number of tokens before the assistant's first.
 	PromptLength int
-	Label        string // four_class_label
+	Label        string // four_class_label; empty where records have none
 	Domain       string
 
+	SourceFile int    // index in Manifest.Inputs
 	SourceLine int64  // in the input file, from 1
 	Digest     string // hex SHA-256 of the record
+
+	NearDuplicate bool // of a sample in validation or test: a record of train is near
 }
 
 // Samples is an Arrow file of samples, mapped into memory. It is safe for concurrent reading.
@@ -69,7 +72,7 @@ func (s *Samples) Metadata() map[string]string { return s.metadata }
 func (s *Samples) At(i int) Sample {
 	n := sort.SearchInts(s.first, i+1) - 1
 	b, row := &s.batches[n], i-s.first[n]
-	return Sample{
+	sample := Sample{
 		InputIDs:     b.ids.at(row),
 		Labels:       b.labels.at(row),
 		PromptLength: b.promptLength(row),
@@ -78,6 +81,11 @@ func (s *Samples) At(i int) Sample {
 		SourceLine:   b.line[row],
 		Digest:       b.digest.at(row),
 	}
+	if b.file != nil {
+		sample.SourceFile = int(b.file[row])
+		sample.NearDuplicate = b.near[row/8]>>(row%8)&1 == 1
+	}
+	return sample
 }
 
 // Close unmaps the file; views from At must not be used any more.
