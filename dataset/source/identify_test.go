@@ -154,7 +154,8 @@ func TestDamageIsToldByFile(t *testing.T) {
 		path := write(t, "x", []byte(c.text))
 		_, err := blocks([]string{path}, Position{})
 		var damaged *Error
-		if !errors.As(err, &damaged) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+		if !errors.As(err, &damaged) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), path) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}
@@ -167,7 +168,9 @@ func TestUnchanged(t *testing.T) {
 		t.Fatal(err, in.Unchanged())
 	}
 	info, _ := os.Stat(path)
-	if err := errors.Join(os.WriteFile(path+"2", []byte(good), 0o600), os.Chtimes(path+"2", info.ModTime(), info.ModTime()), os.Rename(path+"2", path)); err != nil {
+	other := path + ".other"
+	err = errors.Join(os.WriteFile(other, []byte(good), 0o600), os.Chtimes(other, info.ModTime(), info.ModTime()), os.Rename(other, path))
+	if err != nil {
 		t.Fatal(err)
 	}
 	var changed *Error
