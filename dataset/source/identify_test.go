@@ -123,6 +123,7 @@ func TestBadLinesStayLines(t *testing.T) {
 		"one byte is wrong":   {good + "{\"a\":\"\xff\"}\n" + good, []string{line, "{\"a\":\"\xff\"}", line}},
 		"marks in the middle": {"\uFEFF" + good + "\uFEFF" + good, []string{line, line}},
 		"a record of turns":   {`{"messages":[{"role":"user","content":"u"}]}`, []string{`{"messages":[{"role":"user","content":"u"}]}`}},
+		"a record of lists":   {`{"text":"a","sources":[{"title":"b"}]}`, []string{`{"text":"a","sources":[{"title":"b"}]}`}},
 		"values":              {`[1,"a]",null,{"b":[1]} , [2]]`, []string{"1", `"a]"`, "null", `{"b":[1]}`, "[2]"}},
 		"empty array":         {"[ ]", nil},
 		"too long":            {good + strings.Repeat("x", maxRow) + "\n" + good, []string{line, "line_too_long", line}},

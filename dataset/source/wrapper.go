@@ -22,6 +22,9 @@ func wrapper(text []byte) string {
 			break
 		}
 		key := t.String()
+		if slices.Contains(recordKeys, key) {
+			return ""
+		}
 		at := d.InputOffset()
 		kind := d.PeekKind()
 		// A list that stretches beyond what was read has begun all the same.
@@ -52,6 +55,9 @@ func wrapper(text []byte) string {
 	}
 	return fmt.Sprintf("is one JSON object whose key %.40q holds the records: take them out with jq -c '%.60s'", lists[0], path)
 }
+
+// recordKeys are keys of a record: an object that has one is no wrapper, whatever lists it has besides.
+var recordKeys = []string{"instruction", "messages", "conversations", "prompt", "question", "text", "input", "output"}
 
 // turnKeys are keys of a turn of a conversation: a list of such objects is part of a record.
 var turnKeys = []string{"role", "from", "content", "value", "type"}
