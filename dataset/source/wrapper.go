@@ -8,8 +8,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// wrapper says of a file that is one JSON object which of its keys holds the records; empty where the object is itself a
-// record. Such a file is refused, not read: which of several lists is meant, only its owner knows.
+// wrapper describes a file that is one JSON object with the records in a list below a key; empty if the object is a record.
+// Such a file is refused with the name of the key: only its owner knows which of several lists is meant.
 func wrapper(text []byte) string {
 	d := jsontext.NewDecoder(bytes.NewReader(text), lax, jsontext.AllowInvalidUTF8(true))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
@@ -22,11 +22,11 @@ func wrapper(text []byte) string {
 			break
 		}
 		key := t.String()
-		if slices.Contains(recordKeys, key) {
-			return ""
-		}
 		at := d.InputOffset()
 		kind := d.PeekKind()
+		if kind != '{' && slices.Contains(recordKeys, key) {
+			return ""
+		}
 		// A list that stretches beyond what was read has begun all the same.
 		err = d.SkipValue()
 		value := bytes.TrimLeft(text[at:], ": \t\r\n")
