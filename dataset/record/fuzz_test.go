@@ -17,10 +17,12 @@ func FuzzParse(f *testing.F) {
 	for _, row := range []string{
 		`{"instruction":"i","input":"","output":"o","four_class_label":"DENY","nsfw":false,"extra":[{"a":1}]}`,
 		`{"instruction":"\u3042\n","input":"x","output":"\"","four_class_label":"ａllow ","system":null,"history":[["a","b"]]}`,
-		`{"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"u"}]},{"role":"assistant","content":"a","x":1}],"four_class_label":1}`,
+		`{"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"u"}]},` +
+			`{"role":"assistant","content":"a","x":1}],"four_class_label":1}`,
 		`{"conversations":[{"from":"human","value":"u"},{"from":"gpt","value":"a"}],"q":{"label":"DENY","r":{"s":1}}}`,
 		`{"prompt":[{"role":"user","content":"u"}],"completion":[{"role":"assistant","content":"a"}],"four_class_label":"REFUSE"}`,
-		`{"question":"q","answer":"a","q.label":"DENY"}`, `{"instruction":1}`, `{"a":1,"a":2}`, `[{"a":{"b":[[]]}}]`, ` `, `{"input":"\ud800"}`, `{"q":{"q":{"label":0}}}`,
+		`{"question":"q","answer":"a","q.label":"DENY"}`, `{"instruction":1}`, `{"a":1,"a":2}`,
+		`[{"a":{"b":[[]]}}]`, ` `, `{"input":"\ud800"}`, `{"q":{"q":{"label":0}}}`,
 	} {
 		f.Add([]byte(row), true)
 		f.Add([]byte(row), false)
@@ -43,7 +45,8 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if strings.TrimSpace(rec.Instruction) == "" || strings.TrimSpace(rec.Output) == "" || !utf8.ValidString(rec.Instruction+rec.Output+rec.Input+rec.System) ||
+		if strings.TrimSpace(rec.Instruction) == "" || strings.TrimSpace(rec.Output) == "" ||
+			!utf8.ValidString(rec.Instruction+rec.Output+rec.Input+rec.System) ||
 			rec.FourClassLabel != "" && !quadruple.IsLabel(rec.FourClassLabel) || columns && rec.FourClassLabel == "" || !json.Valid(row) {
 			t.Fatalf("accepted %+v", rec)
 		}

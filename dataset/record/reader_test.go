@@ -226,7 +226,8 @@ func TestColumns(t *testing.T) {
 		t.Errorf("%s %s", reason, detail)
 	}
 	var seen Seen
-	if _, reason, _ := reader(t, Options{}).Parse([]byte(`{"instrution":"i","output":"o"}`), &seen); reason != MissingField || seen.UnknownColumns["instrution"] != 1 {
+	_, reason, _ = reader(t, Options{}).Parse([]byte(`{"instrution":"i","output":"o"}`), &seen)
+	if reason != MissingField || seen.UnknownColumns["instrution"] != 1 {
 		t.Errorf("a misspelt name: %s, %v", reason, seen)
 	}
 }

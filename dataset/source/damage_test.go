@@ -56,8 +56,9 @@ func TestDecompressedPagesAreBounded(t *testing.T) {
 		codec format.CompressionCodec
 		data  []byte
 	}{
-		"zstd": {format.Zstd, whole.EncodeAll(data, nil)}, "zstd, two frames": {format.Zstd, whole.EncodeAll(data[:size/2], whole.EncodeAll(data[size/2:], nil))},
-		"zstd, streamed": {format.Zstd, streamed}, "lz4": {format.Lz4Raw, packed[:n]}, "gzip": {format.Gzip, compressions["gzip"](data)},
+		"zstd":             {format.Zstd, whole.EncodeAll(data, nil)},
+		"zstd, two frames": {format.Zstd, whole.EncodeAll(data[:size/2], whole.EncodeAll(data[size/2:], nil))},
+		"zstd, streamed":   {format.Zstd, streamed}, "lz4": {format.Lz4Raw, packed[:n]}, "gzip": {format.Gzip, compressions["gzip"](data)},
 		"snappy": {format.Snappy, []byte{0x80, 0x80, 0x40, 0}},
 	} {
 		if err := checkSize(c.codec, c.data, size); err != nil {
