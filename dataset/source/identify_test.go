@@ -71,7 +71,7 @@ func TestOtherFilesAreRefusedInOneLine(t *testing.T) {
 		"PAR1 alone":      {"PAR1", "is cut off"},
 		"cut arrow":       {string(arrow[:len(arrow)-100]), "Arrow's footer is missing"},
 		"cut stream":      {string(stream[:40]), "is cut off"},
-		"data":            {`{"version":1,"data":[` + strings.TrimSpace(good) + `]}`, "key \"data\" holds the records: take them out with jq -c '.[\"data\"][]'"},
+		"data":            {`{"version":1,"data":[` + strings.TrimSpace(good) + `]}`, "\"data\" holds the records: take them out with jq -c '.[\"data\"][]'"},
 		"pretty data":     {"{\n  \"train\": [\n    " + good + "  ]\n}\n", "key \"train\""},
 		"datasets-server": {`{"features":[{"name":"a"}],"rows":[{"row_idx":0,"row":{"a":1}}]}`, "jq -c '.rows[].row'"},
 		"long data":       {`{"data":[` + strings.Repeat(strings.TrimSpace(good)+",", 4000), "key \"data\""},
