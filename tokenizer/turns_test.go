@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-const plainTurns = "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+const plainTurns = "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}{% endfor %}" +
+	"{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 
 // loadTemplate loads the small tokenizer with another chat template, eos_token and generation_config.json.
 func loadTemplate(t *testing.T, template, eos, generation string) *Tokenizer {
@@ -44,7 +45,8 @@ func TestEndTokens(t *testing.T) {
 		{"the turn's end", plainTurns, "", "", "<|end|>", "<|assistant|> <|end|> <|system|> <|user|>"},
 		{"with eos_token", plainTurns, "<|endoftext|>", "", "<|endoftext|> <|end|>", "<|assistant|> <|endoftext|> <|end|> <|system|> <|user|>"},
 		{"eos_token is no special token", plainTurns, "</s>", "", "</s> <|end|>", "</s> <|assistant|> <|end|> <|system|> <|user|>"},
-		{"generation_config", plainTurns, "", `{"eos_token_id": [0, 1], "top_k": 5}`, "<s> <unk> <|end|>", "<s> <unk> <|assistant|> <|end|> <|system|> <|user|>"},
+		{"generation_config", plainTurns, "", `{"eos_token_id": [0, 1], "top_k": 5}`,
+			"<s> <unk> <|end|>", "<s> <unk> <|assistant|> <|end|> <|system|> <|user|>"},
 		{"one id", plainTurns, "", `{"eos_token_id": 1}`, "<s> <|end|>", "<s> <|assistant|> <|end|> <|system|> <|user|>"},
 		{"an id beyond", plainTurns, "", `{"eos_token_id": 99999}`, "eos_token_id: 99999 is not in tokenizer.json", ""},
 		{"no system turn", forbid + plainTurns, "", "", "<|end|>", "<|assistant|> <|end|> <|user|>"},
@@ -101,7 +103,7 @@ func TestEndTokensOfDemo(t *testing.T) {
 func TestGenerationMarkers(t *testing.T) {
 	for template, want := range map[string]string{
 		"{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}{% endif %}{% endfor %}": "b",
-		"{%- generation -%} x {%- endgeneration -%}": "x",
+		"{%- generation -%} x {%- endgeneration -%}":                                                                 "x",
 		"{% macro turn(m) %}{% generation %}{{ m.content }}{% endgeneration %}{% endmacro %}{{ turn(messages[1]) }}": "b",
 	} {
 		tok := loadTemplate(t, template, "", "")
@@ -114,7 +116,8 @@ func TestGenerationMarkers(t *testing.T) {
 	if text, err := tok.ApplyChatTemplate([]Message{{"user", "a"}}, false); err != nil || len(text) != 4 || tok.HasGenerationMarkers() {
 		t.Errorf("%q, %v, markers %t", text, err, tok.HasGenerationMarkers())
 	}
-	_, err := loadTemplate(t, "a\n{{ messages[5].content.x }}\n"+strings.Repeat("b\n", 100), "", "").ApplyChatTemplate([]Message{{"user", "a"}}, false)
+	tok = loadTemplate(t, "a\n{{ messages[5].content.x }}\n"+strings.Repeat("b\n", 100), "", "")
+	_, err := tok.ApplyChatTemplate([]Message{{"user", "a"}}, false)
 	if want := "tokenizer_config.json: chat_template: line 2: list object has no element 5"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -20,7 +20,8 @@ func init() {
 	equal, unequal := compared("=="), compared("!=")
 	less, lessEqual, greater, greaterEqual := compared("<"), compared("<="), compared(">"), compared(">=")
 	tests = map[string]test{
-		"odd": kind(func(s *state, v value) bool { return s.modulo(v, int64(2)) == 1 }), "even": kind(func(s *state, v value) bool { return s.modulo(v, int64(2)) == 0 }),
+		"odd":         kind(func(s *state, v value) bool { return s.modulo(v, int64(2)) == 1 }),
+		"even":        kind(func(s *state, v value) bool { return s.modulo(v, int64(2)) == 0 }),
 		"divisibleby": func(s *state, v value, a *args) bool { return s.modulo(v, s.bind("divisibleby", a, 1, "num")[0]) == 0 },
 		"defined":     kind(func(_ *state, v value) bool { return !isUndefined(v) }),
 		"undefined":   kind(func(_ *state, v value) bool { return isUndefined(v) }),
@@ -48,7 +49,8 @@ func init() {
 		"escaped": kind(func(_ *state, v value) bool { _, ok := v.(markup); return ok }),
 		"sameas":  func(s *state, v value, a *args) bool { return s.same(v, s.bind("sameas", a, 1, "other")[0]) },
 		"in":      func(s *state, v value, a *args) bool { return s.contains(s.bind("in", a, 1, "seq")[0], v) },
-		"==":      equal, "eq": equal, "equalto": equal, "!=": unequal, "ne": unequal, "<": less, "lt": less, "lessthan": less, "<=": lessEqual, "le": lessEqual,
+		"==":      equal, "eq": equal, "equalto": equal, "!=": unequal, "ne": unequal,
+		"<": less, "lt": less, "lessthan": less, "<=": lessEqual, "le": lessEqual,
 		">": greater, "gt": greater, "greaterthan": greater, ">=": greaterEqual, "ge": greaterEqual,
 	}
 }
