@@ -11,7 +11,11 @@ import (
 
 // endless templates would take for ever, or all memory, were they not bounded.
 var endless = []string{
-	"{{ 'a' * 10**12 }}", "{{ [1] * 10**10 }}", "{{ '%1000000000d' % 1 }}", "{{ '%.1000000000f' % 1 }}", "{{ '{:1000000000}'.format(1) }}",
+	"{{ 'a' * 10**12 }}",
+	"{{ [1] * 10**10 }}",
+	"{{ '%1000000000d' % 1 }}",
+	"{{ '%.1000000000f' % 1 }}",
+	"{{ '{:1000000000}'.format(1) }}",
 	"{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
 	"{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
 	"{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
@@ -21,16 +25,29 @@ var endless = []string{
 	"{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}",
 	"{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
 	"{% for i in range(99999) %}{{ 'x' * 1000 }}{% endfor %}",
-	"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
-	"{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "{% for x in [1, 2] recursive %}{{ loop([1, 2]) }}{% endfor %}",
-	"{{ 'a'.ljust(10**11) }}", "{{ 'a' | center(10**11) }}", "{{ ('a' * 10000) | replace('', 'b' * 100000) }}", "{{ '1'.zfill(10**11) }}",
-	"{{ ('a\n' * 100000) | indent(100000) }}", "{{ ([[1]] * 10000) | tojson(indent=10**6) }}", "{{ (['a'] * 100000) | join('b' * 100000) }}",
-	"{{ ('\t' * 1000).expandtabs(10**9) }}", "{{ [1] | batch(10**12, 0) | list }}", "{{ [1] | slice(10**12, 0) | list }}", "{{ ('a' * 1000000) | list | list | list }}",
-	"{% for i in range(99999) %}{{ 'b' in 'a' * 1000000 }}{% endfor %}", "{% set x = 'a' * 1000000 %}{% for i in range(99999) %}{% if 'b' in x %}{% endif %}{% endfor %}",
-	"{% set x = 'あ' * 1000000 %}{% for i in range(99999) %}{% set y = x | length %}{% endfor %}", "{{ range(99999) | map('string') | join | upper | list | sort | join | length }}",
+	"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+	"{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
+	"{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+	"{% for x in [1, 2] recursive %}{{ loop([1, 2]) }}{% endfor %}",
+	"{{ 'a'.ljust(10**11) }}",
+	"{{ 'a' | center(10**11) }}",
+	"{{ ('a' * 10000) | replace('', 'b' * 100000) }}",
+	"{{ '1'.zfill(10**11) }}",
+	"{{ ('a\n' * 100000) | indent(100000) }}",
+	"{{ ([[1]] * 10000) | tojson(indent=10**6) }}",
+	"{{ (['a'] * 100000) | join('b' * 100000) }}",
+	"{{ ('\t' * 1000).expandtabs(10**9) }}",
+	"{{ [1] | batch(10**12, 0) | list }}",
+	"{{ [1] | slice(10**12, 0) | list }}",
+	"{{ ('a' * 1000000) | list | list | list }}",
+	"{% for i in range(99999) %}{{ 'b' in 'a' * 1000000 }}{% endfor %}",
+	"{% set x = 'a' * 1000000 %}{% for i in range(99999) %}{% if 'b' in x %}{% endif %}{% endfor %}",
+	"{% set x = 'あ' * 1000000 %}{% for i in range(99999) %}{% set y = x | length %}{% endfor %}",
+	"{{ range(99999) | map('string') | join | upper | list | sort | join | length }}",
 	"{% set x = range(99999) | list %}{% for i in x %}{% for j in x %}{% if x == x + [1] %}{% endif %}{% endfor %}{% endfor %}",
-	"{% set x = ['a' * 100000] * 1000 %}{% for i in range(9999) %}{% set y = x | sort %}{% endfor %}", "{{ ('<' * 10000000) | e | e | e }}",
-	"{% set ns = namespace(x=[1]) %}{% for i in range(25) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{% set ns.y = {} %}{{ ns.x == ns.x[:] }}{{ (ns.x | string) | length }}",
+	"{% set x = ['a' * 100000] * 1000 %}{% for i in range(9999) %}{% set y = x | sort %}{% endfor %}",
+	"{{ ('<' * 10000000) | e | e | e }}",
+	"{% set ns = namespace(x=[1]) %}{% for i in range(25) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x == ns.x[:] }}{{ (ns.x | string) | length }}",
 }
 
 // TestBounded: each ends soon, with an error of one line, and within a share of memory.
@@ -54,8 +71,8 @@ func TestBounded(t *testing.T) {
 
 // TestParseBounded: what would exhaust the parser is refused.
 func TestParseBounded(t *testing.T) {
-	for deep, n := range map[string]int{"(": 1e5, "[": 1e5, "{1:": 5e4, "-": 1e5, "not ": 5e4, "1 if 1 else ": 2e4, "1 if (": 2e4, "a.": 1e5, "1+": 1e5, "2**": 5e4, "a|e|": 5e4,
-		"a[": 1e5, "f(": 1e5, "x is odd(": 2e4} {
+	for deep, n := range map[string]int{"(": 1e5, "[": 1e5, "{1:": 5e4, "-": 1e5, "not ": 5e4, "1 if 1 else ": 2e4, "1 if (": 2e4, "a.": 1e5, "1+": 1e5, "2**": 5e4,
+		"a|e|": 5e4, "a[": 1e5, "f(": 1e5, "x is odd(": 2e4} {
 		if _, err := Parse("{{ " + strings.Repeat(deep, n)); err == nil || strings.Contains(err.Error(), engineFault) {
 			t.Errorf("%q without end: %v", deep, err)
 		}

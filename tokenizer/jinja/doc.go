@@ -7,7 +7,8 @@
 //
 // Caveats: what Jinja2 has and this package does not is an error that names it, never another text:
 //   - block, extends, include, import and from (a chat template has no other template to load), autoescape true, i18n;
-//   - integers beyond 64 bits, complex numbers, lone surrogates and \N{…} in strings, several slices in one subscript;
+//   - integers beyond 64 bits, complex numbers, lone surrogates and \N{…} in strings, several slices in one subscript, a slice
+//     of a literal that has none (Jinja2 folds it to an undefined value);
 //   - the filters pprint, random, urlize, wordwrap and xmlattr, and lipsum;
 //   - str.encode, format_map, isprintable, maketrans and translate, dict.fromkeys, int.to_bytes and its kind;
 //   - formatting (%, format) of what escape or safe returned, %a, # with a float;

@@ -58,9 +58,6 @@ func first(s *state, v value, a *args) value {
 
 func last(s *state, v value, a *args) value {
 	s.bind("last", a, 0)
-	if isUndefined(v) {
-		s.defined(v)
-	}
 	items, ok := s.reversed(v)
 	if !ok {
 		s.fail("last: %q object is not reversible", typeName(v))
@@ -110,10 +107,14 @@ func reverse(s *state, v value, a *args) value {
 func batch(s *state, v value, a *args) value {
 	p := s.bind("batch", a, 1, "linecount", "fill_with")
 	n := s.integer("batch", p[0])
+	return s.generator(func() []value { return s.batches(v, n, p[1]) })
+}
+
+// batches are lists of n items, the last filled up unless with is missing or None.
+func (s *state) batches(v value, n int64, with value) []value {
 	items := s.iterate(v)
 	var rows []value
 	var row []value
-	s.step()
 	for {
 		item, ok := items()
 		if !ok {
@@ -126,20 +127,36 @@ func batch(s *state, v value, a *args) value {
 		row = append(row, item)
 	}
 	if row != nil {
-		if p[1] != missing && p[1] != nil && int64(len(row)) < n {
+		if with != missing && with != nil && int64(len(row)) < n {
 			s.charge(s.multiply(n, 16))
 			for int64(len(row)) < n {
-				row = append(row, p[1])
+				row = append(row, with)
 			}
 		}
 		rows = append(rows, &list{row})
 	}
-	return &iterator{s.iterate(&list{rows})}
+	return rows
+}
+
+// generator hands out items that are made when the first is asked for.
+func (s *state) generator(all func() []value) *iterator {
+	var items func() (value, bool)
+	return &iterator{func() (value, bool) {
+		if items == nil {
+			items = s.iterate(&list{all()})
+		}
+		return items()
+	}}
 }
 
 func sliceFilter(s *state, v value, a *args) value {
 	p := s.bind("slice", a, 1, "slices", "fill_with")
 	n := s.integer("slice", p[0])
+	return s.generator(func() []value { return s.slices(v, n, p[1]) })
+}
+
+// slices are n lists of about as many items, the shorter ones filled up unless with is missing or None.
+func (s *state) slices(v value, n int64, with value) []value {
 	items := s.sequence(v)
 	if n == 0 {
 		s.fail("slice: division by zero")
@@ -156,12 +173,12 @@ func sliceFilter(s *state, v value, a *args) value {
 		}
 		row := append([]value(nil), items[begin:begin+size]...)
 		begin += size
-		if p[1] != missing && p[1] != nil && i >= extra {
-			row = append(row, p[1])
+		if with != missing && with != nil && i >= extra {
+			row = append(row, with)
 		}
 		rows = append(rows, &list{row})
 	}
-	return &iterator{s.iterate(&list{rows})}
+	return rows
 }
 
 func mapFilter(s *state, v value, a *args) value {
@@ -188,7 +205,7 @@ func mapFilter(s *state, v value, a *args) value {
 		rest := args{a.pos[1:], a.names, a.named}
 		f = func(item value) value { return apply(s, item, rest.clone()) }
 	}
-	items := s.iterate(v)
+	items := s.lazily(v)
 	return &iterator{func() (value, bool) {
 		item, ok := items()
 		if !ok {
@@ -226,7 +243,7 @@ func choose(id string, byAttribute, keep bool) filter {
 			rest := args{pos[1:], a.names, a.named}
 			holds = func(item value) bool { return t(s, item, rest.clone()) }
 		}
-		items := s.iterate(v)
+		items := s.lazily(v)
 		return &iterator{func() (value, bool) {
 			for {
 				item, ok := items()

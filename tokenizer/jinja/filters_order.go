@@ -111,7 +111,7 @@ func unique(s *state, v value, a *args) value {
 	p := s.bind("unique", a, 0, "case_sensitive", "attribute")
 	of := s.keyed(p[1], p[0])
 	seen := newDict(0)
-	items := s.iterate(v)
+	items := s.lazily(v)
 	return &iterator{func() (value, bool) {
 		for {
 			item, ok := items()

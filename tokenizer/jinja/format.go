@@ -78,8 +78,11 @@ func (s *state) percent(format string, v value) string {
 
 // isListLike values count as mappings for %, because they have items.
 func isListLike(v value) bool {
-	_, ok := v.(*list)
-	return ok
+	switch v.(type) {
+	case *list, *span, *undefined:
+		return true
+	}
+	return false
 }
 
 // percentSpec reads flags, width, precision and the letter.

@@ -100,7 +100,7 @@ func (f *formatter) field(t string, depth int) string {
 	default:
 		f.fail("format: the conversion !%s is not supported", conversion)
 	}
-	return f.write1(v, spec)
+	return f.formatted(v, spec)
 }
 
 // get is a name or number, then .attribute or [item].
@@ -159,8 +159,8 @@ func (f *formatter) get(name string) value {
 	return v
 }
 
-// write1 is Python's format(v, spec).
-func (f *formatter) write1(v value, spec string) string {
+// formatted is Python's format(v, spec).
+func (f *formatter) formatted(v value, spec string) string {
 	if spec == "" {
 		return f.str(v)
 	}

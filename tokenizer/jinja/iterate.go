@@ -53,6 +53,17 @@ func (s *state) iterate(v value) func() (value, bool) {
 	return nil
 }
 
+// lazily is iterate, which fails only when the first item is asked for, as Python's generators do.
+func (s *state) lazily(v value) func() (value, bool) {
+	var items func() (value, bool)
+	return func() (value, bool) {
+		if items == nil {
+			items = s.iterate(v)
+		}
+		return items()
+	}
+}
+
 func (v *dictView) at(s *state, i int) value {
 	switch v.kind {
 	case "keys":
@@ -88,7 +99,7 @@ func (s *state) sequence(v value) []value {
 // reversed is Python's reversed(v); ok is false where v has no order.
 func (s *state) reversed(v value) (next func() (value, bool), ok bool) {
 	switch v.(type) {
-	case *list, *tuple, *dict, *dictView, *span, string, markup:
+	case *list, *tuple, *dict, *dictView, *span, string, markup, *undefined:
 	default:
 		return nil, false
 	}

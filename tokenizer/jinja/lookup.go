@@ -224,6 +224,8 @@ func (s *state) attribute(x value, id string) (value, bool) {
 			return v.stop, true
 		case "step":
 			return v.step, true
+		case "index", "count":
+			return s.sequenceMethod(v, s.sequence(v), id)
 		}
 	case *namespace:
 		return v.attrs.get(s, id)

@@ -89,11 +89,10 @@ func (y *symbols) resolve(body []stmt) {
 func (y *symbols) resolveFor(s *forStmt) {
 	y.names(s.iterNames)
 	outer := y
-	body, f := y.inner(), y.function
+	body := y.inner()
 	if s.recursive {
-		body, f = y.nested()
-		s.function = f
-		outer = newSymbols(y, f) // where the test and the else branch stand
+		body, s.function = y.nested()
+		outer = newSymbols(y, s.function) // where the test and the else branch stand
 	}
 	if s.usesLoop {
 		body.declare("loop")

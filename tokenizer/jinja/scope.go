@@ -163,7 +163,7 @@ func (y *symbols) analyze(body []stmt) {
 		case *sequence:
 			y.analyze(s.body)
 		case *ifStmt:
-			y.analyzeIf(s, 0)
+			y.analyzeIf(s)
 		case *forStmt:
 			y.loadAll(s.iterNames)
 		case *setStmt:
@@ -184,7 +184,7 @@ func (y *symbols) analyze(body []stmt) {
 }
 
 // analyzeIf visits one test and its branch; the following elif branches are siblings that each stand alone.
-func (y *symbols) analyzeIf(s *ifStmt, _ int) {
+func (y *symbols) analyzeIf(s *ifStmt) {
 	y.loadAll(s.names[0])
 	branch := func(visit func(*symbols)) *symbols {
 		c := y.copy()

@@ -2,9 +2,9 @@ package jinja
 
 import (
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -53,7 +53,8 @@ const maxMessage = 300 // bytes
 
 // failAt ends parsing or rendering with an error of one line.
 func failAt(line int, format string, args ...any) {
-	message := strings.Join(strings.FieldsFunc(fmt.Sprintf(format, args...), func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 }), " ")
+	control := func(r rune) bool { return unicode.IsControl(r) || r == 0x2028 || r == 0x2029 }
+	message := strings.Join(strings.FieldsFunc(fmt.Sprintf(format, args...), control), " ")
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
 	}
@@ -73,15 +74,10 @@ func recovered(s *state, err *error) {
 			line = s.line
 		}
 		*err = &Error{line, fmt.Sprintf("%s: %.200v", engineFault, r)}
-		if debugFaults {
-			*err = fmt.Errorf("%w\n%s", *err, debug.Stack())
-		}
 	}
 }
 
 const engineFault = "the template engine failed"
-
-var debugFaults = false // set by tests
 
 // Parse reads a template. Errors are of type *Error.
 func Parse(source string) (t *Template, err error) {
@@ -94,11 +90,7 @@ func Parse(source string) (t *Template, err error) {
 	}
 	p := &parser{tokens: tokenize(source)}
 	t = &Template{body: p.parse()}
-	for _, token := range p.tokens {
-		if token.kind == nameToken && token.text == "generation" {
-			t.generation = hasGeneration(p.tokens)
-		}
-	}
+	t.generation = hasGeneration(p.tokens)
 	root := &function{}
 	y := newSymbols(nil, root)
 	y.analyze(t.body)

@@ -1,7 +1,5 @@
 package jinja
 
-import "math"
-
 type test func(s *state, v value, a *args) bool
 
 // tests are those of jinja2/tests.py.
@@ -20,8 +18,9 @@ func init() {
 	equal, unequal := compared("=="), compared("!=")
 	less, lessEqual, greater, greaterEqual := compared("<"), compared("<="), compared(">"), compared(">=")
 	tests = map[string]test{
-		"odd": kind(func(s *state, v value) bool { return s.modulo(v, int64(2)) == 1 }), "even": kind(func(s *state, v value) bool { return s.modulo(v, int64(2)) == 0 }),
-		"divisibleby": func(s *state, v value, a *args) bool { return s.modulo(v, s.bind("divisibleby", a, 1, "num")[0]) == 0 },
+		"odd":         kind(func(s *state, v value) bool { return s.leaves(v, int64(2), 1) }),
+		"even":        kind(func(s *state, v value) bool { return s.leaves(v, int64(2), 0) }),
+		"divisibleby": func(s *state, v value, a *args) bool { return s.leaves(v, s.bind("divisibleby", a, 1, "num")[0], 0) },
 		"defined":     kind(func(_ *state, v value) bool { return !isUndefined(v) }),
 		"undefined":   kind(func(_ *state, v value) bool { return isUndefined(v) }),
 		"filter":      kind(func(s *state, v value) bool { return filters[s.text("filter", v)] != nil }),
@@ -48,7 +47,8 @@ func init() {
 		"escaped": kind(func(_ *state, v value) bool { _, ok := v.(markup); return ok }),
 		"sameas":  func(s *state, v value, a *args) bool { return s.same(v, s.bind("sameas", a, 1, "other")[0]) },
 		"in":      func(s *state, v value, a *args) bool { return s.contains(s.bind("in", a, 1, "seq")[0], v) },
-		"==":      equal, "eq": equal, "equalto": equal, "!=": unequal, "ne": unequal, "<": less, "lt": less, "lessthan": less, "<=": lessEqual, "le": lessEqual,
+		"==":      equal, "eq": equal, "equalto": equal, "!=": unequal, "ne": unequal,
+		"<": less, "lt": less, "lessthan": less, "<=": lessEqual, "le": lessEqual,
 		">": greater, "gt": greater, "greaterthan": greater, ">=": greaterEqual, "ge": greaterEqual,
 	}
 }
@@ -58,17 +58,8 @@ func isUndefined(v value) bool {
 	return ok
 }
 
-// modulo is v % n of numbers.
-func (s *state) modulo(v, n value) float64 {
-	if _, ok := text(v); ok {
-		s.fail("a number is needed, not a string")
-	}
-	f, ok := number(s.arithmetic('%', v, n))
-	if !ok {
-		return math.NaN()
-	}
-	return f
-}
+// leaves reports whether v % n is the rest; of a string, % formats.
+func (s *state) leaves(v, n value, rest int64) bool { return s.equal(s.arithmetic('%', v, n), rest) }
 
 // isSequence: it has a length and items by index.
 func isSequence(_ *state, v value) bool {

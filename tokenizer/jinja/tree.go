@@ -146,7 +146,6 @@ type (
 		line   int
 	}
 	scoped struct { // autoescape false
-		names []*name
 		body  []stmt
 		scope *scope
 	}

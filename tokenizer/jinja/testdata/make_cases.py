@@ -21,21 +21,26 @@ class Clock(datetime.datetime):
 
 utils.datetime = Clock
 
-TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "Wetter & <Klima> \"heute\" 天気", "parameters": {
-    "type": "object", "properties": {"city": {"type": "string", "description": "市"}, "unit": {"type": "string", "enum": ["C", "F"]}},
-    "required": ["city"]}}}, {"type": "function", "function": {"name": "noop", "parameters": {"type": "object", "properties": {}}}}]
-TOOL_TURNS = [dict(role="system", content="Be brief."), dict(role="user", content="Weather in 東京?"),
-              dict(role="assistant", content="", tool_calls=[dict(id="abcdef123", type="function", function=dict(name="get_weather", arguments={
-                  "city": "東京", "days": 2, "exact": True, "ratio": 0.5, "none": None}))]),
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string", "description": "市"}, "unit": {"type": "string", "enum": ["C", "F"]}},
+              "required": ["city"]}
+TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "Wetter & <Klima> \"heute\" 天気", "parameters": PARAMETERS}},
+         {"type": "function", "function": {"name": "noop", "parameters": {"type": "object", "properties": {}}}}]
+ARGUMENTS = {"city": "東京", "days": 2, "exact": True, "ratio": 0.5, "none": None}
+CALL = dict(id="abcdef123", type="function", function=dict(name="get_weather", arguments=ARGUMENTS))
+TOOL_TURNS = [dict(role="system", content="Be brief."), dict(role="user", content="Weather in 東京?"), dict(role="assistant", content="", tool_calls=[CALL]),
               dict(role="tool", name="get_weather", tool_call_id="abcdef123", content="{\"temp\": 31.5}"),
               dict(role="assistant", content="<think>\nhot\n</think>\n\n31.5 °C."), dict(role="user", content="Danke!")]
+USERS = [{"name": "bob", "age": 3, "city": {"zip": "x1"}}, {"name": "Ann", "age": 20, "city": {"zip": "a2"}}, {"name": "ann", "age": 3}]
 X = {"n": 7, "f": 2.5, "s": "Hello, Wörld ß", "l": [3, 1, 2], "e": [], "d": {"b": 1, "a": {"c": [1, 2.0, None, True]}, "items": "own"},
-     "users": [{"name": "bob", "age": 3, "city": {"zip": "x1"}}, {"name": "Ann", "age": 20, "city": {"zip": "a2"}}, {"name": "ann", "age": 3}],
-     "none": None, "yes": True, "no": False, "u": "  \u3000あ\u00a0い\x1c ", "multi": "a\nb\r\n\nc\x0bd", "html": "<b class='x'>&amp; \"q\"</b>", "big": 2**53}
-
-SIMPLE = [[dict(role="user", content="Hi there ")], [dict(role="system", content="S"), dict(role="user", content="一"), dict(role="assistant", content=" A\n"), dict(role="user", content="二 {{ x }}")],
-          [dict(role="user", content="a"), dict(role="assistant", content="<think>t</think>b"), dict(role="user", content="c"), dict(role="assistant", content="d")],
-          [dict(role="assistant", content="odd")], [dict(role="system", content=""), dict(role="user", content=[dict(type="text", text="part"), dict(type="image")])]]
+     "users": USERS, "none": None, "yes": True, "no": False, "u": "  \u3000あ\u00a0い\x1c ", "multi": "a\nb\r\n\nc\x0bd",
+     "html": "<b class='x'>&amp; \"q\"</b>", "big": 2**53}
+DIALOGUE = [dict(role="system", content="S"), dict(role="user", content="一"), dict(role="assistant", content=" A\n"),
+            dict(role="user", content="二 {{ x }}")]
+THINKING = [dict(role="user", content="a"), dict(role="assistant", content="<think>t</think>b"), dict(role="user", content="c"),
+            dict(role="assistant", content="d")]
+PARTS = [dict(role="system", content=""), dict(role="user", content=[dict(type="text", text="part"), dict(type="image")])]
+SIMPLE = [[dict(role="user", content="Hi there ")], DIALOGUE, THINKING, [dict(role="assistant", content="odd")], PARTS]
+OTHERS = {"documents": [{"title": "T", "text": "D"}], "enable_thinking": False, "date_string": "1 Jan 2025"}
 
 
 def render(template, variables):
@@ -52,9 +57,9 @@ def render(template, variables):
 
 def case(name, template, messages, generate, variables, refused=False):
     c = dict(name=name, template=template, messages=messages, add_generation_prompt=generate, variables=variables)
-    given = dict(bos_token="<s>", eos_token="<|endoftext|>", pad_token="<|endoftext|>", unk_token="<unk>", messages=messages, add_generation_prompt=generate)
+    tokens = dict(bos_token="<s>", eos_token="<|endoftext|>", pad_token="<|endoftext|>", unk_token="<unk>")
     try:
-        c["expected"], c["generated"] = render(template, {**given, **variables})
+        c["expected"], c["generated"] = render(template, {**tokens, "messages": messages, "add_generation_prompt": generate, **variables})
     except Exception as e:
         c["error"] = True
         if "-v" in sys.argv:
@@ -91,7 +96,7 @@ def main():
         for turns in SIMPLE:
             for generate in (False, True):
                 cases.append(case(m["name"], m["template"], turns, generate, {}))
-        for variables in ({"tools": TOOLS}, {"tools": None}, {"tools": TOOLS, "documents": [{"title": "T", "text": "D"}], "enable_thinking": False, "date_string": "1 Jan 2025"}):
+        for variables in ({"tools": TOOLS}, {"tools": None}, {"tools": TOOLS, **OTHERS}):
             cases.append(case(m["name"], m["template"], TOOL_TURNS, True, variables))
             cases.append(case(m["name"], m["template"], TOOL_TURNS[:2], True, variables))
             cases.append(case(m["name"], m["template"], TOOL_TURNS[:4], False, variables))
