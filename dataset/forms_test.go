@@ -121,7 +121,8 @@ func TestSeveralFiles(t *testing.T) {
 	o.Paths = append(o.Paths, second)
 	m := mustSplit(t, o)
 	r := readReport(t, o)
-	if m.Lines != 301 || len(m.Inputs) != 2 || m.Inputs[1].Path != second || !slices.Contains(r.BadLines, BadLine{1, 151, record.MissingField, r.BadLines[0].Detail}) {
+	bad := BadLine{1, 151, record.MissingField, r.BadLines[0].Detail}
+	if m.Lines != 301 || len(m.Inputs) != 2 || m.Inputs[1].Path != second || !slices.Equal(r.BadLines, []BadLine{bad}) {
 		t.Errorf("manifest %+v, bad %v", m, r.BadLines)
 	}
 	seen := map[string]bool{}
