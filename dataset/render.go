@@ -78,7 +78,10 @@ type renderer struct {
 
 func newRenderer(tok *tokenizer.Tokenizer, o renderOptions) (*renderer, error) {
 	d := &renderer{renderOptions: o, tok: tok}
-	var err error
+	_, err := tok.ApplyChatTemplate(nil, true)
+	if errors.Is(err, tokenizer.ErrNoTemplate) {
+		return nil, &InputError{Err: err}
+	}
 	if d.ends, err = tok.EndTokens(); err != nil {
 		return nil, &InputError{Err: oneLine(err)}
 	}

@@ -1,7 +1,10 @@
 package dataset
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"so8t/dataset/record"
@@ -45,14 +48,32 @@ func TestControlTokens(t *testing.T) {
 			}
 		}
 	}
-	// A token is a control token where the template writes it.
-	d, err := newRenderer(withTemplate(t, fallback, "{{ bos_token }}"+turnHead+turn+turnTail), renderOptions{})
+}
+
+// The same token is text for one model and a control token for another, which writes it or stops at it.
+func TestControlTokensOfOtherModels(t *testing.T) {
+	config, err := os.ReadFile(filepath.Join(fallback, "tokenizer_config.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	html := ofTurns(say("user", "a"), say("assistant", "<s>取消</s>"))
-	if reason, detail := d.check(&html); reason != record.ControlToken || detail != "output contains <s>" {
-		t.Errorf("%s %s", reason, detail)
+	for _, c := range []struct {
+		name, file, text string
+		want             string
+	}{
+		{"bos in the template", "chat_template.jinja", "{{ bos_token }}" + turnHead + turn + turnTail, "output contains <s>"},
+		{"eos of the tokenizer", "tokenizer_config.json", strings.Replace(string(config), `"eos_token": "<|endoftext|>"`, `"eos_token": "</s>"`, 1),
+			"output contains </s>"},
+		{"eos of generation", "generation_config.json", `{"eos_token_id": [503, 2]}`, "output contains </s>"},
+		{"another eos of generation", "generation_config.json", `{"eos_token_id": 503}`, ""},
+	} {
+		d, err := newRenderer(withFiles(t, fallback, map[string]string{c.file: c.text}), renderOptions{})
+		if err != nil {
+			t.Fatal(c.name, err)
+		}
+		if reason, detail := d.check(&html); detail != c.want {
+			t.Errorf("%s: %s %q, want %q", c.name, reason, detail, c.want)
+		}
 	}
 }
 

@@ -3,6 +3,8 @@ package dataset
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -35,21 +37,30 @@ func phi35(t testing.TB) string {
 // withTemplate loads the tokenizer of a folder with another chat template; "": its own.
 func withTemplate(t testing.TB, folder, template string) *tokenizer.Tokenizer {
 	t.Helper()
+	if template == "" {
+		return withFiles(t, folder, nil)
+	}
+	return withFiles(t, folder, map[string]string{"chat_template.jinja": template})
+}
+
+// withFiles loads the tokenizer of a folder with some of its files replaced or added.
+func withFiles(t testing.TB, folder string, files map[string]string) *tokenizer.Tokenizer {
+	t.Helper()
 	dir := t.TempDir()
-	folder, err := filepath.Abs(folder)
-	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "generation_config.json"} {
-		if err == nil {
-			err = os.Symlink(filepath.Join(folder, name), filepath.Join(dir, name)) // generation_config.json may lead nowhere
+	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"} {
+		data, err := os.ReadFile(filepath.Join(folder, name))
+		if text, ok := files[name]; ok {
+			data, err = []byte(text), nil
 		}
-	}
-	if _, absent := os.Stat(filepath.Join(folder, "generation_config.json")); absent != nil {
-		os.Remove(filepath.Join(dir, "generation_config.json"))
-	}
-	if err == nil && template != "" {
-		err = os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte(template), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	tok, err := tokenizer.Load(dir)
 	if err != nil {

@@ -80,6 +80,9 @@ func TestTemplateFaults(t *testing.T) {
 		{"earlier thinking stripped", answers("m.content if loop.last else m.content.split('</think>')[-1]"), talk,
 			"turns[1] (assistant) is changed or written in part"},
 		{"reversed", reversed, short, "out of order"},
+		{"macro, generation and the date", "{% macro t(m) %}" + turn + "{% endmacro %}{{ strftime_now('%Y') }}" + turnHead +
+			"{% if m.role == 'assistant' %}{% generation %}{{ t(m) }}{% endgeneration %}{% else %}{{ t(m) }}{% endif %}" + turnTail, talk, ""},
+		{"generation of nothing", turnHead + turn + "{% generation %}{% endgeneration %}" + turnTail, short, "no token of the answer is between"},
 		{"no end", turnHead + "{{ '<|' + m.role + '|>\n' + m.content + '\n' }}" + turnTail, short, "nothing ends the answer"},
 		{"other prompt", "{% if add_generation_prompt %}x{% endif %}" + turnHead + turn + "{% endfor %}", short,
 			"does not begin with the prompt of the answer"},

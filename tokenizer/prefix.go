@@ -47,14 +47,17 @@ type segment struct {
 }
 
 func (t *Tokenizer) segments(text string) (all []segment) {
-	t.added.cut(text, func(s string) { all = append(all, segment{text: s}) }, func(id int32) { all = append(all, segment{id: id}) })
+	t.added.cut(text, func(start, stop int) { all = append(all, segment{text: text[start:stop]}) },
+		func(id int32, _, _ int) { all = append(all, segment{id: id}) })
 	return all
 }
 
 func (t *Tokenizer) encodeSegment(e *encoder, s segment) {
 	if s.text == "" {
-		e.emit(s.id)
+		e.out = append(e.out, s.id)
 		return
 	}
-	t.addedNorm.cut(normalize(t.normalizer, strings.ToValidUTF8(s.text, "\uFFFD")), e.segment, e.emit)
+	text := normalize(t.normalizer, strings.ToValidUTF8(s.text, "\uFFFD"))
+	t.addedNorm.cut(text, func(start, stop int) { e.segment(text[start:stop]) },
+		func(id int32, _, _ int) { e.out = append(e.out, id) })
 }

@@ -9,7 +9,8 @@ import (
 
 // EncodePrefixes gives what Encode gives for the text and for each prefix alone.
 func TestEncodePrefixes(t *testing.T) {
-	parts := []string{"<|end|>", "<|user|>", "<|assistant|>", "<s>", "</s>", "<|end", "|>", " ", "\n", "  ", "the quick", "漢字", "𠮷", "a", "\u3000", "\xe3", "\x81"}
+	parts := []string{"<|end|>", "<|user|>", "<|assistant|>", "<s>", "</s>", "<|end", "|>", " ", "\n", "  ", "the quick", "漢字", "𠮷", "a", "\u3000",
+		"\xe3", "\x81"}
 	for _, name := range []string{"fallback", "unk"} {
 		tok := load(t, name)
 		for content := range tok.declared {
