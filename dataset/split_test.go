@@ -200,8 +200,8 @@ func TestWorkersPanicInTheCaller(t *testing.T) {
 	order := make(chan *task, 1)
 	order <- broken
 	defer func() {
-		if recover() == nil {
-			t.Error("the panic is lost")
+		if got := recover(); got != broken.panic {
+			t.Errorf("the caller sees %v", got)
 		}
 	}()
 	s := &splitter{input: &source.Input{}}
