@@ -59,8 +59,8 @@ func options(t testing.TB, lines []string) SplitOptions {
 	t.Helper()
 	dir := t.TempDir()
 	writeLines(t, filepath.Join(dir, "in.jsonl"), lines)
-	return SplitOptions{Paths: []string{filepath.Join(dir, "in.jsonl")}, Records: record.Options{FourClass: true}, Dir: filepath.Join(dir, "out", "splits"), Tokenizer: smallTokenizer(t),
-		MaxSeqLength: 512, QuadrupleThinking: true, MaxBadFraction: 0.01, Seed: 42}
+	return SplitOptions{Paths: []string{filepath.Join(dir, "in.jsonl")}, Dir: filepath.Join(dir, "out", "splits"), Tokenizer: smallTokenizer(t),
+		Records: record.Options{FourClass: true}, MaxSeqLength: 512, QuadrupleThinking: true, MaxBadFraction: 0.01, Seed: 42}
 }
 
 func mustSplit(t testing.TB, o SplitOptions) *Manifest {

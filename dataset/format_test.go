@@ -1,46 +1,57 @@
 package dataset
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
+
+	"so8t/policy"
 )
 
-// A split that was made before prompt_length was stored is used as it is, and reads as one made now.
-func TestSplitOfFormat1(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "format1"))); err != nil {
-		t.Fatal(err)
-	}
+// Splits of earlier formats are used as they are, and read as one made now.
+func TestSplitsOfEarlierFormats(t *testing.T) {
 	o := options(t, records(t, 0, 40))
 	now := mustSplit(t, o)
-	old := o
-	old.Paths, old.Dir = []string{filepath.Join(dir, "in.jsonl")}, filepath.Join(dir, "out", "splits")
-	then := mustSplit(t, old)
-	if !then.Reused || then.FormatVersion != 1 || now.FormatVersion != formatVersion || then.DatasetDigest != now.DatasetDigest {
-		t.Errorf("then %+v\nnow %+v", then, now)
-	}
-	for _, name := range partNames {
-		a, err := Open(filepath.Join(old.Dir, name+".arrow"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer a.Close()
-		b, err := Open(filepath.Join(o.Dir, name+".arrow"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer b.Close()
-		if a.Len() != b.Len() || a.Len() == 0 {
-			t.Fatalf("%s: %d samples then, %d now", name, a.Len(), b.Len())
-		}
-		for i := range a.Len() {
-			if x, y := a.At(i), b.At(i); !reflect.DeepEqual(x, y) || x.PromptLength == 0 {
-				t.Errorf("%s, sample %d: %+v then, %+v now", name, i, x, y)
+	for format := 1; format < formatVersion; format++ {
+		t.Run(fmt.Sprint("format", format), func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", fmt.Sprint("format", format)))); err != nil {
+				t.Fatal(err)
 			}
-		}
+			old := o
+			old.Paths, old.Dir = []string{filepath.Join(dir, "in.jsonl")}, filepath.Join(dir, "out", "splits")
+			old.Policy = withPolicy(t, func(*policy.Options) {}) // which those formats did not know
+			then := mustSplit(t, old)
+			if !then.Reused || then.FormatVersion != format || now.FormatVersion != formatVersion || then.DatasetDigest != now.DatasetDigest ||
+				then.Identity() != then.DatasetDigest || now.Identity() == now.DatasetDigest {
+				t.Errorf("then %+v\nnow %+v", then, now)
+			}
+			var samples []Sample
+			eachSample(t, o, func(_ string, s Sample) { samples = append(samples, cloned(s)) })
+			eachSample(t, old, func(part string, s Sample) {
+				if len(samples) == 0 || !reflect.DeepEqual(s, samples[0]) || s.PromptLength == 0 {
+					t.Fatalf("%s: %+v", part, s)
+				}
+				samples = samples[1:]
+			})
+			if len(samples) > 0 {
+				t.Errorf("%d samples are missing", len(samples))
+			}
+			old.Seed++
+			if m := mustSplit(t, old); m.Reused || m.FormatVersion != formatVersion {
+				t.Errorf("another seed: %+v", m)
+			}
+		})
 	}
+}
+
+// cloned is a sample that outlives its file.
+func cloned(s Sample) Sample {
+	s.InputIDs, s.Labels = slices.Clone(s.InputIDs), slices.Clone(s.Labels)
+	return s
 }
 
 // A prompt that is longer than its sample would let evaluation read past the end.

@@ -102,8 +102,9 @@ func FuzzSplit(f *testing.F) {
 	f.Add([]byte("{\n\xff\n[]\n\"\n"), true)
 	f.Fuzz(func(t *testing.T, data []byte, quad bool) {
 		text := string(data) + "\n" + strings.Join(good, "\n") + "\n"
-		o := SplitOptions{Paths: []string{filepath.Join(dir, "in.jsonl")}, Records: record.Options{FourClass: true}, Dir: filepath.Join(dir, "out", "splits"), Tokenizer: tok, MaxSeqLength: 512,
-			QuadrupleThinking: quad, MaxBadFraction: 1, MaxTooLongFraction: 1, Threads: 2, Seed: 42}
+		o := SplitOptions{Paths: []string{filepath.Join(dir, "in.jsonl")}, Dir: filepath.Join(dir, "out", "splits"), Tokenizer: tok,
+			Records: record.Options{FourClass: true}, MaxSeqLength: 512, QuadrupleThinking: quad, MaxBadFraction: 1, MaxTooLongFraction: 1,
+			Threads: 2, Seed: 42}
 		if err := os.RemoveAll(filepath.Dir(o.Dir)); err != nil {
 			t.Fatal(err)
 		}

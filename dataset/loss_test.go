@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +175,12 @@ func TestReportStaysSmall(t *testing.T) {
 	}
 	r.add(next)
 	r.add(next)
+	again := newReport(nil, Options{})
+	again.add(next)
+	again.add(next)
+	if !reflect.DeepEqual(r, again) {
+		t.Error("which licences are counted by name depends on the order of a map")
+	}
 	if total := sum(r.Licenses); len(r.Licenses) > maxListed+1 || total != 2*(maxListed+5) || !r.Truncated {
 		t.Errorf("%d licences, %d records, truncated %t", len(r.Licenses), total, r.Truncated)
 	}

@@ -25,7 +25,8 @@ func TestRemovalsAreCountedAndListed(t *testing.T) {
 	m := mustSplit(t, o)
 	r := readReport(t, o)
 	want := RemovedLine{Line: 5, Rule: "pii:email", Field: "output", Start: 4, Length: 18}
-	if m.Removed["pii:email"] != 1 || m.Bad != 0 || !slices.Equal(r.RemovedLines, []RemovedLine{want}) || r.PIIByKind["email"] != 1 || len(partOf(t, o)) != 199 {
+	if m.Removed["pii:email"] != 1 || m.Bad != 0 || !slices.Equal(r.RemovedLines, []RemovedLine{want}) || r.PIIByKind["email"] != 1 ||
+		len(partOf(t, o)) != 199 {
 		t.Errorf("removed %v, %v", m.Removed, r.RemovedLines)
 	}
 	if r.Licenses["CC0-1.0"] != 1 || r.Policy.PII != "drop" || r.PolicyVersion != o.Policy.Version() || len(r.NotLookedFor) == 0 {

@@ -136,7 +136,8 @@ const noPolicy = "none"
 // prepare tries the chat template before anything is read.
 func (s *splitter) prepare() (err error) {
 	if s.Tokenizer != nil {
-		s.renderer, err = newRenderer(s.Tokenizer, renderOptions{FourClass: s.Records.FourClass, Thinking: s.QuadrupleThinking, TrainOn: s.TrainOn, Files: s.Paths})
+		s.renderer, err = newRenderer(s.Tokenizer, renderOptions{FourClass: s.Records.FourClass, Thinking: s.QuadrupleThinking,
+			TrainOn: s.TrainOn, Files: s.Paths})
 	}
 	return err
 }

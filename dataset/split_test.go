@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"so8t/dataset/record"
+	"so8t/dataset/source"
 	"so8t/quadruple"
 )
 
@@ -159,7 +160,8 @@ func TestSplitErrors(t *testing.T) {
 	}{
 		{"no file", func(o *SplitOptions) { o.Paths = []string{o.Paths[0] + ".not"} }, "no such file"},
 		{"no paths", func(o *SplitOptions) { o.Paths = nil }, "options: 0 paths"},
-		{"no samples", func(o *SplitOptions) { o.MaxSeqLength, o.MaxTooLongFraction = 3, 1 }, "100 lines give 0 training and 0 test samples (0 bad, 0 removed, 100 too long)"},
+		{"no samples", func(o *SplitOptions) { o.MaxSeqLength, o.MaxTooLongFraction = 3, 1 },
+			"100 lines give 0 training and 0 test samples (0 bad, 0 removed, 100 too long)"},
 		{"no tokenizer", func(o *SplitOptions) { o.Tokenizer = nil }, "options"},
 		{"output is a file", func(o *SplitOptions) { o.Dir = filepath.Join(o.Paths[0], "splits") }, "not a directory"},
 	} {
@@ -185,4 +187,23 @@ func TestSplitErrors(t *testing.T) {
 	if got, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Dir), ".splits*")); len(got) > 0 {
 		t.Errorf("left behind: %v", got)
 	}
+}
+
+// A panic in a worker is one of the caller, who may recover from it.
+func TestWorkersPanicInTheCaller(t *testing.T) {
+	broken := &task{block: source.Block{Rows: []source.Row{{Line: 1, JSON: []byte("{}")}}}, done: make(chan struct{})}
+	new(sorter).take(broken) // without a splitter
+	<-broken.done
+	if broken.panic == "" {
+		t.Fatal("no panic is kept")
+	}
+	order := make(chan *task, 1)
+	order <- broken
+	defer func() {
+		if got := recover(); got != broken.panic {
+			t.Errorf("the caller sees %v", got)
+		}
+	}()
+	s := &splitter{input: &source.Input{}}
+	_ = s.write(t.Context(), &work{}, order, nil)
 }

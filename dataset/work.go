@@ -134,7 +134,7 @@ func (w *work) close() error {
 	return errors.Join(errs...)
 }
 
-// remove removes a work folder; progress.json goes first, so that a half-removed one is not continued.
+// removeWork removes a work folder; progress.json goes first, so that a half-removed one is not continued.
 func removeWork(dir string, lease *disk.Lease) error {
 	return lease.During(func() error {
 		if err := os.Remove(filepath.Join(dir, progressName)); err != nil && !errors.Is(err, os.ErrNotExist) {
