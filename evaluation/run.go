@@ -31,6 +31,7 @@ type Model interface {
 type Tokenizer interface {
 	Encode(text string) []int32
 	Decode(ids []int32, skipSpecial bool) string
+	ID(content string) (int32, bool)
 	ApplyChatTemplate(messages []tokenizer.Message, addGenerationPrompt bool) (string, error)
 	// EndTokens returns the tokens that end an answer, the same ones in training, evaluation and serving.
 	EndTokens() ([]int32, error)
