@@ -69,6 +69,14 @@ type Result struct {
 	Answers []SideBySide `json:"answers,omitempty"`
 }
 
+// PValue is that of the main hypothesis: of accuracy, or of token loss.
+func (r *Result) PValue() PValue {
+	if r.Plain() {
+		return r.Loss.PValue
+	}
+	return r.McNemar.PValue
+}
+
 // Plain says that the result compares token losses, and that nothing was decided.
 func (r *Result) Plain() bool { return r.Loss != nil }
 
