@@ -43,6 +43,9 @@ func Bars(width, height vg.Length, axes Axes, groups []string, series []Series) 
 	}
 	p.X.Tick.Marker = nominal(groups)
 	p.X.Min, p.X.Max = -0.6, float64(len(groups))-0.4
+	if high == 0 {
+		high = 1 // an axis needs a length
+	}
 	p.Y.Min, p.Y.Max = 0, 1.25*high // room for the legend
 	p.Y.Tick.Marker = shareTicks{}
 	return SVG(width, height, axes.Title, p.Draw)
