@@ -23,6 +23,9 @@ type Series struct {
 // mostTicks is how many groups are named on an axis; of more, every second, third … is.
 const mostTicks = 12
 
+// underBars is the distance of the axis's text from the bars' foot.
+const underBars = 7
+
 // Bars draws the series side by side in each group, in a canvas of width × height points. Values are shares of 1.
 func Bars(width, height vg.Length, axes Axes, groups []string, series []Series) ([]byte, error) {
 	p := NewPlot(axes.X, axes.Y)
@@ -41,7 +44,7 @@ func Bars(width, height vg.Length, axes Axes, groups []string, series []Series) 
 			high = math.Max(high, v)
 		}
 	}
-	p.X.Tick.Marker = nominal(groups)
+	p.X.Tick.Marker, p.X.Tick.Length = nominal(groups), underBars
 	p.X.Min, p.X.Max = -0.6, float64(len(groups))-0.4
 	if high == 0 {
 		high = 1 // an axis needs a length
@@ -94,6 +97,6 @@ func Histogram(width, height vg.Length, axes Axes, bins []Bin) ([]byte, error) {
 		})
 	}
 	p.Y.Min = 0
-	p.X.Tick.Marker, p.Y.Tick.Marker = RoundTicks{}, RoundTicks{}
+	p.X.Tick.Marker, p.Y.Tick.Marker, p.X.Tick.Length = RoundTicks{}, RoundTicks{}, underBars
 	return SVG(width, height, axes.Title, p.Draw)
 }
