@@ -23,8 +23,10 @@ type Series struct {
 // mostTicks is how many groups are named on an axis; of more, every second, third … is.
 const mostTicks = 12
 
-// underBars is the distance of the axis's text from the bars' foot.
-const underBars = 7
+// offAxis keeps the text below the bars off their foot: gonum leaves room for ticks that are drawn, so that they are, unseen.
+func offAxis(p *plot.Plot) {
+	p.X.Tick.Length, p.X.Tick.LineStyle.Width, p.X.Tick.LineStyle.Color = 4, 0.5, color.Transparent
+}
 
 // Bars draws the series side by side in each group, in a canvas of width × height points. Values are shares of 1.
 func Bars(width, height vg.Length, axes Axes, groups []string, series []Series) ([]byte, error) {
@@ -44,7 +46,8 @@ func Bars(width, height vg.Length, axes Axes, groups []string, series []Series) 
 			high = math.Max(high, v)
 		}
 	}
-	p.X.Tick.Marker, p.X.Tick.Length = nominal(groups), underBars
+	p.X.Tick.Marker = nominal(groups)
+	offAxis(p)
 	p.X.Min, p.X.Max = -0.6, float64(len(groups))-0.4
 	if high == 0 {
 		high = 1 // an axis needs a length
@@ -97,6 +100,7 @@ func Histogram(width, height vg.Length, axes Axes, bins []Bin) ([]byte, error) {
 		})
 	}
 	p.Y.Min = 0
-	p.X.Tick.Marker, p.Y.Tick.Marker, p.X.Tick.Length = RoundTicks{}, RoundTicks{}, underBars
+	p.X.Tick.Marker, p.Y.Tick.Marker = RoundTicks{}, RoundTicks{}
+	offAxis(p)
 	return SVG(width, height, axes.Title, p.Draw)
 }
