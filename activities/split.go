@@ -35,7 +35,7 @@ func (j *job) split(ctx context.Context) (out contract.SplitResult, err error) {
 	c := j.run.Config
 	progress := contract.Progress{Phase: contract.PhaseSplit, Detail: j.run.InputPath}
 	m, err := dataset.Split(ctx, dataset.SplitOptions{
-		InputPath: j.run.InputPath, Dir: j.Splits(), Tokenizer: tok,
+		Paths: []string{j.run.InputPath}, Dir: j.Splits(), Tokenizer: tok,
 		MaxSeqLength: c.Data.MaxSeqLength, QuadrupleThinking: c.Data.UseQuadrupleThinking,
 		MaxBadFraction: c.Data.MaxBadFraction, Seed: uint64(c.Training.Seed), Lease: j.Lease,
 		Progress: func(read, size int64) {

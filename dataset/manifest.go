@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"so8t/dataset/record"
+	"so8t/dataset/source"
 )
 
 // Files of the splits folder beside the parts.
@@ -21,15 +22,16 @@ const (
 // formatVersion changes whenever the same input and options would give other files. A finished split of an older
 // format, from oldestFormat on, is used as it is.
 const (
-	formatVersion = 2
-	oldestFormat  = 1 // without the column prompt_length
+	formatVersion = 3
+	oldestFormat  = 1 // without the column prompt_length; 2: without source_file and near_duplicate
 )
 
 // Manifest is manifest.json. It is written last: a splits folder that has one is complete.
 type Manifest struct {
-	FormatVersion int    `json:"format_version"`
-	InputPath     string `json:"input_path"`
-	DatasetDigest string `json:"dataset_digest"` // hex SHA-256 of the input file
+	FormatVersion int           `json:"format_version"`
+	InputPath     string        `json:"input_path"` // the first of Inputs
+	Inputs        []source.File `json:"inputs,omitempty"`
+	DatasetDigest string        `json:"dataset_digest"` // hex SHA-256 of the input file; of several files, over their digests
 
 	Options Options `json:"options"`
 
@@ -54,6 +56,33 @@ type Options struct {
 	QuadrupleThinking bool   `json:"quadruple_thinking"`
 	Seed              uint64 `json:"seed"`
 	PolicyVersion     string `json:"policy_version"`
+
+	Records        record.Options `json:"records,omitzero"`
+	TrainOn        string         `json:"train_on,omitzero"`        // last or assistant
+	NearDuplicates string         `json:"near_duplicates,omitzero"` // off, or report or drop and the threshold
+}
+
+// Identity is the digest of what the samples depend on: of the input, and from format 3 on of the options too.
+func (m *Manifest) Identity() string {
+	if m.FormatVersion <= 2 {
+		return m.DatasetDigest
+	}
+	options, _ := json.Marshal(m.Options) // maps are written in the order of their keys
+	h := sha256.New()
+	record.WriteFields(h, m.DatasetDigest, string(options))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// datasetDigest is the digest of one file, or the digest over those of several.
+func datasetDigest(files []source.File) string {
+	if len(files) == 1 {
+		return files[0].SHA256
+	}
+	h := sha256.New()
+	for _, f := range files {
+		record.WriteFields(h, f.SHA256)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // PartInfo describes one Arrow file.

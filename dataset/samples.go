@@ -15,11 +15,14 @@ type Sample struct {
 	Labels   []int32 // −100 where the loss does not count
 	// PromptLength is the number of tokens before the assistant's first.
 	PromptLength int
-	Label        string // four_class_label
+	Label        string // four_class_label; empty where records have none
 	Domain       string
 
+	SourceFile int    // index in Manifest.Inputs
 	SourceLine int64  // in the input file, from 1
 	Digest     string // hex SHA-256 of the record
+
+	NearDuplicate bool // of a sample in validation or test: a record of train is near
 }
 
 // Samples is an Arrow file of samples, mapped into memory. It is safe for concurrent reading.

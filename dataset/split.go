@@ -1,33 +1,42 @@
 package dataset
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"so8t/dataset/record"
 	"so8t/dataset/source"
 	"so8t/disk"
+	"so8t/policy"
 	"so8t/tokenizer"
 )
 
-// SplitOptions are the arguments of Split.
+// SplitOptions are the arguments of Split and Check.
 type SplitOptions struct {
-	InputPath         string // JSONL file, or a glob of which the newest match is taken
-	Dir               string // the files are written here: the splits folder of a run's output directory
-	Tokenizer         *tokenizer.Tokenizer
-	MaxSeqLength      int // tokens; longer samples are dropped and counted
-	QuadrupleThinking bool
-	MaxBadFraction    float64
-	Seed              uint64
-	Policy            Policy
-	Lease             *disk.Lease // must be held when files are put in place; nil: not checked
+	Paths     []string             // input files, absolute, in order; see source.Resolve
+	Dir       string               // the files are written here: the splits folder of a run's output directory
+	Tokenizer *tokenizer.Tokenizer // nil: Check only, which then renders nothing
+
+	MaxSeqLength       int // tokens; longer samples are dropped and counted
+	QuadrupleThinking  bool
+	Records            record.Options
+	TrainOn            string // last or assistant: the answers that the loss counts
+	MaxBadFraction     float64
+	MaxTooLongFraction float64
+	Seed               uint64
+	Policy             *policy.Policy // nil: none
+
+	Threads int         // 0: one for each core; the files do not depend on it
+	Lease   *disk.Lease // must be held when files are put in place; nil: not checked
 
 	// Progress, where set, is called every few hundred lines with the bytes read and the size of the input.
 	Progress func(read, size int64)
+	// Card, where set, writes the data card into the folder before it is put in place.
+	Card func(dir string, m *Manifest, r *Report) error
 }
 
 // InputError is a fault of the dataset or of the model's chat template; a retry cannot help.
@@ -50,17 +59,14 @@ func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	if o.Tokenizer == nil || o.MaxSeqLength < 1 || !(o.MaxBadFraction >= 0 && o.MaxBadFraction <= 1) {
 		return nil, fmt.Errorf("options: tokenizer %t, MaxSeqLength %d, MaxBadFraction %v", o.Tokenizer != nil, o.MaxSeqLength, o.MaxBadFraction)
 	}
-	if o.Policy.Version = cmp.Or(o.Policy.Version, noPolicy); (o.Policy.Version == noPolicy) != (len(o.Policy.Rules) == 0) {
-		return nil, fmt.Errorf("options: a policy of version %q with %d rules", o.Policy.Version, len(o.Policy.Rules))
-	}
-	path, info, err := source.NewestMatch(o.InputPath)
+	in, err := source.Open(o.Paths)
 	if err != nil {
 		return nil, err
 	}
-	s := &splitter{SplitOptions: o, path: path, size: info.Size(), options: Options{
-		TokenizerDigest: o.Tokenizer.Digest(), TemplateDigest: o.Tokenizer.TemplateDigest(), MaxSeqLength: o.MaxSeqLength,
-		QuadrupleThinking: o.QuadrupleThinking, Seed: o.Seed, PolicyVersion: o.Policy.Version,
-	}}
+	if err := in.Digest(ctx); err != nil {
+		return nil, err
+	}
+	s := &splitter{SplitOptions: o, input: in, options: o.options()}
 	if m, err := s.finished(); m != nil || err != nil {
 		return m, err
 	}
@@ -73,8 +79,7 @@ func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 // splitter is one split in progress.
 type splitter struct {
 	SplitOptions
-	path     string // the input file
-	size     int64
+	input    *source.Input
 	options  Options
 	renderer *renderer
 	report   *Report
@@ -85,13 +90,10 @@ type splitter struct {
 // finished returns the manifest of a split of the same input and options that is already there, else nil.
 func (s *splitter) finished() (*Manifest, error) {
 	m, err := ReadManifest(s.Dir)
-	if err != nil || m.FormatVersion < oldestFormat || m.FormatVersion > formatVersion || m.Options != s.options || !m.covers(s.Dir) {
+	if err != nil || m.FormatVersion < oldestFormat || m.FormatVersion > formatVersion || !reflect.DeepEqual(m.Options, s.options) || !m.covers(s.Dir) {
 		return nil, nil // absent, damaged or with other options: split again
 	}
-	digest, err := digestFile(s.path)
-	if err != nil {
-		return nil, err
-	}
+	digest := datasetDigest(s.input.Files)
 	lines := max(m.Lines, 1)
 	if m.DatasetDigest != digest || float64(m.Bad)/float64(lines) > s.MaxBadFraction {
 		return nil, nil
@@ -101,7 +103,7 @@ func (s *splitter) finished() (*Manifest, error) {
 }
 
 func (s *splitter) run(ctx context.Context) (m *Manifest, err error) {
-	s.report = newReport(s.path, s.options)
+	s.report = newReport(s.input.Files, s.options)
 	err = disk.ReplaceDir(s.Lease, s.Dir, func(temp string) error {
 		m, err = s.fill(ctx, temp)
 		return err
@@ -140,23 +142,16 @@ func (s *splitter) fill(ctx context.Context, temp string) (m *Manifest, err erro
 
 // read streams the input into the parts, and returns the digest of the bytes it read.
 func (s *splitter) read(ctx context.Context) (digest string, err error) {
-	in, err := source.Open([]string{s.path})
-	if err != nil {
-		return "", err
-	}
-	if err := in.Digest(ctx); err != nil {
-		return "", err
-	}
-	rows, err := record.NewReader(record.Options{})
+	rows, err := record.NewReader(s.Records)
 	if err != nil {
 		return "", err
 	}
 	parter := newParter(s.Seed)
-	err = in.Read(ctx, source.Position{}, func(b source.Block) error {
+	err = s.input.Read(ctx, source.Position{}, func(b source.Block) error {
 		for _, row := range b.Rows {
 			s.report.Lines = row.Line
 			if row.Fault != "" {
-				s.report.bad(row.Line, record.Reason(row.Fault), row.Detail)
+				s.report.bad(b.File, row.Line, record.Reason(row.Fault), row.Detail)
 				continue
 			}
 			if err := s.line(rows, row, parter); err != nil {
@@ -164,11 +159,11 @@ func (s *splitter) read(ctx context.Context) (digest string, err error) {
 			}
 		}
 		if s.Progress != nil {
-			s.Progress(b.Read, in.Size)
+			s.Progress(b.Read, s.input.Size)
 		}
 		return nil
 	})
-	return in.Files[0].SHA256, err
+	return datasetDigest(s.input.Files), err
 }
 
 // line writes one line's sample to its part, or counts in the report why there is none.
@@ -176,18 +171,12 @@ func (s *splitter) line(rows *record.Reader, row source.Row, parter *parter) err
 	number := row.Line
 	r, reason, detail := rows.Parse(row.JSON, nil)
 	if reason != "" {
-		s.report.bad(number, reason, detail)
+		s.report.bad(0, number, reason, detail)
 		return nil
 	}
 	r.Line = number
-	for _, rule := range s.Policy.Rules {
-		if !rule.Allows(&r) {
-			s.report.removed(number, rule.Name())
-			return nil
-		}
-	}
 	if reason, detail := s.renderer.check(&r); reason != "" {
-		s.report.bad(number, reason, detail)
+		s.report.bad(0, number, reason, detail)
 		return nil
 	}
 	sample, err := s.renderer.sample(&r)
@@ -195,7 +184,7 @@ func (s *splitter) line(rows *record.Reader, row source.Row, parter *parter) err
 		return err
 	}
 	if tokens := len(sample.InputIDs); tokens > s.MaxSeqLength {
-		s.report.tooLong(number, tokens)
+		s.report.tooLong(0, number, tokens)
 		return nil
 	}
 	return s.writers[parter.part(&r)].add(sample)
@@ -203,7 +192,7 @@ func (s *splitter) line(rows *record.Reader, row source.Row, parter *parter) err
 
 // complete finishes the files and writes the manifest.
 func (s *splitter) complete(temp, digest string) (*Manifest, error) {
-	m := &Manifest{FormatVersion: formatVersion, InputPath: s.path, DatasetDigest: digest, Options: s.options, Lines: s.report.Lines,
+	m := &Manifest{FormatVersion: formatVersion, InputPath: s.input.Files[0].Path, Inputs: s.input.Files, DatasetDigest: digest, Options: s.options, Lines: s.report.Lines,
 		Bad: s.report.Bad, Reasons: s.report.BadByReason, Removed: s.report.Removed, TooLong: s.report.TooLong}
 	for i, w := range s.writers {
 		info, err := w.finish()
@@ -214,7 +203,7 @@ func (s *splitter) complete(temp, digest string) (*Manifest, error) {
 	}
 	if m.Train.Samples == 0 || m.Test.Samples == 0 {
 		return nil, &InputError{fmt.Errorf("%s: %d lines give %d training and %d test samples (%d bad lines, %d too long); both are needed",
-			s.path, m.Lines, m.Train.Samples, m.Test.Samples, m.Bad, m.TooLong)}
+			m.InputPath, m.Lines, m.Train.Samples, m.Test.Samples, m.Bad, m.TooLong)}
 	}
 	if err := disk.ReplaceJSON(filepath.Join(temp, reportName), s.report); err != nil {
 		return nil, err
@@ -230,4 +219,16 @@ func (s *splitter) leaveReport() error {
 	return disk.ReplaceDir(s.Lease, s.Dir, func(temp string) error {
 		return disk.ReplaceJSON(filepath.Join(temp, reportName), s.report)
 	})
+}
+
+// Check does all that Split does but leave anything behind. Without a tokenizer it parses, applies the policy and counts
+// duplicates, and the report has no lengths in tokens.
+func Check(ctx context.Context, o SplitOptions) (*Manifest, *Report, error) {
+	return nil, nil, errors.New("not yet")
+}
+
+// options are those that decide the contents of the parts.
+func (o *SplitOptions) options() Options {
+	return Options{TokenizerDigest: o.Tokenizer.Digest(), TemplateDigest: o.Tokenizer.TemplateDigest(), MaxSeqLength: o.MaxSeqLength,
+		QuadrupleThinking: o.QuadrupleThinking, Seed: o.Seed, PolicyVersion: "none", Records: o.Records, TrainOn: o.TrainOn}
 }
