@@ -51,9 +51,11 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 	if run.BaseDigest, err = engine.BaseDigest(ctx, run.BasePath); err != nil {
 		return claimed, fail(contract.ErrModel, err)
 	}
-	if run.InputPath, err = source.Newest(c.Data.InputPath[0]); err != nil {
+	inputs, err := source.Resolve(c.Data.InputPath, c.Data.Take)
+	if err != nil {
 		return claimed, fail(contract.ErrData, err)
 	}
+	run.InputPath = inputs[0]
 	if run, err = a.take(ctx, run, in); err != nil {
 		return claimed, err
 	}
