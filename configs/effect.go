@@ -48,8 +48,8 @@ func (c Config) effective(on device.Device) Config {
 	if len(p.Licenses) == 0 {
 		p.LicenseMissing = standard.LicenseMissing
 	}
-	if p.NearDuplicates != "drop" {
-		p.NearDuplicates, p.NearDuplicateThreshold = standard.NearDuplicates, standard.NearDuplicateThreshold
+	if p.NearDuplicates == "off" {
+		p.NearDuplicateThreshold = standard.NearDuplicateThreshold
 	}
 	return c
 }

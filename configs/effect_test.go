@@ -33,8 +33,9 @@ func TestDifferencesAreThoseInEffect(t *testing.T) {
 		"a ratio that steps override": {map[string]any{"training.warmup_steps": 5, "training.warmup_ratio": 0.5},
 			map[string]any{"training.warmup_steps": 5}, cpu, cpu, nil},
 		"agents of robots that are off": {nil, map[string]any{"policy.robots_agents": []any{"x"}, "policy.robots_max_age_days": 3}, cpu, cpu, nil},
-		"near duplicates that are told": {nil, map[string]any{"policy.near_duplicates": "off"}, cpu, cpu, nil},
-		"an empty map":                  {nil, map[string]any{"data.columns": map[string]any{}}, cpu, cpu, nil},
+		"a threshold without use": {map[string]any{"policy.near_duplicates": "off"},
+			map[string]any{"policy.near_duplicates": "off", "policy.near_duplicate_threshold": 0.5}, cpu, cpu, nil},
+		"an empty map": {nil, map[string]any{"data.columns": map[string]any{}}, cpu, cpu, nil},
 
 		"precision": {nil, map[string]any{"training.bf16": true}, cpu, cpu, []Difference{{"training.bf16", "false", "true"}}},
 		"several": {nil, map[string]any{"training.lora_r": 8, "training.logging_steps": 3, "policy.pii": "mask", "data.labels.ok": "ALLOW"}, cpu, cpu,

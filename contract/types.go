@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"fmt"
 	"time"
 
 	"so8t/configs"
@@ -34,6 +35,14 @@ type Run struct {
 	Resumes int `json:"resumes,omitempty"`
 	// Night is nil unless the run is nightly.
 	Night *Night `json:"night,omitempty"`
+}
+
+// Inputs names the input files in one line.
+func (r Run) Inputs() string {
+	if more := len(r.InputPaths) - 1; more > 0 {
+		return fmt.Sprintf("%s and %d more", r.InputPath, more)
+	}
+	return r.InputPath
 }
 
 // Night is a run with a dated directory of its own in its configuration's output_dir.
