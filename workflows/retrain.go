@@ -89,6 +89,7 @@ func (r *run) split(ctx workflow.Context) error {
 	r.note(fmt.Sprintf("dataset: %d training, %d validation, %d test samples; left out: %d bad, %d too long, %d by the policy",
 		r.dataset.Train, r.dataset.Val, r.dataset.Test, r.dataset.Bad, r.dataset.TooLong, r.dataset.Removed))
 	r.result.Notes = append(slices.Clip(r.result.Notes), r.dataset.Notes...)
+	r.claimed.Run.InputPaths = nil // thousands perhaps, and of no more use
 	return r.attributes(ctx, contract.AttrDataset, r.dataset.DatasetDigest)
 }
 
