@@ -17,6 +17,8 @@ type batch struct {
 	label, domain, digest texts
 	line                  []int64
 	prompt                []int32 // prompt_length; nil in files of format 1
+	file                  []int32 // source_file; nil in files of formats 1 and 2
+	near                  []byte  // near_duplicate, a bit a row; nil as file
 	rows                  int
 }
 
@@ -129,9 +131,17 @@ func readBatch(meta, body []byte, columnCount int) (b batch, err error) {
 	c.next() // validity: nulls are excluded above
 	b.line = view[int64](&c, c.next(), b.rows)
 	b.digest = c.texts(b.rows)
-	if columnCount == len(columns) {
+	if columnCount > columnsOfFormat1 {
 		c.next() // validity
 		b.prompt = view[int32](&c, c.next(), b.rows)
+	}
+	if columnCount > columnsOfFormat2 {
+		c.next() // validity
+		b.file = view[int32](&c, c.next(), b.rows)
+		c.next() // validity
+		if b.near = c.next(); len(b.near) < (b.rows+7)/8 {
+			c.fail("%d bytes for %d bits", len(b.near), b.rows)
+		}
 	}
 	if c.err != nil {
 		return b, c.err

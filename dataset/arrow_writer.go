@@ -13,8 +13,6 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 	"github.com/apache/arrow/go/v17/arrow/memory"
-
-	"so8t/quadruple"
 )
 
 // A record batch is written at any of these limits; a split holds one batch of each part in memory.
@@ -33,10 +31,17 @@ var columns = []arrow.Field{
 	{Name: "source_line", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "digest", Type: arrow.BinaryTypes.String},
 	{Name: "prompt_length", Type: arrow.PrimitiveTypes.Int32}, // tokens before the assistant's first
+	{Name: "source_file", Type: arrow.PrimitiveTypes.Int32},
+	{Name: "near_duplicate", Type: arrow.FixedWidthTypes.Boolean},
 }
 
-const columnsOfFormat1 = 6 // all but prompt_length
+// Columns of earlier formats, which are the first of columns.
+const (
+	columnsOfFormat1 = 6 // without prompt_length
+	columnsOfFormat2 = 7 // without source_file and near_duplicate
+)
 
+// schemaOf names what the samples depend on, but not the form or names of the files that they came in.
 func schemaOf(o Options) *arrow.Schema {
 	metadata := arrow.MetadataFrom(map[string]string{ // sorted by key
 		"tokenizer_digest":   o.TokenizerDigest,
@@ -49,10 +54,10 @@ func schemaOf(o Options) *arrow.Schema {
 	return arrow.NewSchema(columns, &metadata)
 }
 
-// partWriter writes one Arrow file in batches, and counts its contents.
+// partWriter writes one Arrow file in batches.
 type partWriter struct {
-	info   PartInfo
 	file   *os.File
+	size   int64
 	hash   hash.Hash
 	writer *ipc.FileWriter
 	rows   *array.RecordBuilder
@@ -65,10 +70,7 @@ func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &partWriter{file: file, hash: sha256.New(), info: PartInfo{PerLabel: map[string]int64{}}}
-	for _, label := range quadruple.Labels {
-		w.info.PerLabel[label] = 0
-	}
+	w := &partWriter{file: file, hash: sha256.New()}
 	w.writer, err = ipc.NewFileWriter(w, ipc.WithSchema(schema))
 	if err != nil {
 		file.Close()
@@ -82,7 +84,7 @@ func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
 func (w *partWriter) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	w.hash.Write(p[:n])
-	w.info.Bytes += int64(n)
+	w.size += int64(n)
 	return n, err
 }
 
@@ -90,7 +92,7 @@ func (w *partWriter) Seek(offset int64, whence int) (int64, error) {
 	if offset != 0 || whence != io.SeekCurrent {
 		return 0, fmt.Errorf("%s: seek in a file that is written once", w.file.Name())
 	}
-	return w.info.Bytes, nil
+	return w.size, nil
 }
 
 func (w *partWriter) add(s Sample) error {
@@ -101,15 +103,8 @@ func (w *partWriter) add(s Sample) error {
 	w.rows.Field(4).(*array.Int64Builder).Append(s.SourceLine)
 	w.rows.Field(5).(*array.StringBuilder).Append(s.Digest)
 	w.rows.Field(6).(*array.Int32Builder).Append(int32(s.PromptLength))
-	w.info.Samples++
-	w.info.Tokens += int64(len(s.InputIDs))
-	w.info.Longest = max(w.info.Longest, int64(len(s.InputIDs)))
-	w.info.PerLabel[s.Label]++
-	for _, label := range s.Labels {
-		if label != ignored {
-			w.info.Targets++
-		}
-	}
+	w.rows.Field(7).(*array.Int32Builder).Append(int32(s.SourceFile))
+	w.rows.Field(8).(*array.BooleanBuilder).Append(s.NearDuplicate)
 	w.tokens += len(s.InputIDs)
 	w.bytes += len(s.Domain)
 	if w.tokens >= batchTokens || w.bytes >= batchBytes || w.rows.Field(4).Len() >= batchRows {
@@ -138,18 +133,17 @@ func (w *partWriter) flush() error {
 }
 
 // finish completes and syncs the file.
-func (w *partWriter) finish() (PartInfo, error) {
+func (w *partWriter) finish() (size int64, sha string, err error) {
 	if err := w.flush(); err != nil {
-		return w.info, err
+		return 0, "", err
 	}
 	if err := w.writer.Close(); err != nil {
-		return w.info, fmt.Errorf("write %s: %w", w.file.Name(), err)
+		return 0, "", fmt.Errorf("write %s: %w", w.file.Name(), err)
 	}
 	if err := w.file.Sync(); err != nil {
-		return w.info, err
+		return 0, "", err
 	}
-	w.info.SHA256 = hex.EncodeToString(w.hash.Sum(nil))
-	return w.info, nil
+	return w.size, hex.EncodeToString(w.hash.Sum(nil)), nil
 }
 
 func (w *partWriter) close() error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"so8t/dataset/record"
 	"so8t/quadruple"
 	"so8t/tokenizer"
 )
@@ -23,7 +24,7 @@ func smallTokenizer(t testing.TB) *tokenizer.Tokenizer {
 	return tok
 }
 
-func record(i int) map[string]any {
+func example(i int) map[string]any {
 	return map[string]any{"instruction": fmt.Sprintf("機密情報 %d を公開してください。", i), "input": "", "output": fmt.Sprintf("お答えできません。%d", i),
 		"four_class_label": quadruple.Labels[i%4], "domain_label": "office"}
 }
@@ -41,7 +42,7 @@ func records(t testing.TB, from, to int) []string {
 	t.Helper()
 	var lines []string
 	for i := from; i < to; i++ {
-		lines = append(lines, jsonLine(t, record(i)))
+		lines = append(lines, jsonLine(t, example(i)))
 	}
 	return lines
 }
@@ -58,7 +59,7 @@ func options(t testing.TB, lines []string) SplitOptions {
 	t.Helper()
 	dir := t.TempDir()
 	writeLines(t, filepath.Join(dir, "in.jsonl"), lines)
-	return SplitOptions{InputPath: filepath.Join(dir, "in.jsonl"), Dir: filepath.Join(dir, "out", "splits"), Tokenizer: smallTokenizer(t),
+	return SplitOptions{Paths: []string{filepath.Join(dir, "in.jsonl")}, Records: record.Options{FourClass: true}, Dir: filepath.Join(dir, "out", "splits"), Tokenizer: smallTokenizer(t),
 		MaxSeqLength: 512, QuadrupleThinking: true, MaxBadFraction: 0.01, Seed: 42}
 }
 

@@ -70,10 +70,11 @@ func int64At(b []byte, at int) int64 { return int64(binary.LittleEndian.Uint64(b
 const (
 	typeInt  = 2
 	typeUtf8 = 5
+	typeBool = 6
 	typeList = 12
 )
 
-// readSchema compares the columns with those that Split writes, or wrote in format 1, and returns the metadata and the
+// readSchema compares the columns with those that Split writes, or wrote in earlier formats, and returns the metadata and the
 // number of columns.
 func readSchema(schema fbTable) (metadata map[string]string, columnCount int, err error) {
 	// Schema: 0 endianness, 1 fields, 2 custom metadata
@@ -81,7 +82,7 @@ func readSchema(schema fbTable) (metadata map[string]string, columnCount int, er
 		return nil, 0, fmt.Errorf("%w: big-endian", errNotSamples)
 	}
 	fields := schema.tables(1)
-	if len(fields) != len(columns) && len(fields) != columnsOfFormat1 {
+	if len(fields) != len(columns) && len(fields) != columnsOfFormat1 && len(fields) != columnsOfFormat2 {
 		return nil, 0, fmt.Errorf("%w: %d columns, not %d", errNotSamples, len(fields), len(columns))
 	}
 	for i, want := range columns[:len(fields)] {
@@ -120,6 +121,8 @@ func typeOf(field fbTable) string {
 		return fmt.Sprintf("uint%d", form.GetInt32Slot(slot(0), 0))
 	case typeUtf8:
 		return "utf8"
+	case typeBool:
+		return "bool"
 	case typeList:
 		return "list"
 	default:

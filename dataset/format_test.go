@@ -16,9 +16,9 @@ func TestSplitOfFormat1(t *testing.T) {
 	o := options(t, records(t, 0, 40))
 	now := mustSplit(t, o)
 	old := o
-	old.InputPath, old.Dir = filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out", "splits")
+	old.Paths, old.Dir = []string{filepath.Join(dir, "in.jsonl")}, filepath.Join(dir, "out", "splits")
 	then := mustSplit(t, old)
-	if !then.Reused || then.FormatVersion != 1 || now.FormatVersion != 2 || then.DatasetDigest != now.DatasetDigest {
+	if !then.Reused || then.FormatVersion != 1 || now.FormatVersion != formatVersion || then.DatasetDigest != now.DatasetDigest {
 		t.Errorf("then %+v\nnow %+v", then, now)
 	}
 	for _, name := range partNames {
@@ -54,7 +54,7 @@ func TestOpenRefusesWrongPromptLengths(t *testing.T) {
 		if err := w.add(Sample{InputIDs: []int32{1, 2}, Labels: []int32{1, 2}, PromptLength: n}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.finish(); err != nil {
+		if _, _, err := w.finish(); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.close(); err != nil {

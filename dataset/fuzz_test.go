@@ -3,15 +3,14 @@ package dataset
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
+	"so8t/dataset/record"
 	"so8t/fuzzguard"
 	"so8t/quadruple"
 )
@@ -26,40 +25,6 @@ func memoryDir(f *testing.F) string {
 	return dir
 }
 
-// FuzzLine: whatever the line, a record or a reason answers; what is accepted is what encoding/json reads too, and the
-// same again once it is written.
-func FuzzLine(f *testing.F) {
-	for _, text := range []string{
-		`{"instruction":"i","input":"","output":"o","four_class_label":"DENY","nsfw":false}`,
-		`{"instruction":"\u3042\n","input":"x","output":"\"","four_class_label":"ALLOW","system":null}`,
-		`{"instruction":1}`, `{"instruction":"a","instruction":"b"}`, `{"a":{"b":[[]]}}`, "\xef\xbb\xbf{}", ` `, `{"input":"\ud800"}`,
-	} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var r Record
-		var reason Reason
-		var detail string
-		fuzzguard.Call(t, len(data), fuzzguard.Bound{PerByte: 32, Fixed: 1 << 14}, func() { r, reason, detail = parseLine(data) })
-		if reason != "" {
-			if !utf8.ValidString(detail) || len(detail) > 300 || strings.Contains(detail, "\n") {
-				t.Fatalf("%s: detail %q", reason, detail)
-			}
-			return
-		}
-		var other Record
-		if err := json.Unmarshal(data, &other); err != nil || other != r {
-			t.Fatalf("%+v, encoding/json reads %+v, %v", r, other, err)
-		}
-		if r.Instruction == "" || r.Output == "" || !quadruple.IsLabel(r.FourClassLabel) || !utf8.ValidString(r.Output) {
-			t.Fatalf("accepted %+v", r)
-		}
-		if again, reason, detail := parseLine([]byte(jsonLine(t, r))); reason != "" || again != r {
-			t.Fatalf("written again: %s %s, %+v", reason, detail, again)
-		}
-	})
-}
-
 // FuzzRecord: a record that check lets pass becomes a sample, whose assistant's turn decides what the record says.
 func FuzzRecord(f *testing.F) {
 	tok := smallTokenizer(f)
@@ -71,16 +36,20 @@ func FuzzRecord(f *testing.F) {
 		}
 		renderers[thinking] = d
 	}
+	rows, err := record.NewReader(record.Options{FourClass: true})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Add("i", "", "o", "", "", "", uint8(0), true)
 	f.Add("機密情報", "x\n", " お答えできません。", "s", "office", "safe", uint8(2), false)
 	f.Add("</s>", " ", quadruple.Quadruple{Task: "t", Safety: "decision: DENY\nbecause", Policy: "p", Final: "f"}.String(), "{{ x }}", "", "", uint8(2), true)
 	f.Add("a", "b", quadruple.Quadruple{Task: "t", Safety: "because", Policy: "p", Final: " f "}.String(), "", "", "", uint8(3), true)
 	f.Add("a<|end|>", "<final>", "<think-task>", "<s>", "</think-task>", "\n", uint8(1), true)
 	f.Fuzz(func(t *testing.T, instruction, input, output, system, domain, safety string, label uint8, quad bool) {
-		r := Record{Instruction: instruction, Input: input, Output: output, System: system, DomainLabel: domain, SafetyLabel: safety,
+		r := record.Record{Instruction: instruction, Input: input, Output: output, System: system, DomainLabel: domain, SafetyLabel: safety,
 			FourClassLabel: quadruple.Labels[int(label)%len(quadruple.Labels)], Line: 1}
-		// As a line has it: parseLine decides what a record may be.
-		r, reason, _ := parseLine([]byte(jsonLine(t, r)))
+		// As a line has it: the reader decides what a record may be.
+		r, reason, _ := rows.Parse([]byte(jsonLine(t, r)), &record.Seen{})
 		if reason != "" {
 			return
 		}
@@ -129,16 +98,16 @@ func FuzzSplit(f *testing.F) {
 	f.Add([]byte(strings.Join(records(f, 40, 43), "\n")), true)
 	f.Add([]byte("\xef\xbb\xbf"+good[0]+"\r\n\r\n"+good[0]+"\n{}"), false)
 	f.Add([]byte(`{"instruction":"<|end|>","input":"","output":"o","four_class_label":"DENY"}`), true)
-	f.Add([]byte(jsonLine(f, Record{Instruction: "i", Output: strings.Repeat("long ", 600), FourClassLabel: "ALLOW"})), true)
+	f.Add([]byte(jsonLine(f, record.Record{Instruction: "i", Output: strings.Repeat("long ", 600), FourClassLabel: "ALLOW"})), true)
 	f.Add([]byte("{\n\xff\n[]\n\"\n"), true)
 	f.Fuzz(func(t *testing.T, data []byte, quad bool) {
 		text := string(data) + "\n" + strings.Join(good, "\n") + "\n"
-		o := SplitOptions{InputPath: filepath.Join(dir, "in.jsonl"), Dir: filepath.Join(dir, "out", "splits"), Tokenizer: tok, MaxSeqLength: 512,
-			QuadrupleThinking: quad, MaxBadFraction: 1, Seed: 42}
+		o := SplitOptions{Paths: []string{filepath.Join(dir, "in.jsonl")}, Records: record.Options{FourClass: true}, Dir: filepath.Join(dir, "out", "splits"), Tokenizer: tok, MaxSeqLength: 512,
+			QuadrupleThinking: quad, MaxBadFraction: 1, MaxTooLongFraction: 1, Threads: 2, Seed: 42}
 		if err := os.RemoveAll(filepath.Dir(o.Dir)); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(o.InputPath, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(o.Paths[0], []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		var m *Manifest

@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"so8t/dataset/record"
 	"so8t/dataset/source"
+	"so8t/disk"
 )
 
 // Files of the splits folder beside the parts.
@@ -19,12 +21,9 @@ const (
 	reportName   = "policy_report.json"
 )
 
-// formatVersion changes whenever the same input and options would give other files. A finished split of an older
-// format, from oldestFormat on, is used as it is.
-const (
-	formatVersion = 3
-	oldestFormat  = 1 // without the column prompt_length; 2: without source_file and near_duplicate
-)
+// formatVersion changes whenever the same input and options would give other files. Format 1 is without the column
+// prompt_length, 2 without source_file and near_duplicate.
+const formatVersion = 3
 
 // Manifest is manifest.json. It is written last: a splits folder that has one is complete.
 type Manifest struct {
@@ -118,6 +117,29 @@ func ReadManifest(dir string) (*Manifest, error) {
 		return nil, fmt.Errorf("read split manifest %s: %w", path, err)
 	}
 	return m, nil
+}
+
+// madeWith says whether the split is the one that these options make. Those that earlier formats did not know do not count:
+// a run that an earlier version began goes on with the split that it has.
+func (m *Manifest) madeWith(o Options) bool {
+	switch m.FormatVersion {
+	case formatVersion:
+		return reflect.DeepEqual(m.Options, o)
+	case 1, 2:
+		was := m.Options
+		return was.TokenizerDigest == o.TokenizerDigest && was.TemplateDigest == o.TemplateDigest && was.MaxSeqLength == o.MaxSeqLength &&
+			was.QuadrupleThinking == o.QuadrupleThinking && was.Seed == o.Seed
+	}
+	return false
+}
+
+// ReadReport reads the report of a splits folder.
+func ReadReport(dir string) (*Report, error) {
+	r := &Report{}
+	if err := disk.ReadJSON(filepath.Join(dir, reportName), r); err != nil {
+		return nil, fmt.Errorf("read split report: %w", err)
+	}
+	return r, nil
 }
 
 // Verify reads the Arrow files and compares their SHA-256 with the manifest's.

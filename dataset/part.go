@@ -26,7 +26,7 @@ const (
 	valShare   = 0.1
 )
 
-// parter assigns records to parts by HMAC-SHA-256 of the prompt (system, instruction, input), keyed by the seed.
+// parter assigns records to parts by HMAC-SHA-256 of the prompt (system, earlier turns, instruction, input), keyed by the seed.
 //
 // The part is a function of the prompt and the seed alone. So exact duplicates, and records that answer the
 // same prompt differently, share a part; test never repeats a prompt of train; and adding or removing records moves
@@ -44,6 +44,9 @@ func newParter(seed uint64) *parter {
 func (p *parter) part(r *record.Record) int {
 	p.mac.Reset()
 	record.WriteFields(p.mac, r.System, r.Instruction, r.Input)
+	for _, t := range r.Earlier {
+		record.WriteFields(p.mac, t.Role, t.Content)
+	}
 	var sum [sha256.Size]byte
 	u := float64(binary.LittleEndian.Uint64(p.mac.Sum(sum[:0]))) / math.MaxUint64
 	switch {

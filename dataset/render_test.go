@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"so8t/dataset/record"
 	"so8t/tokenizer"
 )
 
@@ -16,14 +17,14 @@ const form = "<think-task>t</think-task><think-safety>decision: DENY\nwhy</think
 func TestAssistant(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		r    Record
+		r    record.Record
 		want string
 	}{
-		{"as it is", Record{Output: form, FourClassLabel: "DENY"}, form},
-		{"decision added", Record{Output: strings.Replace(form, "decision: DENY\n", "", 1), FourClassLabel: "DENY"}, form},
-		{"wrapped", Record{Output: "はい。", FourClassLabel: "ALLOW"},
+		{"as it is", record.Record{Output: form, FourClassLabel: "DENY"}, form},
+		{"decision added", record.Record{Output: strings.Replace(form, "decision: DENY\n", "", 1), FourClassLabel: "DENY"}, form},
+		{"wrapped", record.Record{Output: "はい。", FourClassLabel: "ALLOW"},
 			"<think-task></think-task><think-safety>decision: ALLOW</think-safety><think-policy></think-policy><final>はい。</final>"},
-		{"wrapped with labels", Record{Output: "x", FourClassLabel: "ESCALATION", DomainLabel: "law", SafetyLabel: "care"},
+		{"wrapped with labels", record.Record{Output: "x", FourClassLabel: "ESCALATION", DomainLabel: "law", SafetyLabel: "care"},
 			"<think-task>domain: law</think-task><think-safety>decision: ESCALATION\nsafety: care</think-safety><think-policy></think-policy><final>x</final>"},
 	} {
 		if got := Assistant(c.r); got != c.want {
@@ -33,11 +34,11 @@ func TestAssistant(t *testing.T) {
 }
 
 func TestPrompt(t *testing.T) {
-	got := Prompt(Record{System: "s", Instruction: "i", Input: "x"})
+	got := Prompt(record.Record{System: "s", Instruction: "i", Input: "x"})
 	if want := []tokenizer.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "i\n\nx"}}; !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
-	if got = Prompt(Record{Instruction: "i"}); !slices.Equal(got, []tokenizer.Message{{Role: "user", Content: "i"}}) {
+	if got = Prompt(record.Record{Instruction: "i"}); !slices.Equal(got, []tokenizer.Message{{Role: "user", Content: "i"}}) {
 		t.Errorf("%v", got)
 	}
 }
@@ -47,7 +48,7 @@ func TestPrompt(t *testing.T) {
 func TestSample(t *testing.T) {
 	tok := smallTokenizer(t)
 	end, _ := tok.ID("<|end|>")
-	for _, r := range []Record{
+	for _, r := range []record.Record{
 		{Instruction: "機密情報", Output: "答え", FourClassLabel: "ALLOW"},
 		{System: "規則", Instruction: " the quick ", Input: "\n漢字\n", Output: "\n 𠮷 です。 ", FourClassLabel: "DENY"},
 		{Instruction: "a", Output: form, FourClassLabel: "DENY"},

@@ -25,6 +25,7 @@ type Report struct {
 	MaxSeqLength    int        `json:"max_seq_length"`
 	TooLong         int64      `json:"too_long"` // samples of more than MaxSeqLength tokens
 	TooLongFraction float64    `json:"too_long_fraction"`
+	Longest         int        `json:"longest"` // tokens of the longest of those
 	TooLongLines    []LongLine `json:"too_long_lines"`
 
 	PolicyVersion string               `json:"policy_version"`
@@ -132,23 +133,4 @@ func newReport(inputs []source.File, o Options) *Report {
 		r.InputPath = inputs[0].Path
 	}
 	return r
-}
-
-func (r *Report) bad(file int, line int64, reason record.Reason, detail string) {
-	r.Bad++
-	r.BadByReason[reason]++
-	r.BadLines = list(r, r.BadLines, BadLine{file, line, reason, detail})
-}
-
-func (r *Report) tooLong(file int, line int64, tokens int) {
-	r.TooLong++
-	r.TooLongLines = list(r, r.TooLongLines, LongLine{file, line, tokens})
-}
-
-func list[T any](r *Report, lines []T, line T) []T {
-	if len(lines) >= maxListed {
-		r.Truncated = true
-		return lines
-	}
-	return append(lines, line)
 }

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"so8t/dataset/record"
 )
 
 func TestBadLines(t *testing.T) {
 	with := func(key string, value any) string {
-		r := record(9999)
+		r := example(9999)
 		if r[key] = value; value == nil {
 			delete(r, key)
 		}
@@ -23,32 +25,32 @@ func TestBadLines(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, line string
-		reason     Reason
+		reason     record.Reason
 		detail     string
 	}{
-		{"blank", "", BlankLine, ""},
-		{"spaces", " \t", BlankLine, ""},
-		{"utf-8", "{\"instruction\":\"\xff\"}", InvalidUTF8, ""},
-		{"surrogate", `{"instruction":"\ud800"}`, InvalidJSON, "byte"},
-		{"no json", "instruction: x", InvalidJSON, "byte 0"},
-		{"cut", with("x", "y")[:40], InvalidJSON, "byte"},
-		{"two values", with("input", "") + " {}", InvalidJSON, "byte"},
-		{"byte order mark inside", "\uFEFF" + with("input", ""), InvalidJSON, "byte 0"},
-		{"array", `[1]`, WrongType, "the line is a JSON array"},
-		{"twice", strings.Replace(with("input", ""), "{", `{"output":"a",`, 1), DuplicateKey, `"output"`},
-		{"unknown", with("labels", "x"), UnknownField, `"labels"`},
-		{"case", strings.Replace(with("input", ""), `"output"`, `"Output"`, 1), UnknownField, `"Output"`},
-		{"number", with("instruction", 7), WrongType, `"instruction" is a JSON number`},
-		{"nsfw", with("nsfw", "yes"), WrongType, `"nsfw" is a JSON string`},
-		{"missing", with("output", nil), MissingField, "output"},
-		{"null", null, MissingField, "input"},
-		{"empty", with("instruction", " \n"), EmptyField, "instruction"},
-		{"label", with("four_class_label", "allow"), UnknownLabel, `"allow"`},
-		{"control token", with("input", "a<|end|>b"), ControlToken, "input contains <|end|>"},
-		{"control token in a label", with("domain_label", "<|user|>"), ControlToken, "domain_label"},
-		{"half a form", with("output", "<final>x</final>"), MalformedQuadruple, ""},
-		{"other decision", with("output", quad("decision: ALLOW")), DecisionMismatch, "ALLOW, four_class_label is REFUSE"},
-		{"no such decision", with("output", quad("decision: MAYBE")), MalformedQuadruple, ""},
+		{"blank", "", record.BlankLine, ""},
+		{"spaces", " \t", record.BlankLine, ""},
+		{"utf-8", "{\"instruction\":\"\xff\"}", record.InvalidUTF8, ""},
+		{"surrogate", `{"instruction":"\ud800"}`, record.InvalidJSON, "byte"},
+		{"no json", "instruction: x", record.InvalidJSON, "byte 0"},
+		{"cut", with("x", "y")[:40], record.InvalidJSON, "byte"},
+		{"two values", with("input", "") + " {}", record.InvalidJSON, "byte"},
+		{"byte order mark inside", "\uFEFF" + with("input", ""), record.InvalidJSON, "byte 0"},
+		{"array", `[1]`, record.WrongType, "the line is a JSON array"},
+		{"twice", strings.Replace(with("input", ""), "{", `{"output":"a",`, 1), record.DuplicateKey, `"output"`},
+		{"unknown", with("labels", "x"), record.UnknownField, `"labels"`},
+		{"case", strings.Replace(with("input", ""), `"output"`, `"Output"`, 1), record.UnknownField, `"Output"`},
+		{"number", with("instruction", 7), record.WrongType, `"instruction" is a JSON number`},
+		{"nsfw", with("nsfw", "yes"), record.WrongType, `"nsfw" is a JSON string`},
+		{"missing", with("output", nil), record.MissingField, "output"},
+		{"null", null, record.MissingField, "input"},
+		{"empty", with("instruction", " \n"), record.EmptyField, "instruction"},
+		{"label", with("four_class_label", "allow"), record.UnknownLabel, `"allow"`},
+		{"control token", with("input", "a<|end|>b"), record.ControlToken, "input contains <|end|>"},
+		{"control token in a label", with("domain_label", "<|user|>"), record.ControlToken, "domain_label"},
+		{"half a form", with("output", "<final>x</final>"), record.MalformedQuadruple, ""},
+		{"other decision", with("output", quad("decision: ALLOW")), record.DecisionMismatch, "ALLOW, four_class_label is REFUSE"},
+		{"no such decision", with("output", quad("decision: MAYBE")), record.MalformedQuadruple, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			lines := records(t, 0, 120)
@@ -76,7 +78,7 @@ func TestTooManyBadLines(t *testing.T) {
 	if !errors.As(err, &input) {
 		t.Fatalf("error %v", err)
 	}
-	for _, want := range []string{"in.jsonl", "5 of 100 lines (5.00 %) are bad", "allows 1.00 %", "missing_field 2", "line 11 invalid_json",
+	for _, want := range []string{"in.jsonl", "5 of 100 lines (5.00 %) are bad", "allows 1.00 %", "(missing_field, 2)", "line 11 invalid_json",
 		`line 12 wrong_type ("instruction" is a JSON number)`, "line 14 blank_line"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q lacks %q", err, want)
@@ -94,7 +96,7 @@ func TestTooManyBadLines(t *testing.T) {
 	}
 	// An input that goes bad leaves the finished split of the last one alone.
 	before := fileNames(t, filepath.Dir(o.Dir))
-	writeLines(t, o.InputPath, []string{"x"})
+	writeLines(t, o.Paths[0], []string{"x"})
 	if _, err := Split(context.Background(), o); err == nil {
 		t.Error("a file of one bad line was split")
 	}
@@ -104,11 +106,11 @@ func TestTooManyBadLines(t *testing.T) {
 }
 
 func TestReportListsFewButCountsAll(t *testing.T) {
-	r := newReport("x", Options{})
+	r := newReport(nil, Options{})
 	for i := range int64(maxListed + 7) {
-		r.bad(i, InvalidJSON, "")
+		r.bad(0, i, record.InvalidJSON, "")
 	}
-	if r.Bad != maxListed+7 || r.BadByReason[InvalidJSON] != maxListed+7 || len(r.BadLines) != maxListed || !r.Truncated {
+	if r.Bad != maxListed+7 || r.BadByReason[record.InvalidJSON] != maxListed+7 || len(r.BadLines) != maxListed || !r.Truncated {
 		t.Errorf("%d bad, %d listed, truncated %t", r.Bad, len(r.BadLines), r.Truncated)
 	}
 }
@@ -128,10 +130,11 @@ func TestByteOrderMarkAndCRLF(t *testing.T) {
 
 func TestTooLongIsDroppedAndCounted(t *testing.T) {
 	lines := records(t, 0, 100)
-	r := record(5)
+	r := example(5)
 	r["output"] = strings.Repeat("できません。", 600)
 	lines[5] = jsonLine(t, r)
 	o := options(t, lines)
+	o.MaxTooLongFraction = 0.01
 	m := mustSplit(t, o)
 	report := readReport(t, o)
 	if m.TooLong != 1 || m.Bad != 0 || len(report.TooLongLines) != 1 || report.TooLongLines[0].Line != 6 || report.TooLongLines[0].Tokens <= 512 ||

@@ -72,7 +72,7 @@ func (s *Samples) Metadata() map[string]string { return s.metadata }
 func (s *Samples) At(i int) Sample {
 	n := sort.SearchInts(s.first, i+1) - 1
 	b, row := &s.batches[n], i-s.first[n]
-	return Sample{
+	sample := Sample{
 		InputIDs:     b.ids.at(row),
 		Labels:       b.labels.at(row),
 		PromptLength: b.promptLength(row),
@@ -81,6 +81,11 @@ func (s *Samples) At(i int) Sample {
 		SourceLine:   b.line[row],
 		Digest:       b.digest.at(row),
 	}
+	if b.file != nil {
+		sample.SourceFile = int(b.file[row])
+		sample.NearDuplicate = b.near[row/8]>>(row%8)&1 == 1
+	}
+	return sample
 }
 
 // Close unmaps the file; views from At must not be used any more.

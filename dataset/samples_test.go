@@ -43,7 +43,7 @@ func writePartOf(t testing.TB, o Options, rows, flushEvery int) string {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.finish(); err != nil {
+	if _, _, err := w.finish(); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.close(); err != nil {
@@ -104,7 +104,7 @@ func TestOpenRefusesOtherColumns(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "x.arrow")
 		w, err := newPartWriter(path, arrow.NewSchema(fields, nil))
 		if err == nil {
-			_, err = w.finish()
+			_, _, err = w.finish()
 		}
 		if err := errors.Join(err, w.close()); err != nil {
 			t.Fatal(err)
@@ -221,7 +221,7 @@ func TestLongDomainLabelsCloseBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.finish(); err != nil {
+	if _, _, err := w.finish(); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Open(w.file.Name())

@@ -1,12 +1,13 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
+	"runtime"
 
 	"so8t/dataset/record"
 	"so8t/dataset/source"
@@ -37,6 +38,8 @@ type SplitOptions struct {
 	Progress func(read, size int64)
 	// Card, where set, writes the data card into the folder before it is put in place.
 	Card func(dir string, m *Manifest, r *Report) error
+
+	commitEvery int64 // bytes of input; 0: commitBytes
 }
 
 // InputError is a fault of the dataset or of the model's chat template; a retry cannot help.
@@ -45,9 +48,12 @@ type InputError = source.Error
 // Split writes the folder Dir: train.arrow, val.arrow, test.arrow, policy_report.json and manifest.json.
 //
 // The folder appears whole or not at all. A split of the same input with the same options that is already there is
-// recognised by the input's digest and returned as it is. If too many lines are bad, only
-// policy_report.json is written, which lists them.
+// recognised by the input's digest and returned as it is. A split that was killed goes on where it last committed, in a
+// hidden folder beside Dir. If too many records are bad or too long, only policy_report.json is written, which lists them.
 func Split(ctx context.Context, o SplitOptions) (*Manifest, error) {
+	if o.Tokenizer == nil {
+		return nil, errors.New("split dataset: options: no tokenizer")
+	}
 	m, err := split(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("split dataset: %w", err)
@@ -56,24 +62,21 @@ func Split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 }
 
 func split(ctx context.Context, o SplitOptions) (*Manifest, error) {
-	if o.Tokenizer == nil || o.MaxSeqLength < 1 || !(o.MaxBadFraction >= 0 && o.MaxBadFraction <= 1) {
-		return nil, fmt.Errorf("options: tokenizer %t, MaxSeqLength %d, MaxBadFraction %v", o.Tokenizer != nil, o.MaxSeqLength, o.MaxBadFraction)
-	}
-	in, err := source.Open(o.Paths)
+	s, err := begin(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := in.Digest(ctx); err != nil {
+	if m := s.finished(); m != nil {
+		return m, removeWork(workDir(s.Dir), s.Lease)
+	}
+	if err := s.prepare(); err != nil {
 		return nil, err
 	}
-	s := &splitter{SplitOptions: o, input: in, options: o.options()}
-	if m, err := s.finished(); m != nil || err != nil {
-		return m, err
+	m, err := s.run(ctx)
+	if err == nil || errors.As(err, new(*InputError)) { // else the next attempt goes on with the work
+		err = errors.Join(err, removeWork(workDir(s.Dir), s.Lease))
 	}
-	if s.renderer, err = newRenderer(o.Tokenizer, o.QuadrupleThinking); err != nil {
-		return nil, err
-	}
-	return s.run(ctx)
+	return m, err
 }
 
 // splitter is one split in progress.
@@ -81,154 +84,126 @@ type splitter struct {
 	SplitOptions
 	input    *source.Input
 	options  Options
-	renderer *renderer
-	report   *Report
-	refused  bool // has too many bad lines
-	writers  [parts]*partWriter
+	near     *policy.Options // where near duplicates are looked for
+	renderer *renderer       // nil without a tokenizer
+}
+
+// begin checks the options and reads the input's digest.
+func begin(ctx context.Context, o SplitOptions) (*splitter, error) {
+	for _, fraction := range [...]float64{o.MaxBadFraction, o.MaxTooLongFraction} {
+		if !(fraction >= 0 && fraction <= 1) {
+			return nil, fmt.Errorf("options: MaxBadFraction %v, MaxTooLongFraction %v", o.MaxBadFraction, o.MaxTooLongFraction)
+		}
+	}
+	if len(o.Paths) == 0 || o.Threads < 0 || o.Tokenizer != nil && o.MaxSeqLength < 1 {
+		return nil, fmt.Errorf("options: %d paths, %d threads, MaxSeqLength %d", len(o.Paths), o.Threads, o.MaxSeqLength)
+	}
+	if o.QuadrupleThinking && !o.Records.FourClass {
+		return nil, errors.New("options: QuadrupleThinking without Records.FourClass")
+	}
+	if len(o.Records.Columns) == 0 {
+		o.Records.Columns = nil // as the manifest reads it
+	}
+	if len(o.Records.Labels) == 0 {
+		o.Records.Labels = nil
+	}
+	o.Threads = cmp.Or(o.Threads, runtime.GOMAXPROCS(0))
+	o.commitEvery = cmp.Or(o.commitEvery, commitBytes)
+	in, err := source.Open(o.Paths)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.Digest(ctx); err != nil {
+		return nil, err
+	}
+	s := &splitter{SplitOptions: o, input: in, options: Options{MaxSeqLength: o.MaxSeqLength, QuadrupleThinking: o.QuadrupleThinking,
+		Seed: o.Seed, PolicyVersion: noPolicy, Records: o.Records, TrainOn: o.TrainOn}}
+	if o.Tokenizer != nil {
+		s.options.TokenizerDigest, s.options.TemplateDigest = o.Tokenizer.Digest(), o.Tokenizer.TemplateDigest()
+	}
+	if o.Policy != nil {
+		s.options.PolicyVersion = o.Policy.Version()
+		if p := o.Policy.Options(); p.NearDuplicates == "report" || p.NearDuplicates == "drop" {
+			s.near = &p
+			s.options.NearDuplicates = fmt.Sprintf("%s %v", p.NearDuplicates, p.NearDuplicateThreshold)
+		}
+	}
+	return s, nil
+}
+
+const noPolicy = "none"
+
+// prepare tries the chat template before anything is read.
+func (s *splitter) prepare() (err error) {
+	if s.Tokenizer != nil {
+		s.renderer, err = newRenderer(s.Tokenizer, s.QuadrupleThinking)
+	}
+	return err
 }
 
 // finished returns the manifest of a split of the same input and options that is already there, else nil.
-func (s *splitter) finished() (*Manifest, error) {
+func (s *splitter) finished() *Manifest {
 	m, err := ReadManifest(s.Dir)
-	if err != nil || m.FormatVersion < oldestFormat || m.FormatVersion > formatVersion || !reflect.DeepEqual(m.Options, s.options) || !m.covers(s.Dir) {
-		return nil, nil // absent, damaged or with other options: split again
+	if err != nil || m.DatasetDigest != datasetDigest(s.input.Files) || !m.madeWith(s.options) || !m.covers(s.Dir) {
+		return nil // absent, damaged, or of another input or other options: split again
 	}
-	digest := datasetDigest(s.input.Files)
-	lines := max(m.Lines, 1)
-	if m.DatasetDigest != digest || float64(m.Bad)/float64(lines) > s.MaxBadFraction {
-		return nil, nil
+	if exceeds(m.Bad, m.Lines, s.MaxBadFraction) || exceeds(m.TooLong, m.Lines-m.Bad, s.MaxTooLongFraction) {
+		return nil
 	}
 	m.Reused = true
-	return m, nil
+	return m
 }
 
+// run goes on with the work folder and puts the finished split in place.
 func (s *splitter) run(ctx context.Context) (m *Manifest, err error) {
-	s.report = newReport(s.input.Files, s.options)
+	identity, err := workIdentity(s.input.Files, s.options)
+	if err != nil {
+		return nil, err
+	}
+	w, err := openWork(workDir(s.Dir), s.Lease, identity, s.newReport())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err := s.gather(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := w.Report.verdict(s.limits()); err != nil {
+		return nil, errors.Join(err, s.leaveReport(w.Report))
+	}
 	err = disk.ReplaceDir(s.Lease, s.Dir, func(temp string) error {
-		m, err = s.fill(ctx, temp)
+		m, err = s.assemble(ctx, w, temp)
 		return err
 	})
-	if s.refused {
-		err = errors.Join(err, s.leaveReport())
-	}
 	return m, err
 }
 
-// fill writes the files of a split into temp.
-func (s *splitter) fill(ctx context.Context, temp string) (m *Manifest, err error) {
-	defer func() {
-		for _, w := range s.writers {
-			if w != nil {
-				err = errors.Join(err, w.close())
-			}
-		}
-	}()
-	schema := schemaOf(s.options)
-	for i, name := range partNames {
-		if s.writers[i], err = newPartWriter(filepath.Join(temp, name+".arrow"), schema); err != nil {
-			return nil, err
-		}
-	}
-	digest, err := s.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.report.verdict(s.MaxBadFraction); err != nil {
-		s.refused = true
-		return nil, err
-	}
-	return s.complete(temp, digest)
-}
-
-// read streams the input into the parts, and returns the digest of the bytes it read.
-func (s *splitter) read(ctx context.Context) (digest string, err error) {
-	rows, err := record.NewReader(s.Records)
-	if err != nil {
-		return "", err
-	}
-	parter := newParter(s.Seed)
-	err = s.input.Read(ctx, source.Position{}, func(b source.Block) error {
-		for _, row := range b.Rows {
-			s.report.Lines = row.Line
-			if row.Fault != "" {
-				s.report.bad(b.File, row.Line, record.Reason(row.Fault), row.Detail)
-				continue
-			}
-			if err := s.line(rows, row, parter); err != nil {
-				return err
-			}
-		}
-		if s.Progress != nil {
-			s.Progress(b.Read, s.input.Size)
-		}
-		return nil
-	})
-	return datasetDigest(s.input.Files), err
-}
-
-// line writes one line's sample to its part, or counts in the report why there is none.
-func (s *splitter) line(rows *record.Reader, row source.Row, parter *parter) error {
-	number := row.Line
-	r, reason, detail := rows.Parse(row.JSON, nil)
-	if reason != "" {
-		s.report.bad(0, number, reason, detail)
-		return nil
-	}
-	r.Line = number
-	if reason, detail := s.renderer.check(&r); reason != "" {
-		s.report.bad(0, number, reason, detail)
-		return nil
-	}
-	sample, err := s.renderer.sample(&r)
-	if err != nil {
+// gather reads the input to its end.
+func (s *splitter) gather(ctx context.Context, w *work) error {
+	if err := s.read(ctx, w); err != nil {
 		return err
 	}
-	if tokens := len(sample.InputIDs); tokens > s.MaxSeqLength {
-		s.report.tooLong(0, number, tokens)
-		return nil
-	}
-	return s.writers[parter.part(&r)].add(sample)
+	return s.input.Unchanged()
 }
 
-// complete finishes the files and writes the manifest.
-func (s *splitter) complete(temp, digest string) (*Manifest, error) {
-	m := &Manifest{FormatVersion: formatVersion, InputPath: s.input.Files[0].Path, Inputs: s.input.Files, DatasetDigest: digest, Options: s.options, Lines: s.report.Lines,
-		Bad: s.report.Bad, Reasons: s.report.BadByReason, Removed: s.report.Removed, TooLong: s.report.TooLong}
-	for i, w := range s.writers {
-		info, err := w.finish()
-		if err != nil {
-			return nil, err
-		}
-		*m.part(i) = info
+func (s *splitter) limits() limits {
+	return limits{bad: s.MaxBadFraction, tooLong: s.MaxTooLongFraction, report: filepath.Join(s.Dir, reportName)}
+}
+
+func (s *splitter) newReport() *Report {
+	r := newReport(s.input.Files, s.options)
+	if s.Policy != nil {
+		r.Policy = s.Policy.Options()
 	}
-	if m.Train.Samples == 0 || m.Test.Samples == 0 {
-		return nil, &InputError{fmt.Errorf("%s: %d lines give %d training and %d test samples (%d bad lines, %d too long); both are needed",
-			m.InputPath, m.Lines, m.Train.Samples, m.Test.Samples, m.Bad, m.TooLong)}
-	}
-	if err := disk.ReplaceJSON(filepath.Join(temp, reportName), s.report); err != nil {
-		return nil, err
-	}
-	return m, disk.ReplaceJSON(filepath.Join(temp, manifestName), m)
+	return r
 }
 
 // leaveReport writes policy_report.json of a refused input, unless a finished split stands there.
-func (s *splitter) leaveReport() error {
+func (s *splitter) leaveReport(r *Report) error {
 	if _, err := os.Stat(filepath.Join(s.Dir, manifestName)); err == nil {
 		return nil
 	}
 	return disk.ReplaceDir(s.Lease, s.Dir, func(temp string) error {
-		return disk.ReplaceJSON(filepath.Join(temp, reportName), s.report)
+		return disk.ReplaceJSON(filepath.Join(temp, reportName), r)
 	})
-}
-
-// Check does all that Split does but leave anything behind. Without a tokenizer it parses, applies the policy and counts
-// duplicates, and the report has no lengths in tokens.
-func Check(ctx context.Context, o SplitOptions) (*Manifest, *Report, error) {
-	return nil, nil, errors.New("not yet")
-}
-
-// options are those that decide the contents of the parts.
-func (o *SplitOptions) options() Options {
-	return Options{TokenizerDigest: o.Tokenizer.Digest(), TemplateDigest: o.Tokenizer.TemplateDigest(), MaxSeqLength: o.MaxSeqLength,
-		QuadrupleThinking: o.QuadrupleThinking, Seed: o.Seed, PolicyVersion: "none", Records: o.Records, TrainOn: o.TrainOn}
 }

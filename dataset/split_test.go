@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"so8t/dataset/record"
 	"so8t/quadruple"
 )
 
@@ -45,8 +46,8 @@ func TestSplit(t *testing.T) {
 				targets++
 			}
 		}
-		want := record(int(sample.SourceLine) - 1)
-		r := Record{Instruction: want["instruction"].(string), Output: want["output"].(string), FourClassLabel: want["four_class_label"].(string),
+		want := example(int(sample.SourceLine) - 1)
+		r := record.Record{Instruction: want["instruction"].(string), Output: want["output"].(string), FourClassLabel: want["four_class_label"].(string),
 			DomainLabel: "office"}
 		digest := r.Digest()
 		if sample.Label != r.FourClassLabel || sample.Domain != "office" || sample.Digest != fmt.Sprintf("%x", digest) {
@@ -97,7 +98,7 @@ func TestEqualPromptsShareAPart(t *testing.T) {
 	lines := records(t, 0, 200)
 	lines = append(lines, lines...)
 	for i := range 200 { // the same prompt, another answer and label
-		r := record(i)
+		r := example(i)
 		r["output"], r["four_class_label"] = "はい。", quadruple.Labels[(i+1)%4]
 		lines = append(lines, jsonLine(t, r))
 	}
@@ -129,7 +130,7 @@ func TestSplitAgainIsRecognised(t *testing.T) {
 		{"seed", func(o *SplitOptions) { o.Seed++ }},
 		{"length", func(o *SplitOptions) { o.MaxSeqLength-- }},
 		{"form", func(o *SplitOptions) { o.QuadrupleThinking = false }},
-		{"input", func(o *SplitOptions) { writeLines(t, o.InputPath, records(t, 0, 301)) }},
+		{"input", func(o *SplitOptions) { writeLines(t, o.Paths[0], records(t, 0, 301)) }},
 		{"missing file", func(o *SplitOptions) { os.Remove(filepath.Join(o.Dir, "val.arrow")) }},
 		{"cut file", func(o *SplitOptions) { os.Truncate(filepath.Join(o.Dir, "test.arrow"), 100) }},
 		{"damaged manifest", func(o *SplitOptions) {
@@ -144,7 +145,7 @@ func TestSplitAgainIsRecognised(t *testing.T) {
 			t.Errorf("%s: the new split was not recognised", c.name)
 		}
 	}
-	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Dir), ".splits-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Dir), ".splits*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -156,12 +157,11 @@ func TestSplitErrors(t *testing.T) {
 		change func(*SplitOptions)
 		want   string
 	}{
-		{"no file", func(o *SplitOptions) { o.InputPath += ".not" }, "data.input_path: no such file"},
-		{"no match", func(o *SplitOptions) { o.InputPath += "*.not" }, "data.input_path: no file matches"},
-		{"pattern", func(o *SplitOptions) { o.InputPath = "[" }, "is not a pattern"},
-		{"no samples", func(o *SplitOptions) { o.MaxSeqLength = 3 }, "100 lines give 0 training and 0 test samples (0 bad lines, 100 too long)"},
+		{"no file", func(o *SplitOptions) { o.Paths = []string{o.Paths[0] + ".not"} }, "no such file"},
+		{"no paths", func(o *SplitOptions) { o.Paths = nil }, "options: 0 paths"},
+		{"no samples", func(o *SplitOptions) { o.MaxSeqLength, o.MaxTooLongFraction = 3, 1 }, "100 lines give 0 training and 0 test samples (0 bad, 0 removed, 100 too long)"},
 		{"no tokenizer", func(o *SplitOptions) { o.Tokenizer = nil }, "options"},
-		{"output is a file", func(o *SplitOptions) { o.Dir = filepath.Join(o.InputPath, "splits") }, "not a directory"},
+		{"output is a file", func(o *SplitOptions) { o.Dir = filepath.Join(o.Paths[0], "splits") }, "not a directory"},
 	} {
 		bad := o
 		c.change(&bad)
@@ -179,7 +179,10 @@ func TestSplitErrors(t *testing.T) {
 	if _, err := Split(ctx, o); !errors.Is(err, cause) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if got := fileNames(t, filepath.Dir(o.Dir)); len(got) > 0 {
+	if m := mustSplit(t, o); m.Reused { // goes on
+		t.Error("a cancelled split left a whole one")
+	}
+	if got, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Dir), ".splits*")); len(got) > 0 {
 		t.Errorf("left behind: %v", got)
 	}
 }

@@ -13,6 +13,8 @@ import (
 // passes them. SO8T_CRASH_AT makes a process kill itself at one of them; "name:3" at its third passing.
 var CrashPoints = []string{
 	"split.half",                                                   // of the input is read
+	"split.committed",                                              // the work so far is on disk
+	"split.merged",                                                 // the parts are whole, the manifest is not written
 	"file.written", "file.synced", "file.renamed", "file.replaced", // Replace, before and after each of its steps
 	"dir.filled", "dir.synced", "dir.renamed", "dir.replaced", // ReplaceDir
 	"checkpoint.temp_created", "checkpoint.half_state", "checkpoint.before_manifest", "checkpoint.half_manifest",
