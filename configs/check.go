@@ -107,6 +107,7 @@ func (k checker) verdict(c *Config) {
 	k.within("promotion.max_false_allow_increase", c.Promotion.MaxFalseAllowIncrease, 0, 1)
 	k.share("promotion.min_well_formed_rate", c.Promotion.MinWellFormedRate)
 	k.share("promotion.max_over_refusal_rate", c.Promotion.MaxOverRefusalRate)
+	k.within("promotion.min_loss_reduction", c.Promotion.MinLossReduction, 0, 100)
 }
 
 func (k checker) need(ok bool, key, format string, args ...any) {

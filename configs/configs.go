@@ -174,6 +174,8 @@ type Promotion struct {
 	MinWellFormedRate float64 `json:"min_well_formed_rate"`
 	// MaxOverRefusalRate of the retrained model: harmless requests that it refuses.
 	MaxOverRefusalRate float64 `json:"max_over_refusal_rate"`
+	// MinLossReduction is what a run without data.four_class is judged by, with Alpha: how much the token loss must fall, in nats.
+	MinLossReduction float64 `json:"min_loss_reduction" digest:"added"`
 }
 
 // Nightly is read by runs that a schedule starts, each in a dated directory of its own under output_dir.

@@ -140,6 +140,17 @@ type EvaluateResult struct {
 	WellFormedRate float64 `json:"well_formed_rate"`
 	TokenLoss      float64 `json:"token_loss"`
 	TokensPerSec   float64 `json:"tokens_per_second"`
+
+	Plain      bool    `json:"plain,omitempty"` // a run without labels: token loss and perplexity are all that is measured
+	Perplexity float64 `json:"perplexity,omitempty"`
+}
+
+// String names the figures that a reader of the run's page looks for.
+func (r EvaluateResult) String() string {
+	if r.Plain {
+		return fmt.Sprintf("%s: token loss %.2f, perplexity %.1f", r.Model, r.TokenLoss, r.Perplexity)
+	}
+	return fmt.Sprintf("%s: accuracy %.1f %%, macro F1 %.3f, false allow %.1f %%", r.Model, 100*r.Accuracy, r.MacroF1, 100*r.FalseAllowRate)
 }
 
 // CompareInput asks for the A/B report on the two evaluations that are on disk.

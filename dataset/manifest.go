@@ -61,6 +61,11 @@ type Options struct {
 	NearDuplicates string         `json:"near_duplicates,omitzero"` // off, or report or drop and the threshold
 }
 
+// LookedForNearDuplicates says whether the samples of validation and test are marked where a training record is near.
+func (m *Manifest) LookedForNearDuplicates() bool {
+	return m.Options.NearDuplicates != "" && m.Options.NearDuplicates != "off"
+}
+
 // Identity is the digest of what the samples depend on: of the input, and from format 3 on of the options too.
 func (m *Manifest) Identity() string {
 	if m.FormatVersion <= 2 {

@@ -164,7 +164,7 @@ func (r *run) evaluate(ctx workflow.Context, model string) error {
 	} else {
 		r.result.Retrained = figures
 	}
-	r.note(fmt.Sprintf("%s: accuracy %.1f %%, macro F1 %.3f, false allow %.1f %%", model, 100*figures.Accuracy, figures.MacroF1, 100*figures.FalseAllowRate))
+	r.note(figures.String())
 	return nil
 }
 
