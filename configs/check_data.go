@@ -9,11 +9,11 @@ import (
 )
 
 // Formats are the values of data.format: the forms that records come in.
-var Formats = []string{"auto", "alpaca", "messages", "sharegpt", "prompt_completion", "question_answer"}
+var Formats = []string{"auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer"}
 
 // Fields are the keys of data.columns: what a column can hold.
-var Fields = []string{"instruction", "input", "output", "system", "four_class_label", "domain_label", "safety_label", "thinking_format",
-	"source_url", "license", "nsfw", "messages", "conversations"}
+var Fields = []string{"instruction", "input", "output", "system", "messages", "history", "four_class_label", "domain_label", "safety_label",
+	"thinking_format", "source_url", "license", "nsfw"}
 
 func (k checker) data(d *Data) {
 	k.need(len(d.InputPath) > 0, "data.input_path", "is required")

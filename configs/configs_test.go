@@ -39,7 +39,7 @@ func TestFaultsNameFileLineAndKey(t *testing.T) {
 		{"no path", "output_dir: o\ndata: {input_path: []}\n", "c.yaml:2: data.input_path: is required"},
 		{"empty path in a list", "output_dir: o\ndata: {input_path: [a, '']}\n", "c.yaml:2: data.input_path[1]: is required"},
 		{"unknown take", "output_dir: o\ndata: {take: oldest}\n", "c.yaml:2: data.take: must be newest or all, is \"oldest\""},
-		{"unknown format", "output_dir: o\ndata: {format: csv}\n", "c.yaml:2: data.format: must be one of auto, alpaca"},
+		{"unknown format", "output_dir: o\ndata: {format: csv}\n", "c.yaml:2: data.format: must be one of auto, messages"},
 		{"text for a map", "output_dir: o\ndata: {columns: answer}\n", "c.yaml:2: data.columns: want a map of texts, got \"answer\""},
 		{"number in a map", "output_dir: o\ndata:\n  columns:\n    output: 7\n", "c.yaml:4: data.columns.output: want text, got \"7\""},
 		{"twice in a map", "output_dir: o\ndata:\n  columns:\n    output: a\n    output: b\n", "c.yaml:5: data.columns.output: set twice"},
