@@ -47,7 +47,7 @@ func (s *screen) files() {
 				kind += ", " + more
 			}
 		}
-		t.row(f.Path, kind, bytes(f.Size), fmt.Sprintf("SHA-256 %.12s…", f.SHA256))
+		t.row(f.Path, kind, size(f.Size), fmt.Sprintf("SHA-256 %.12s…", f.SHA256))
 	}
 	t.print(s.out)
 }

@@ -95,17 +95,17 @@ func grouped(n int64) string {
 	return digits
 }
 
-// bytes writes a size as a person would.
-func bytes(n int64) amount {
-	size, unit := float64(n), 0
+// size writes a size as a person would.
+func size(n int64) amount {
+	value, unit := float64(n), 0
 	units := []string{"B", "kB", "MB", "GB", "TB"}
-	for size >= 1000 && unit < len(units)-1 {
-		size, unit = size/1000, unit+1
+	for value >= 1000 && unit < len(units)-1 {
+		value, unit = value/1000, unit+1
 	}
 	if unit == 0 {
 		return amount(fmt.Sprintf("%d B", n))
 	}
-	return amount(fmt.Sprintf("%.1f %s", size, units[unit]))
+	return amount(fmt.Sprintf("%.1f %s", value, units[unit]))
 }
 
 func percent(part, whole int64) amount {
