@@ -36,6 +36,9 @@ func (d *decoder) check(c *Config) {
 	k.need(err == nil && on.Kind != device.Emulated, "device", "must be auto, cpu, cuda or cuda:N, is %q", c.Device)
 	k.atLeast("threads", c.Threads, 0)
 	k.data(&c.Data)
+	for _, fault := range c.Policy.Check() {
+		k.need(false, fault.Key, "%s", fault.Text)
+	}
 	k.text("model.base_model_path", c.Model.BaseModelPath)
 	k.training(&c.Training)
 	k.adapters(&c.Training, &c.SO8T)

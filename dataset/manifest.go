@@ -77,6 +77,14 @@ func (m *Manifest) Identity() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// Files are the input files. Manifests of the formats 1 and 2 have one, whose size they do not give.
+func (m *Manifest) Files() []source.File {
+	if len(m.Inputs) > 0 {
+		return m.Inputs
+	}
+	return []source.File{{Path: m.InputPath, SHA256: m.DatasetDigest}}
+}
+
 // datasetDigest is the digest of one file, or the digest over those of several.
 func datasetDigest(files []source.File) string {
 	if len(files) == 1 {

@@ -15,7 +15,7 @@ type Options struct {
 	// Robots is require (a record with a source_url is kept only if the stored robots.txt of its authority allows it) or off.
 	Robots string `json:"robots"`
 	// RobotsDir holds a folder for each authority: data.example.co.jp/robots.txt, host_8443/robots.txt, meta.json beside.
-	RobotsDir string `json:"robots_dir"`
+	RobotsDir string `json:"robots_dir" digest:"-"`
 	// RobotsAgents are product tokens, each of which must be allowed. "*" stands for any agent.
 	RobotsAgents []string `json:"robots_agents"`
 	// RobotsMaxAgeDays makes older files count as missing; 0: none is too old.

@@ -1,6 +1,22 @@
 // Package policy decides which records may teach a model: by personal data, confidentiality markers, licences, robots.txt
-// and the nsfw mark. It reads texts and stored files, fetches nothing, and imports nothing of this project.
+// and the nsfw mark. It reads texts and stored files, and fetches nothing.
 package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"so8t/policy/robots"
+)
+
+// rulesVersion is raised with every change of what a rule finds, so that splits are made anew.
+const rulesVersion = "so8t policy 1"
 
 // Record is what the rules read of a record.
 type Record struct {
@@ -23,6 +39,8 @@ const (
 	Remove        // by a rule; does not count as bad
 	Bad           // the file's fault: counts against data.max_bad_fraction
 )
+
+func (r Result) String() string { return [...]string{"keep", "remove", "bad"}[r] }
 
 // Span is a place in a text, counted in characters (code points).
 type Span struct {
@@ -47,31 +65,132 @@ type Verdict struct {
 
 // Policy is a set of rules in force. It is safe for concurrent use.
 type Policy struct {
-	options Options
+	options  Options
+	licenses licenses
+	robots   robots.Store // nil where robots files are not required
+	version  string
 }
 
-// New checks the options and reads the index of robots_dir.
-func New(o Options) (*Policy, error) { return &Policy{o}, nil }
+// New checks the options and, where robots files are required, reads robots_dir. Its errors name the key.
+func New(o Options) (*Policy, error) { return newAt(o, time.Now()) }
 
-// Judge applies the rules in order (nsfw, source_url, license, robots, pii, confidential), and masks in r.Texts what is to be masked.
-func (p *Policy) Judge(r *Record) Verdict { return Verdict{} }
+// newAt is New at a time, from which robots_max_age_days counts back.
+func newAt(o Options, now time.Time) (*Policy, error) {
+	if err := asError(o.Check()); err != nil {
+		return nil, err
+	}
+	if o.Robots != "require" {
+		return NewWithStore(o, nil)
+	}
+	folder, err := robots.Open(o.RobotsDir, time.Duration(o.RobotsMaxAgeDays)*24*time.Hour, now)
+	if err != nil {
+		return nil, fmt.Errorf("policy.robots_dir: %w", err)
+	}
+	return NewWithStore(o, folder)
+}
+
+// NewWithStore is New with the robots files of a store instead of robots_dir. The store may be nil where none are required.
+func NewWithStore(o Options, store robots.Store) (*Policy, error) {
+	if err := asError(o.checkValues()); err != nil {
+		return nil, err
+	}
+	p := &Policy{options: o, licenses: newLicenses(o.Licenses)}
+	if o.Robots == "require" {
+		p.robots = store
+	}
+	p.version = p.digest()
+	return p, nil
+}
+
+func asError(faults []Fault) error {
+	var all []error
+	for _, f := range faults {
+		all = append(all, f)
+	}
+	return errors.Join(all...)
+}
 
 // Version is the digest of the rules, the options and every stored robots file that a verdict may depend on.
-func (p *Policy) Version() string { return "skeleton" }
+func (p *Policy) Version() string { return p.version }
+
+// digest leaves out how options are written: where robots_dir lies, order and case of lists, and what is not in force.
+func (p *Policy) digest() string {
+	o := p.options
+	o.RobotsDir = ""
+	o.PIIKinds = map[string]string{}
+	for _, kind := range Kinds() {
+		o.PIIKinds[kind] = p.action(kind)
+	}
+	o.PII = ""
+	o.Licenses = lowerSorted(o.Licenses)
+	if len(o.Licenses) == 0 {
+		o.LicenseMissing = ""
+	}
+	o.RobotsAgents = lowerSorted(o.RobotsAgents)
+	if p.robots == nil {
+		o.RobotsAgents, o.RobotsMaxAgeDays, o.ContentSignals = nil, 0, ""
+	}
+	text, err := json.Marshal(o)
+	if err != nil {
+		panic(err) // strings and finite numbers
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n", rulesVersion, text)
+	if p.robots != nil {
+		digest := p.robots.Digest()
+		h.Write(digest[:])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func lowerSorted(list []string) (lower []string) {
+	for _, s := range list {
+		lower = append(lower, strings.ToLower(s))
+	}
+	slices.Sort(lower)
+	return slices.Compact(lower)
+}
 
 // Options are those in force.
 func (p *Policy) Options() Options { return p.options }
 
+// Err is the first stored robots file that could not be read, or was changed since New. The records that asked for it are
+// removed as robots_missing; whoever ends a split without an error asks here first.
+func (p *Policy) Err() error {
+	if p.robots == nil {
+		return nil
+	}
+	return p.robots.Err()
+}
+
 // Authority says what was found for one authority's records.
 type Authority struct {
-	File      string `json:"file,omitempty"` // empty: nothing is stored
+	File      string `json:"file,omitempty"` // below robots_dir
 	SHA256    string `json:"sha256,omitempty"`
 	Status    int    `json:"status,omitempty"`
 	FetchedAt string `json:"fetched_at,omitempty"`
+	FinalURL  string `json:"final_url,omitempty"`
 }
 
-// Authority returns what is stored for a URL's authority, and the authority's name as robots_dir spells it.
-func (p *Policy) Authority(sourceURL string) (name string, a Authority, ok bool) { return "", Authority{}, false }
+// Authority returns what is stored for a URL's authority, and the authority's name as robots_dir spells it. It is false
+// where nothing is stored or what is stored is too old; the name is empty where no robots file is asked for at all.
+func (p *Policy) Authority(sourceURL string) (name string, a Authority, ok bool) {
+	if p.robots == nil || sourceURL == "" {
+		return "", a, false
+	}
+	if name, ok = robots.Authority(sourceURL); !ok {
+		return "", a, false
+	}
+	entry, ok := p.robots.Entry(name)
+	a = Authority{File: entry.File, Status: entry.Status, FinalURL: entry.FinalURL}
+	if entry.SHA256 != [sha256.Size]byte{} {
+		a.SHA256 = hex.EncodeToString(entry.SHA256[:])
+	}
+	if !entry.FetchedAt.IsZero() {
+		a.FetchedAt = entry.FetchedAt.UTC().Format(time.RFC3339)
+	}
+	return name, a, ok
+}
 
 // NotLookedFor lists the personal data that no rule finds.
 func NotLookedFor() []string { return []string{"names", "dates of birth", "health"} }
