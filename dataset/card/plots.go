@@ -40,7 +40,8 @@ func (f facts) plots() (out []plot, err error) {
 			ends = append(ends, fmt.Sprint("≤ ", p.lengths[i].UpTo))
 		}
 	}
-	add("data_card_lengths", "Lengths of the rendered records in each part.", page.Axes{Title: "Lengths by part", X: "tokens", Y: "share of the part's records"}, ends,
+	add("data_card_lengths", "Lengths of the rendered records in each part.",
+		page.Axes{Title: "Lengths by part", X: "tokens", Y: "share of the part's records"}, ends,
 		func(p part, g int) float64 {
 			if g >= len(p.lengths) {
 				return 0

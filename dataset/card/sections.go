@@ -149,7 +149,8 @@ func (f facts) split() section {
 			number(p.info.Targets), share(p.info.Targets, p.info.Tokens), number(p.info.Longest)})
 	}
 	s := section{ID: "parts", Title: "Parts", Tables: []table{t}, Says: []string{
-		"Records are put into their part by a keyed hash of what they ask, so that equal questions never stand in two parts, and adding a record moves no other."}}
+		"Records are put into their part by a keyed hash of what they ask, so that equal questions never stand in two parts, " +
+			"and adding a record moves no other."}}
 	if len(f.labels) == 0 {
 		return s
 	}
@@ -216,7 +217,8 @@ func (f facts) duplicates() section {
 	if n.Dropped {
 		kept = "They are left out."
 	}
-	text := fmt.Sprintf("%s in validation and %s in test %s nearly the same as one in training: the Jaccard similarity of their prompts, over pieces of 5 characters, is %g or more.",
+	text := fmt.Sprintf("%s in validation and %s in test %s nearly the same as one in training: "+
+		"the Jaccard similarity of their prompts, over pieces of 5 characters, is %g or more.",
 		counted(n.Val, "record"), number(n.Test), map[bool]string{true: "is", false: "are"}[n.Val+n.Test == 1], n.Threshold)
 	if n.Val+n.Test > 0 {
 		text += " " + kept
