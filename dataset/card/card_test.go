@@ -40,20 +40,23 @@ func fullSplit() (*dataset.Manifest, *dataset.Report) {
 	r := &dataset.Report{
 		Inputs: []source.File{{Path: "/データ/四分類 その1.jsonl.gz", Size: 1_234_567, SHA256: digest("1"), Format: "jsonl", Compression: "gzip"},
 			{Path: "/data/" + hostile + ".parquet", Size: 980, SHA256: digest("2"), Format: "parquet"}},
-		Seen: record.Seen{Formats: map[string]int64{"alpaca": 1900, "messages": 88}, UnknownColumns: map[string]int64{"nsfw_label": 1900, hostile: 3, "題名": 1900},
-			FoldedLabels: map[string]int64{"ＤＥＮＹ → DENY": 12, "allow → ALLOW": 40}},
+		Seen: record.Seen{Formats: map[string]int64{"alpaca": 1900, "messages": 88},
+			UnknownColumns: map[string]int64{"nsfw_label": 1900, hostile: 3, "題名": 1900},
+			FoldedLabels:   map[string]int64{"ＤＥＮＹ → DENY": 12, "allow → ALLOW": 40}},
 		Lines: 2000, Bad: 12, BadByReason: map[record.Reason]int64{"unknown_label": 9, "invalid_json": 3}, MaxSeqLength: 2048, TooLong: 7,
 		PolicyVersion: digest("c"), Policy: policy.Default(),
 		Removed:   map[string]int64{"pii:email": 120, "pii:phone": 40, "confidential": 15, "robots": 5},
 		PIIByKind: map[string]int64{"email": 120, "phone": 40}, MaskedByKind: map[string]int64{"postal_address": 31},
 		Robots: map[string]dataset.RobotsUse{
-			"news.example.jp":   {Authority: policy.Authority{File: "news.example.jp/robots.txt", SHA256: digest("9"), Status: 200, FetchedAt: "2026-01-02"}, Records: 40, Removed: 5},
+			"news.example.jp": {Records: 40, Removed: 5,
+				Authority: policy.Authority{File: "news.example.jp/robots.txt", SHA256: digest("9"), Status: 200, FetchedAt: "2026-01-02"}},
 			"xn--wgv71a119e.jp": {Authority: policy.Authority{Status: 404}, Records: 7}},
 		MissingRobots: []string{"other.example.com"}, Licenses: map[string]int64{"CC-BY-4.0": 1200, "": 700, "独自": 100},
 		NotLookedFor: []string{"names", "dates of birth", "health"}, Duplicates: 24,
 		NearDuplicates: &dataset.NearDuplicates{Threshold: 0.8, Val: 3, Test: 5},
-		Parts:          map[string]*dataset.Statistics{"train": lengths(2, 60, 700, 500, 150, 28), "val": lengths(0, 8, 90, 60, 20, 2), "test": lengths(1, 7, 88, 62, 20, 2, 1)},
-		Truncated:      true,
+		Parts: map[string]*dataset.Statistics{
+			"train": lengths(2, 60, 700, 500, 150, 28), "val": lengths(0, 8, 90, 60, 20, 2), "test": lengths(1, 7, 88, 62, 20, 2, 1)},
+		Truncated: true,
 	}
 	r.Policy.Robots, r.Policy.RobotsDir, r.Policy.PIIKinds = "require", "/robots", map[string]string{"postal_address": "mask", "corporate_number": "keep"}
 	return m, r
@@ -61,12 +64,13 @@ func fullSplit() (*dataset.Manifest, *dataset.Report) {
 
 func plainSplit() (*dataset.Manifest, *dataset.Report) {
 	m, r := fullSplit()
-	m.Options.Records.FourClass, m.Options.QuadrupleThinking, m.Options.TrainOn, m.Options.PolicyVersion = false, false, "assistant", ""
+	m.Options.Records.FourClass, m.Options.QuadrupleThinking = false, false
+	m.Options.TrainOn, m.Options.PolicyVersion = "assistant", ""
 	for _, p := range []*dataset.PartInfo{&m.Train, &m.Val, &m.Test} {
 		p.PerLabel = map[string]int64{}
 	}
-	clean := &dataset.Report{Inputs: r.Inputs[:1], Seen: record.Seen{Formats: map[string]int64{"sharegpt": 1801}}, Lines: 1801, MaxSeqLength: 2048, Parts: r.Parts}
-	return m, clean
+	seen := record.Seen{Formats: map[string]int64{"sharegpt": 1801}}
+	return m, &dataset.Report{Inputs: r.Inputs[:1], Seen: seen, Lines: 1801, MaxSeqLength: 2048, Parts: r.Parts}
 }
 
 func write(t *testing.T, m *dataset.Manifest, r *dataset.Report) (dir string, files map[string][]byte) {

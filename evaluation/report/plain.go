@@ -106,7 +106,8 @@ func changesPlot(l *evaluation.LossTest) ([]byte, error) {
 	for _, b := range l.Changes {
 		bins = append(bins, page.Bin{From: b.From, To: b.To, Count: b.Samples})
 	}
-	return page.Histogram(380, 250, page.Axes{Title: "Samples by the change of their loss", X: "change of the sample's loss, nats per token", Y: "samples"}, bins)
+	axes := page.Axes{Title: "Samples by the change of their loss", X: "change of the sample's loss, nats per token", Y: "samples"}
+	return page.Histogram(380, 250, axes, bins)
 }
 
 // plainTable is Table of a run without labels.
