@@ -44,10 +44,10 @@ func (a *addedTokens) next(s string, from int) (start int, token addedToken, ok 
 	return 0, addedToken{}, false
 }
 
-// cut walks over s and calls text for each stretch between added tokens and token for each of them.
+// cut walks over s and calls text for each stretch between added tokens and token for each of them, with where they lie.
 // It follows find_matches of tokenizers (added_vocabulary.rs) step by step: matches are found in the
 // raw text, before stripping widens them, and the inside of a match that fails single_word is not searched.
-func (a *addedTokens) cut(s string, text func(string), token func(int32)) {
+func (a *addedTokens) cut(s string, text func(start, stop int), token func(id int32, start, stop int)) {
 	done := 0
 	for from := 0; a.any; {
 		start, match, ok := a.next(s, from)
@@ -66,13 +66,13 @@ func (a *addedTokens) cut(s string, text func(string), token func(int32)) {
 			stop = len(s) - len(strings.TrimLeftFunc(s[stop:], unicode.IsSpace))
 		}
 		if done < start {
-			text(s[done:start])
+			text(done, start)
 		}
-		token(match.id)
+		token(match.id, start, stop)
 		done = stop
 	}
 	if done < len(s) {
-		text(s[done:])
+		text(done, len(s))
 	}
 }
 

@@ -20,7 +20,7 @@ func TestChatTemplate(t *testing.T) {
 		t.Errorf("got %q, %v\nwant %q", got, err, want)
 	}
 	_, err = tok.ApplyChatTemplate([]Message{{"tool", "x"}}, false)
-	if want := "tokenizer_config.json: chat_template: unknown role tool"; err == nil || err.Error() != want {
+	if want := "tokenizer_config.json: chat_template: line 7: unknown role tool"; err == nil || err.Error() != want {
 		t.Errorf("raise_exception gave %v, want %s", err, want)
 	}
 }
@@ -65,50 +65,6 @@ func TestChatTemplateReadsNoFile(t *testing.T) {
 		}
 		if text, err := tok.ApplyChatTemplate(nil, true); err == nil || strings.Contains(text, "hidden") {
 			t.Errorf("%s gave %q, %v", template, text, err)
-		}
-	}
-}
-
-// A template comes from outside: it must end, and without taking the process along.
-func TestChatTemplateEnds(t *testing.T) {
-	for template, want := range map[string]string{
-		"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}":                                                           "macro",
-		"{% block a %}{{ self.a() }}{% endblock %}":                                                                 "block",
-		"{% include '/chat_template' %}":                                                                            "include",
-		"{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}":                                                   "recursive loops are not supported",
-		"{% for i in range(1000000000000) %}{% endfor %}":                                                           "more than 100000 numbers",
-		"{% for i in range(1000) %}{% for j in range(1000) %}{% endfor %}{% endfor %}":                              "more than 100000 numbers",
-		"{% for i in range(0) %}{% endfor %}{% for i in range(99999) %}" + strings.Repeat("a", 10) + "{% endfor %}": "without end",
-		strings.Repeat("a", 1<<20):                                                                                  "65536 are",
-		"{{ " + strings.Repeat("(", 300):                                                                            "256 are",
-	} {
-		var c chat
-		err := c.parse("t", template, nil)
-		if err == nil {
-			_, err = (&Tokenizer{chat: chat{template: c.template}}).ApplyChatTemplate([]Message{{"user", "a"}}, true)
-		}
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.60s: %v, want %q", template, err, want)
-		}
-	}
-	var c chat
-	if err := c.parse("t", "{% for i in range(3) %}{{ i }}{% endfor %}{% for i in range(5, 1, -2) %}{{ i }}{% endfor %}{{ range(4) | length }}",
-		nil); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := (&Tokenizer{chat: chat{template: c.template}}).ApplyChatTemplate(nil, true); text != "012534" || err != nil {
-		t.Errorf("ranges gave %q, %v", text, err)
-	}
-	// The deepest that the bounds let through must only return.
-	for _, deep := range []string{"(", "[", "-", "not ", "1if 1 else ", "{% if 1 %}", "a.", "1~", "2**", "a|f"} {
-		n := maxTemplateBytes/len(deep) - 2
-		if deep == "(" || deep == "[" {
-			n = maxBrackets - 2
-		}
-		if text := strings.Repeat(deep, n); strings.HasPrefix(deep, "{") {
-			_ = c.parse("t", text, nil)
-		} else if err := c.parse("t", "{{ "+text+"1", nil); err == nil {
-			t.Errorf("%q without end was accepted", deep)
 		}
 	}
 }

@@ -17,9 +17,11 @@ func (t *Tokenizer) Encode(text string) []int32 {
 	e := t.encoders.Get().(*encoder)
 	defer t.encoders.Put(e)
 	e.out = make([]int32, 0, len(text)/3+4)
-	t.added.cut(text, func(segment string) {
-		t.addedNorm.cut(normalize(t.normalizer, segment), e.segment, e.emit)
-	}, e.emit)
+	emit := func(id int32, _, _ int) { e.out = append(e.out, id) }
+	t.added.cut(text, func(start, stop int) {
+		segment := normalize(t.normalizer, text[start:stop])
+		t.addedNorm.cut(segment, func(start, stop int) { e.segment(segment[start:stop]) }, emit)
+	}, emit)
 	out := e.out
 	e.out = nil
 	return out
@@ -33,8 +35,6 @@ type encoder struct {
 	queue   []candidate
 	cache   map[string][]int32
 }
-
-func (e *encoder) emit(id int32) { e.out = append(e.out, id) }
 
 // segment encodes normalised text: cut where nothing can merge, then piece by piece.
 func (e *encoder) segment(s string) {

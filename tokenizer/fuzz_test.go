@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -96,9 +95,6 @@ func FuzzLoad(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, config []byte) {
-		if unbounded.Match(config) {
-			return
-		}
 		if err := os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), config, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -112,48 +108,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// renderBound: ranges of 100,000 numbers, each of which the engine boxes, and what may be written.
-var renderBound = fuzzguard.Bound{PerByte: 1 << 16, Fixed: 256 << 20}
-
-// unbounded is what the engine does at once for a short text: repeat it, pad it, or raise to a power. No bound of
-// this package lies between; transformers has none there either.
-var unbounded = regexp.MustCompile(`\*|[0-9]{4}|[0-9]e|0x|\\u00|lipsum|(?s:(%[-+]?\s*for.*){3})`)
-
-// FuzzTemplate: whatever the template, it is refused or ends, with a text or an error.
-func FuzzTemplate(f *testing.F) {
-	for _, name := range []string{"testdata/fallback", "../demo/base"} {
-		f.Add(readObject(f, name, "tokenizer_config.json")["chat_template"].(string), "user", "質問\n")
-	}
-	for _, text := range []string{
-		"{%- for m in messages -%}\n    {% if m.role == 'user' %}\n[{{ m.content | trim }}]\n    {% endif %}\n{% endfor %}\n{{ bos_token }}\n",
-		"{% set x = namespace(a=1) %}{% for i in range(3) %}{% set x.a = x.a + i %}{% endfor %}{{ x.a }}", "{{ raise_exception('no') }}",
-		"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{% block a %}{{ self.a() }}{% endblock %}",
-		"{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
-		"{% include '/chat_template' %}", "{% extends '/chat_template' %}", "{% for i in range(999) %}{% for j in range(999) %}a{% endfor %}{% endfor %}",
-		"{{ messages[1:][::-1] | tojson }}{{ 'a' if 1 is defined else [] }}", "{{ (((((1))))) }}{# c #}{% raw %}{{{% endraw %}",
-		"{{ messages[0].content.split(' ')[-1] ~ 1 // 0 }}",
-	} {
-		f.Add(text, "user", "a b")
-	}
-	f.Fuzz(func(t *testing.T, template, role, content string) {
-		if unbounded.MatchString(template) || len(template) > 4096 || len(role)+len(content) > 256 {
-			return
-		}
-		var c chat
-		var err error
-		fuzzguard.Call(t, len(template), fuzzguard.Bound{PerByte: 4096, Fixed: 1 << 20}, func() { err = c.parse("t", template, nil) })
-		if err != nil || template == "" {
-			return
-		}
-		tok := &Tokenizer{chat: chat{source: c.source, template: c.template, special: map[string]string{"bos_token": "<s>"}}}
-		fuzzguard.Call(t, len(template)+len(role)+len(content), renderBound, func() {
-			text, err := tok.ApplyChatTemplate([]Message{{role, content}, {"assistant", content}}, true)
-			if most := 32*(len(role)+len(content)+9) + maxTemplateBytes; err == nil && len(text) > most {
-				t.Errorf("%d bytes of text, the bound is %d", len(text), most)
-			}
-		})
-	})
-}
+// renderBound: the values of one rendering, which the engine counts, each a few times over.
+var renderBound = fuzzguard.Bound{PerByte: 1 << 16, Fixed: 512 << 20}
 
 // FuzzText encodes any text with the demo's tokenizer: the ids are those of a plain merging of pairs, and where nothing in
 // the text stands for something else, they decode to it.

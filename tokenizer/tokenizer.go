@@ -22,6 +22,8 @@ type Tokenizer struct {
 	pieces []piece          // by id
 	chat   chat
 
+	generationEnd []int32 // eos_token_id of generation_config.json
+
 	digest   string
 	encoders sync.Pool // *encoder
 }
@@ -35,8 +37,8 @@ type piece struct {
 	special bool   // left out by skipSpecial
 }
 
-// Load reads tokenizer.json and tokenizer_config.json (and chat_template.jinja, where there is one)
-// from a model's folder. Errors name the file and the key.
+// Load reads tokenizer.json and tokenizer_config.json (and chat_template.jinja and generation_config.json, where there
+// are any) from a model's folder. Errors name the file and the key.
 func Load(dir string) (*Tokenizer, error) {
 	path := filepath.Join(dir, "tokenizer.json")
 	data, err := os.ReadFile(path)
@@ -48,6 +50,9 @@ func Load(dir string) (*Tokenizer, error) {
 		return nil, fmt.Errorf("load tokenizer %s: tokenizer.json: %w", dir, err)
 	}
 	if err := t.loadConfig(dir); err != nil {
+		return nil, fmt.Errorf("load tokenizer %s: %w", dir, err)
+	}
+	if err := t.loadGeneration(dir); err != nil {
 		return nil, fmt.Errorf("load tokenizer %s: %w", dir, err)
 	}
 	return t, nil

@@ -241,7 +241,7 @@ func (s *state) bind(f string, a *args, required int, names ...string) []value {
 	for i, id := range a.names {
 		at := -1
 		for j, n := range names {
-			if n == id {
+			if n == id { // never one that begins with a star
 				at = j
 			}
 		}

@@ -68,7 +68,7 @@ func fieldEnd(t string) int {
 // field is name!conversion:spec.
 func (f *formatter) field(t string, depth int) string {
 	name, spec := t, ""
-	conversion := ""
+	conversion, after := "", ""
 	bracket := false
 	for i := range len(t) {
 		if t[i] == '[' || t[i] == ']' {
@@ -83,13 +83,14 @@ func (f *formatter) field(t string, depth int) string {
 				}
 				conversion, rest = rest[1:2], rest[2:]
 			}
-			if rest != "" {
-				spec = f.format(rest[1:], depth-1)
-			}
+			after = rest
 			break
 		}
 	}
-	v := f.get(name)
+	v := f.get(name) // before the fields inside its specification, which are numbered on
+	if after != "" {
+		spec = f.format(after[1:], depth-1)
+	}
 	switch conversion {
 	case "r":
 		v = f.repr(v)

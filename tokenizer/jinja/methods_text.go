@@ -263,7 +263,7 @@ func (s *state) justify(t string, width int64, fill string, left, right int) str
 }
 
 func replaceMethod(s *state, t string, a *args) value {
-	p := s.bind("replace", a, 2, "*old", "*new", "count")
+	p := s.bind("replace", a, 2, "*old", "*new", "*count")
 	return s.replace(t, s.text("replace", p[0]), s.text("replace", p[1]), s.integerOr("replace", p[2], -1))
 }
 

@@ -20,6 +20,8 @@ type parser struct {
 	soft   bool    // an unknown filter or test matters only when it is reached
 	loops  int     // loops around this statement, in this function
 
+	loopStored int // the line that assigns to the name loop, inside the innermost loop; 0: none
+
 	unknown []*Error // filters and tests that matter at once
 }
 
@@ -204,6 +206,8 @@ func (p *parser) hard(end string) []stmt {
 }
 
 func (p *parser) forLoop(line int) stmt {
+	stored := p.loopStored
+	p.loopStored = 0
 	s := &forStmt{line: line, target: p.targets("in", false)}
 	if !p.skipName("in") {
 		p.unexpected("in")
@@ -236,6 +240,10 @@ func (p *parser) forLoop(line int) stmt {
 		p.at++
 	}
 	p.soft, p.loops = soft, loops
+	if p.loopStored > 0 {
+		failAt(p.loopStored, "can't assign to the special variable loop inside a loop")
+	}
+	p.loopStored = stored
 	return s
 }
 
@@ -288,7 +296,9 @@ func (p *parser) with(line int) stmt {
 		if len(s.targets) > 0 {
 			p.expectOp(",")
 		}
+		stored := p.loopStored
 		s.targets = append(s.targets, p.targets("", false))
+		p.loopStored = stored
 		p.expectOp("=")
 		s.values = append(s.values, p.expression(true))
 	}
@@ -426,6 +436,8 @@ func (p *parser) oneTarget(namespaces bool) *target {
 	t := &target{id: id}
 	if namespaces && p.skipOp(".") {
 		t.attr = p.expectKind(nameToken).text
+	} else if id == "loop" && p.loopStored == 0 {
+		p.loopStored = p.current().line
 	}
 	return t
 }

@@ -154,8 +154,8 @@ func (s *state) lookup(id string) value {
 	if f, ok := globals[id]; ok {
 		return f
 	}
-	if id == "self" || id == "super" {
-		s.fail("%s is not supported", id)
+	if id == "self" {
+		s.fail("self is not supported")
 	}
 	return missing
 }

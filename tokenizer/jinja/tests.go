@@ -73,7 +73,7 @@ func (s *state) modulo(v, n value) float64 {
 // isSequence: it has a length and items by index.
 func isSequence(_ *state, v value) bool {
 	switch v.(type) {
-	case string, markup, *list, *tuple, *dict, *span:
+	case string, markup, *list, *tuple, *dict, *span, *undefined:
 		return true
 	}
 	return false
