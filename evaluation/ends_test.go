@@ -62,6 +62,7 @@ func TestCaseStrikeThrough(t *testing.T) {
 		{"</s> at the end of a line", "<s>取消</s>\n変更です。<|end|>", "取消</s> 変更です。", loadTokenizer(t)},
 		{"eos_token ends as the template's token does", "変更です。<|endoftext|>その先", "変更です。", loadTokenizer(t)},
 		{"a template that ends turns with </s>", "変更です。</s>その先", "変更です。", variant(t, map[string]any{"chat_template": mistral, "eos_token": "</s>"}, "")},
+		{"generation_config.json names one more", "変更です。<|user|>その先", "変更です。", variant(t, nil, `{"eos_token_id": [500, 504]}`)},
 	} {
 		o, err := Options{}.withDefaults(c.tok)
 		if err != nil {
