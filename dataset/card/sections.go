@@ -34,11 +34,9 @@ func newFacts(m *dataset.Manifest, r *dataset.Report) facts {
 		if s := r.Parts[p.key]; s != nil {
 			p.lengths = s.Lengths
 		}
-		for _, label := range quadruple.Labels {
-			if p.info.PerLabel[label] > 0 {
-				f.labels = quadruple.Labels[:]
-			}
-		}
+	}
+	if m.Options.Records.FourClass || m.FormatVersion <= 2 { // up to format 2 every record had a label
+		f.labels = quadruple.Labels[:]
 	}
 	return f
 }
