@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"reflect"
 	"sync"
 	"time"
 
@@ -97,7 +98,7 @@ func (b *beat) loop(ctx context.Context, server Temporal, info activity.Info, ev
 			if err == nil {
 				signalled = time.Now()
 				b.mu.Lock()
-				b.fresh = b.progress != progress
+				b.fresh = !reflect.DeepEqual(b.progress, progress)
 				b.mu.Unlock()
 			}
 		}

@@ -14,7 +14,6 @@ import (
 
 	"so8t/configs"
 	"so8t/contract"
-	"so8t/dataset/source"
 	"so8t/engine"
 	"so8t/engine/phi3"
 	"so8t/engine/safetensors"
@@ -48,16 +47,20 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 	if err := checkBase(run.BasePath, c); err != nil {
 		return claimed, fail(contract.ErrModel, err)
 	}
+	data, err := claimData(&run)
+	if err != nil {
+		return claimed, err
+	}
 	if run.BaseDigest, err = engine.BaseDigest(ctx, run.BasePath); err != nil {
 		return claimed, fail(contract.ErrModel, err)
 	}
-	inputs, err := source.Resolve(c.Data.InputPath, c.Data.Take)
-	if err != nil {
-		return claimed, fail(contract.ErrData, err)
-	}
-	run.InputPath = inputs[0]
 	if run, err = a.take(ctx, run, in); err != nil {
 		return claimed, err
+	}
+	if !in.Existing { // what is evaluated or compared again has its samples already
+		if err := data.differs(ctx, run); err != nil {
+			return claimed, directoryError(err, run.WorkflowID)
+		}
 	}
 	claimed = contract.Claimed{Run: run, Notes: notes(c), SearchAttribute: a.SearchAttributes != nil && a.SearchAttributes(ctx)}
 	a.Log.Info("run claimed", "workflow", run.WorkflowID, "output", run.OutputDir, "base", run.BasePath, "dataset", run.InputPath,
@@ -77,9 +80,9 @@ func (a *Activities) take(ctx context.Context, run contract.Run, in contract.Cla
 	case in.Nightly != nil:
 		run, err = a.takeNight(ctx, run, in)
 	case in.Existing:
-		run.CheckpointID, err = rundir.Revisit(ctx, run, a.running)
+		run, err = rundir.Revisit(ctx, run, a.running)
 	default:
-		run.CheckpointID, err = rundir.Take(ctx, run, a.running)
+		run, err = rundir.Take(ctx, run, a.running)
 	}
 	return run, directoryError(err, run.WorkflowID)
 }
@@ -121,6 +124,9 @@ func checkBase(dir string, c *configs.Config) error {
 	if err != nil {
 		return err
 	}
+	if err := tryTemplate(tok); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
 	if tok.VocabSize() > shape.VocabSize {
 		return fmt.Errorf("%s: the tokenizer's largest id is %d, but the model has only %d embeddings: the tokenizer belongs to another model",
 			dir, tok.VocabSize()-1, shape.VocabSize)
@@ -135,6 +141,19 @@ func checkBase(dir string, c *configs.Config) error {
 		return err
 	}
 	return weights.Close()
+}
+
+// tryTemplate renders a short conversation. A template that refuses it as it is may ask for a system turn.
+func tryTemplate(tok *tokenizer.Tokenizer) error {
+	turns := []tokenizer.Message{{Role: "user", Content: "question"}, {Role: "assistant", Content: "answer"}}
+	_, err := tok.ApplyChatTemplate(turns, false)
+	if err == nil {
+		return nil
+	}
+	if _, second := tok.ApplyChatTemplate(append([]tokenizer.Message{{Role: "system", Content: "system"}}, turns...), false); second == nil {
+		return nil
+	}
+	return err
 }
 
 // notes tells where the run does something else than the config's names suggest.

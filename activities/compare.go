@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"so8t/contract"
+	"so8t/dataset"
 	"so8t/disk"
 	"so8t/evaluation"
 	"so8t/evaluation/report"
@@ -42,13 +43,19 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 	if err != nil {
 		return out, fail(contract.ErrEvaluation, err)
 	}
+	split, err := dataset.ReadManifest(j.Splits())
+	if err != nil {
+		return out, fail(contract.ErrEvaluation, err)
+	}
 	c := j.run.Config
 	result, err := evaluation.Compare(base, retrained, evaluation.CompareOptions{
 		Alpha: c.ABTest.Alpha, Resamples: c.ABTest.BootstrapSamples, Seed: uint64(c.ABTest.Seed),
 		Promotion: evaluation.Promotion{
 			Alpha: c.Promotion.Alpha, MinAccuracyGain: c.Promotion.MinAccuracyGain, MaxFalseAllowIncrease: c.Promotion.MaxFalseAllowIncrease,
 			MinWellFormedRate: c.Promotion.MinWellFormedRate, MaxOverRefusalRate: c.Promotion.MaxOverRefusalRate,
+			MinLossReduction: c.Promotion.MinLossReduction,
 		},
+		NearDuplicates: split.LookedForNearDuplicates(),
 	})
 	if err != nil {
 		return out, fail(contract.ErrEvaluation, err)
@@ -61,7 +68,7 @@ func (j *job) compare(ctx context.Context) (out contract.CompareResult, err erro
 		return out, err
 	}
 	out = contract.CompareResult{
-		Verdict: result.Verdict, Reasons: result.Reasons, PValue: float64(result.McNemar.PValue),
+		Verdict: result.Verdict, Reasons: result.Reasons, PValue: float64(result.PValue()),
 		Table:  report.Table(result),
 		Report: j.ABTestReport(), Results: j.ABTestResults(),
 	}

@@ -2,7 +2,9 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -45,10 +47,15 @@ func (j *job) evaluate(ctx context.Context, in contract.EvaluateInput) (out cont
 		if err := j.Lease.During(func() error { return e.Save(file) }); err != nil {
 			return out, err
 		}
+		if e.Options.Plain {
+			j.log.Info("evaluated", "model", in.Model, "samples", e.Samples, "token_loss", round(e.TokenLoss), "perplexity", round(e.Perplexity))
+			return contract.EvaluateResult{Model: in.Model, File: file, Samples: e.Samples, Plain: true, TokenLoss: e.TokenLoss,
+				Perplexity: e.Perplexity, TokensPerSec: e.TokensPerSecond}, nil
+		}
 		j.log.Info("evaluated", "model", in.Model, "samples", e.Samples, "accuracy", round(e.Accuracy), "macro_f1", round(e.MacroF1),
-			"false_allow_rate", round(float64(e.FalseAllowRate)), "well_formed_rate", round(e.WellFormedRate))
+			"false_allow_rate", round(e.FalseAllowRate), "well_formed_rate", round(e.WellFormedRate))
 		return contract.EvaluateResult{Model: in.Model, File: file, Samples: e.Samples, Accuracy: e.Accuracy, MacroF1: e.MacroF1,
-			FalseAllowRate: float64(e.FalseAllowRate), WellFormedRate: e.WellFormedRate, TokenLoss: e.TokenLoss, TokensPerSec: e.TokensPerSecond}, nil
+			FalseAllowRate: e.FalseAllowRate, WellFormedRate: e.WellFormedRate, TokenLoss: e.TokenLoss, TokensPerSec: e.TokensPerSecond}, nil
 	})
 	if err != nil {
 		return out, err
@@ -71,6 +78,9 @@ func (j *job) evaluationKey(ctx context.Context, in contract.EvaluateInput) (str
 			return "", fail(contract.ErrEvaluation, fmt.Errorf("evaluate %s: %w", in.Model, err))
 		}
 		parts = append(parts, sum)
+	}
+	if !j.run.Config.Data.FourClass {
+		parts = append(parts, "without labels")
 	}
 	if in.Fresh {
 		parts = append(parts, activity.GetInfo(ctx).WorkflowExecution.RunID)
@@ -129,8 +139,13 @@ func (j *job) answers(ctx context.Context, which string, answered rundir.Journal
 	progress.Detail = "the " + which + " model on the test part"
 	started, message := time.Now(), "evaluating"
 	c := j.run.Config.Evaluation
+	eos, err := j.endsOfBase(which)
+	if err != nil {
+		return nil, err
+	}
 	return evaluation.Run(ctx, model, tok, test, evaluation.Options{
 		Model: which, MaxNewTokens: c.MaxNewTokens, FallbackTokens: c.FallbackTokens, BatchSize: c.BatchSize, MaxSamples: c.MaxSamples,
+		Plain: !j.run.Config.Data.FourClass, EOS: eos,
 	}, evaluation.Session{
 		Earlier:  earlier,
 		Interval: time.Duration(j.run.Config.Checkpoint.IntervalSeconds) * time.Second,
@@ -151,6 +166,22 @@ func (j *job) answers(ctx context.Context, which string, answered rundir.Journal
 			j.beat.tell(progress)
 		},
 	})
+}
+
+// endsOfBase are the tokens that ended the base's answers, to which the retrained model is compared: an earlier version of
+// this program, which may have evaluated the base, had others. For the base itself it is nil.
+func (j *job) endsOfBase(which string) ([]int32, error) {
+	if which == rundir.Base {
+		return nil, nil
+	}
+	base, err := evaluation.Load(j.Evaluation(rundir.Base))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fail(contract.ErrEvaluation, err)
+	}
+	return base.Options.EOS, nil
 }
 
 // adapterFolders are where a run exports its adapters.

@@ -104,9 +104,12 @@ func (j *job) exportState(ctx context.Context, in contract.ExportInput, state *c
 	sum := m.SHA256[filepath.Join(filepath.Base(j.Adapter()), filepath.Base(j.AdapterWeights()))]
 	j.log.Info("exported", "dir", j.FinalModel(), "adapter_sha256", sum, "max_logit_difference", m.Merged.MaxDifference,
 		"same_next_token", m.Merged.SameNextToken, "same_decisions", m.Merged.SameDecisions, "of", m.Merged.Decisions)
-	return contract.ExportResult{Dir: j.FinalModel(), AdapterSHA256: sum,
-		Summary: fmt.Sprintf("step %d; merged and trained model choose the same next token in %.1f %% of %d places, and decide alike in %d of %d",
-			state.Position.Step, 100*m.Merged.SameNextToken, m.Merged.Positions, m.Merged.SameDecisions, m.Merged.Decisions)}, nil
+	summary := fmt.Sprintf("step %d; merged and trained model choose the same next token in %.1f %% of %d places",
+		state.Position.Step, 100*m.Merged.SameNextToken, m.Merged.Positions)
+	if m.Merged.Decisions > 0 {
+		summary += fmt.Sprintf(", and decide alike in %d of %d", m.Merged.SameDecisions, m.Merged.Decisions)
+	}
+	return contract.ExportResult{Dir: j.FinalModel(), AdapterSHA256: sum, Summary: summary}, nil
 }
 
 func (j *job) tellExport(detail string) {
@@ -245,6 +248,9 @@ func (j *job) probe(ctx context.Context, o engine.Options, load func(*engine.Mod
 	}
 	if p.logits, err = m.Logits(ctx, inputs); err != nil {
 		return p, err
+	}
+	if !j.run.Config.Data.FourClass {
+		return p, nil
 	}
 	p.decisions, err = evaluation.DecideForced(ctx, m, tok, test, mergeLabels)
 	return p, err

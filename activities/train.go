@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,8 @@ func (j *job) openStore(datasetDigest string) (*checkpoint.Store, error) {
 		MaxCheckpoints: j.run.Config.KeepCheckpoints(), Lease: j.Lease, Logger: j.log})
 }
 
-// otherRun is err, made a failure that names the remedy if it says that the checkpoints are another run's.
+// otherRun is err, made a failure that names the remedy if it says that the checkpoints are another run's. The
+// claim compares configurations, base models and datasets before: this is about checkpoints that were put there since.
 func otherRun(err error) error {
 	var other *checkpoint.IdentityError
 	if errors.As(err, &other) {
@@ -117,7 +119,8 @@ func otherRun(err error) error {
 }
 
 func (j *job) identity(datasetDigest string) checkpoint.Identity {
-	return checkpoint.Identity{WorkflowID: j.run.CheckpointID, Config: j.run.Config.TrainingDigest(), Base: j.run.BaseDigest, Dataset: datasetDigest}
+	return checkpoint.Identity{WorkflowID: j.run.CheckpointID, Base: j.run.BaseDigest, Dataset: datasetDigest,
+		Config: cmp.Or(j.run.CheckpointConfig, j.run.Config.TrainingDigest())}
 }
 
 // prepare opens the dataset and the model, and restores the trainer from state.

@@ -36,6 +36,9 @@ func (d *decoder) check(c *Config) {
 	k.need(err == nil && on.Kind != device.Emulated, "device", "must be auto, cpu, cuda or cuda:N, is %q", c.Device)
 	k.atLeast("threads", c.Threads, 0)
 	k.data(&c.Data)
+	for _, fault := range c.Policy.Check() {
+		k.need(false, fault.Key, "%s", fault.Text)
+	}
 	k.text("model.base_model_path", c.Model.BaseModelPath)
 	k.training(&c.Training)
 	k.adapters(&c.Training, &c.SO8T)
@@ -104,6 +107,7 @@ func (k checker) verdict(c *Config) {
 	k.within("promotion.max_false_allow_increase", c.Promotion.MaxFalseAllowIncrease, 0, 1)
 	k.share("promotion.min_well_formed_rate", c.Promotion.MinWellFormedRate)
 	k.share("promotion.max_over_refusal_rate", c.Promotion.MaxOverRefusalRate)
+	k.within("promotion.min_loss_reduction", c.Promotion.MinLossReduction, 0, 100)
 }
 
 func (k checker) need(ok bool, key, format string, args ...any) {

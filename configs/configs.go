@@ -24,7 +24,7 @@ type Config struct {
 	Threads int `json:"threads" digest:"-"`
 
 	Data Data `json:"data"`
-	// Policy decides which records may teach the model.
+	// Policy decides which records may teach the model; its keys are documented in policy/options.go.
 	Policy     policy.Options `json:"policy" digest:"added"`
 	Model      Model          `json:"model"`
 	Training   Training       `json:"training"`
@@ -38,24 +38,26 @@ type Config struct {
 
 // Data is the dataset and how it is rendered.
 type Data struct {
-	// InputPath is a file, a glob, or a list of both.
+	// InputPath is a file, a glob, or a list of both: JSONL, a JSON array, Parquet or Arrow IPC; plain, gzip or zstd.
 	InputPath Paths `json:"input_path" digest:"-"`
-	// Take says which matches are read: newest (one file) or all. Empty: newest for a single glob, all for a list.
-	Take string `json:"take" digest:"added"`
-	// Format is auto (recognised by its columns, record by record), alpaca (instruction, input, output), messages,
+	// Take is newest (the one file that was changed last) or all (every match, in the order of their names). Empty: newest
+	// for a glob, all for a list of several.
+	Take string `json:"take,omitempty" digest:"-"`
+	// Format is auto (recognised record by record, by its columns), alpaca (instruction, input, output), messages,
 	// sharegpt (conversations), prompt_completion or question_answer.
 	Format string `json:"format" digest:"added"`
-	// Columns maps a field (instruction, output, four_class_label …) to the column that holds it, dotted for a nested one.
+	// Columns maps a field (instruction, output, four_class_label …) to the column that holds it; dots lead into nested ones.
 	Columns map[string]string `json:"columns" digest:"added"`
-	// Labels maps values of the label's column to the four classes. Case and width are folded without it.
+	// Labels maps values of the label's column to the four classes. Differences of case and width need no mapping.
 	Labels map[string]string `json:"labels" digest:"added"`
-	// UnknownColumns is count (counted by name and passed over) or refuse (a bad line).
+	// UnknownColumns is count (counted by name and passed over) or refuse (the record is a bad line).
 	UnknownColumns string `json:"unknown_columns" digest:"added"`
-	// FourClass says that every record has one of the four labels. Without, a plain fine-tune is judged by its token loss.
+	// FourClass means that every record has one of the four labels. false is a plain fine-tune: no labels, answers as they
+	// are, judged by their token loss. It sets UseQuadrupleThinking to false.
 	FourClass bool `json:"four_class" digest:"added"`
-	// TrainOn is last (the last assistant turn teaches) or assistant (every one does).
+	// TrainOn is last (the loss counts the last assistant turn) or assistant (every assistant turn).
 	TrainOn string `json:"train_on" digest:"added"`
-	// MaxSeqLength in tokens; longer samples are dropped and counted.
+	// MaxSeqLength in tokens; longer samples are left out and counted.
 	MaxSeqLength int `json:"max_seq_length"`
 	// UseQuadrupleThinking renders the assistant's turn as think-task, think-safety,
 	// think-policy and final.
@@ -172,6 +174,8 @@ type Promotion struct {
 	MinWellFormedRate float64 `json:"min_well_formed_rate"`
 	// MaxOverRefusalRate of the retrained model: harmless requests that it refuses.
 	MaxOverRefusalRate float64 `json:"max_over_refusal_rate"`
+	// MinLossReduction is what a run without data.four_class is judged by, with Alpha: how much the token loss must fall, in nats.
+	MinLossReduction float64 `json:"min_loss_reduction" digest:"added"`
 }
 
 // Nightly is read by runs that a schedule starts, each in a dated directory of its own under output_dir.

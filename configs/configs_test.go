@@ -35,7 +35,25 @@ func TestFaultsNameFileLineAndKey(t *testing.T) {
 		{"longer key", least + "training:\n  lora_rank: 8\n", "c.yaml:5: training.lora_rank: unknown key; did you mean lora_r?"},
 		{"far from any key", least + "training:\n  banana: 8\n", "c.yaml:5: training.banana: unknown key; known here: num_train_epochs, "},
 		{"unknown section", least + "trainings: {}\n", "c.yaml:4: trainings: unknown key; did you mean training?"},
-		{"policy is refused", least + "policy:\n  pii: drop\n", "c.yaml:4: policy: not implemented"},
+		{"number for a path", "output_dir: o\ndata: {input_path: 7}\n", "c.yaml:2: data.input_path: want text or a list of texts, got \"7\""},
+		{"no path", "output_dir: o\ndata: {input_path: []}\n", "c.yaml:2: data.input_path: is required"},
+		{"empty path in a list", "output_dir: o\ndata: {input_path: [a, '']}\n", "c.yaml:2: data.input_path[1]: is required"},
+		{"unknown take", "output_dir: o\ndata: {take: oldest}\n", "c.yaml:2: data.take: must be newest or all, is \"oldest\""},
+		{"unknown format", "output_dir: o\ndata: {format: csv}\n", "c.yaml:2: data.format: must be one of auto, messages"},
+		{"text for a map", "output_dir: o\ndata: {columns: answer}\n", "c.yaml:2: data.columns: want a map of texts, got \"answer\""},
+		{"number in a map", "output_dir: o\ndata:\n  columns:\n    output: 7\n", "c.yaml:4: data.columns.output: want text, got \"7\""},
+		{"twice in a map", "output_dir: o\ndata:\n  columns:\n    output: a\n    output: b\n", "c.yaml:5: data.columns.output: set twice"},
+		{"alias in a map", "output_dir: o\ndata: {columns: {output: &a b}}\n", "c.yaml:2: data.columns.output: want text"},
+		{"unknown field", "output_dir: o\ndata:\n  columns:\n    answer: output\n", "c.yaml:4: data.columns.answer: is no field; known are instruction"},
+		{"empty column", "output_dir: o\ndata: {columns: {output: ''}}\n", "c.yaml:2: data.columns.output: is required"},
+		{"unknown class", "output_dir: o\ndata:\n  labels:\n    safe: allow\n", "c.yaml:4: data.labels.safe: must be one of ALLOW, ESCALATION, DENY, REFUSE, is \"allow\""},
+		{"labels without classes", "output_dir: o\ndata: {four_class: false, labels: {safe: ALLOW}}\n", "c.yaml:2: data.labels: maps labels, but data.four_class is false"},
+		{"quadruple form without classes", "output_dir: o\ndata: {four_class: false, use_quadruple_thinking: true}\n",
+			"c.yaml:2: data.use_quadruple_thinking: true needs labels, but data.four_class is false"},
+		{"policy", least + "policy:\n  pii: hide\n  pii_kinds: {name: drop}\n", "c.yaml:5: policy.pii: \"hide\": want drop, mask, keep\nc.yaml:6: policy.pii_kinds.name: unknown kind"},
+		{"policy without its files", least + "policy:\n  robots: require\n", "c.yaml:5: policy.robots: require needs policy.robots_dir"},
+		{"unknown key of the policy", least + "policy:\n  confidental: drop\n", "c.yaml:5: policy.confidental: unknown key; did you mean confidential?"},
+		{"share of long samples", "output_dir: o\ndata: {max_too_long_fraction: 2}\n", "c.yaml:2: data.max_too_long_fraction: must lie in [0, 1], is 2"},
 		{"duplicate", least + "training:\n  seed: 1\n  seed: 2\n", "c.yaml:6: training.seed: set twice; first on line 5"},
 		{"text for a number", least + "training:\n  lora_r: many\n", `c.yaml:5: training.lora_r: want a whole number, got "many"`},
 		{"quoted number", least + "training:\n  lora_r: \"64\"\n", `c.yaml:5: training.lora_r: want a whole number`},
@@ -91,6 +109,8 @@ func TestSet(t *testing.T) {
 		value any
 		want  string
 	}{
+		{"data.columns.answer", "a", "set: data.columns.answer: is no field"},
+		{"data.columns.output", 3, `set: data.columns.output: want text, got "3"`},
 		{"training.lora_rank", 8, "set: training.lora_rank: unknown key"},
 		{"training.lora_r", "8", `set: training.lora_r: want a whole number, got "8"`},
 		{"training.lora_r", 0, "set: training.lora_r: must be at least 1, is 0"},
@@ -125,7 +145,7 @@ func TestEveryKey(t *testing.T) {
 			switch f.Type.Kind() {
 			case reflect.Struct:
 				walk(f.Type, at+"."+key)
-			case reflect.String, reflect.Bool, reflect.Int, reflect.Float64, reflect.Slice:
+			case reflect.String, reflect.Bool, reflect.Int, reflect.Float64, reflect.Slice, reflect.Map:
 			default:
 				t.Errorf("%s.%s: the decoder reads no %s", at, key, f.Type)
 			}

@@ -52,6 +52,12 @@ func (d *decoder) where(n *yaml.Node) string {
 	return fmt.Sprintf("%s:%d", d.file, n.Line)
 }
 
+// set reports whether the file or an override gives the key.
+func (d *decoder) set(key string) bool {
+	_, set := d.lines[key]
+	return set
+}
+
 func (d *decoder) fault(n *yaml.Node, key, format string, args ...any) {
 	d.faults = append(d.faults, &Error{Where: d.where(n), Key: key, Text: fmt.Sprintf(format, args...)})
 }
@@ -100,8 +106,8 @@ func (d *decoder) value(n *yaml.Node, into target, key string) {
 	case reflect.Struct:
 		d.mapping(n, into, key)
 	case reflect.Slice:
-		if one, ok := into.Interface().(Paths); ok && n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-			into.Set(reflect.ValueOf(append(one[:0:0], n.Value)))
+		if _, ok := into.Interface().(Paths); ok && n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+			into.Set(reflect.ValueOf(Paths{n.Value}))
 			return
 		}
 		d.list(n, into, key)
@@ -163,7 +169,11 @@ func (d *decoder) list(n *yaml.Node, into target, key string) {
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
-		d.fault(n, key, "want a list, got %s", describe(n))
+		what := "a list"
+		if _, ok := into.Interface().(Paths); ok {
+			what = "text or a list of texts"
+		}
+		d.fault(n, key, "want %s, got %s", what, describe(n))
 		return
 	}
 	items := reflect.MakeSlice(into.Type(), len(n.Content), len(n.Content))
@@ -173,7 +183,7 @@ func (d *decoder) list(n *yaml.Node, into target, key string) {
 	into.Set(items)
 }
 
-// texts decodes a map of texts, whose keys are the user's own. It replaces the default.
+// texts decodes a map of texts, whose keys the user chooses. It replaces the default.
 func (d *decoder) texts(n *yaml.Node, into target, key string) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		into.SetZero()
@@ -183,21 +193,34 @@ func (d *decoder) texts(n *yaml.Node, into target, key string) {
 		d.fault(n, key, "want a map of texts, got %s", describe(n))
 		return
 	}
-	out := make(map[string]string, len(n.Content)/2)
+	into.Set(reflect.MakeMap(into.Type()))
+	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		at := key + "." + k.Value
-		d.lines[at] = d.where(k)
-		switch _, twice := out[k.Value]; {
-		case k.Kind != yaml.ScalarNode || v.Kind != yaml.ScalarNode || v.Tag != "!!str" || v.Anchor != "":
-			d.fault(k, at, "want text, got %s", describe(v))
-		case twice:
-			d.fault(k, at, "set twice")
+		switch {
+		case k.Kind != yaml.ScalarNode || k.Anchor != "":
+			d.fault(k, key, "want text as a key, got %s", describe(k))
+		case seen[k.Value]:
+			d.fault(k, key+"."+k.Value, "set twice")
 		default:
-			out[k.Value] = v.Value
+			d.entry(v, into, key, k.Value)
 		}
+		seen[k.Value] = true
 	}
-	into.Set(reflect.ValueOf(out))
+}
+
+// entry sets one entry of a map of texts and keeps the others.
+func (d *decoder) entry(n *yaml.Node, into target, key, name string) {
+	at := key + "." + name
+	d.lines[at] = d.where(n)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" || n.Anchor != "" {
+		d.fault(n, at, "want text, got %s", describe(n))
+		return
+	}
+	if into.IsNil() {
+		into.Set(reflect.MakeMap(into.Type()))
+	}
+	into.SetMapIndex(reflect.ValueOf(name), reflect.ValueOf(n.Value))
 }
 
 func describe(n *yaml.Node) string {

@@ -14,7 +14,7 @@ import (
 const (
 	decidesNothing = "-"       // of the results: paths, whose contents have digests of their own, logging, memory, speed
 	decidesVerdict = "verdict" // figures and verdict, but not the weights
-	added          = "added"   // the weights, and came after the first release: enters a digest only where it differs from its default
+	added          = "added"   // the weights, and came after the first release: enters digests only where it differs from its default
 )
 
 // Digest names everything that decides a run's results: two configs of one digest give
@@ -30,7 +30,7 @@ func (c *Config) TrainingDigest() string { return c.digestWithout(decidesNothing
 
 func (c *Config) digestWithout(tags ...string) string {
 	r := *c
-	later := changed(reflect.ValueOf(*c), reflect.ValueOf(Default()), "", false)
+	later := changed(reflect.ValueOf(*c), reflect.ValueOf(Default()), "", false, tags)
 	zero(reflect.ValueOf(&r).Elem(), tags)
 	r.Training.FP16, r.Training.BF16 = !c.Float32(), false
 	r.Device, _, _ = strings.Cut(c.Device, ":") // which GPU computes changes no result
@@ -54,24 +54,30 @@ func zero(v reflect.Value, tags []string) {
 	}
 }
 
-// changed lists the added keys that differ from their defaults, one a line, as key=JSON.
-func changed(v, standard reflect.Value, at string, within bool) (out []byte) {
+// changed lists the added keys that differ from their defaults, one a line, as key=JSON, without those of the tags.
+func changed(v, standard reflect.Value, at string, within bool, tags []string) (out []byte) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		is := within || f.Tag.Get("digest") == added
+		tag := f.Tag.Get("digest")
+		is := within || tag == added
 		switch {
+		case slices.Contains(tags, tag):
 		case f.Type.Kind() == reflect.Struct:
-			out = append(out, changed(v.Field(i), standard.Field(i), at+name+".", is)...)
+			out = append(out, changed(v.Field(i), standard.Field(i), at+name(f)+".", is, tags)...)
 		case is && !equal(v.Field(i), standard.Field(i)):
 			b, err := json.Marshal(v.Field(i).Interface())
 			if err != nil {
 				panic(err) // as above
 			}
-			out = fmt.Appendf(out, "\n%s%s=%s", at, name, b)
+			out = fmt.Appendf(out, "\n%s%s=%s", at, name(f), b)
 		}
 	}
 	return out
+}
+
+func name(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
 }
 
 // equal compares two values of a key; an empty list or map equals an absent one.
@@ -105,22 +111,27 @@ func first(v reflect.Value) reflect.Value {
 	return out
 }
 
-// UnmarshalJSON reads a Config of a workflow's history, which lacks the keys that were added after it.
+// UnmarshalJSON reads a Config of a workflow's history. Keys that were added after it was written get their defaults.
 func (c *Config) UnmarshalJSON(b []byte) error {
 	type plain Config // without this method
-	standard := Default()
 	*c = Config{}
-	fillAdded(reflect.ValueOf(c).Elem(), reflect.ValueOf(standard))
+	fill(reflect.ValueOf(c).Elem(), reflect.ValueOf(Default()), b, false)
 	return json.Unmarshal(b, (*plain)(c))
 }
 
-func fillAdded(v, standard reflect.Value) {
+// fill gives the added keys that text lacks their defaults. Maps that text has must be empty when it is read: json
+// adds to what a map holds.
+func fill(v, standard reflect.Value, text json.RawMessage, within bool) {
+	var has map[string]json.RawMessage
+	_ = json.Unmarshal(text, &has) // where text is no section, it has no keys
 	for i := range v.NumField() {
-		switch f := v.Type().Field(i); {
-		case f.Tag.Get("digest") == added:
-			v.Field(i).Set(standard.Field(i))
+		f := v.Type().Field(i)
+		is := within || f.Tag.Get("digest") == added
+		switch value := has[name(f)]; {
 		case f.Type.Kind() == reflect.Struct:
-			fillAdded(v.Field(i), standard.Field(i))
+			fill(v.Field(i), standard.Field(i), value, is)
+		case is && value == nil:
+			v.Field(i).Set(standard.Field(i))
 		}
 	}
 }

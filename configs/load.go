@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"sort"
 	"strconv"
 	"strings"
@@ -58,6 +59,9 @@ func Parse(name string, text []byte, set map[string]any) (*Config, error) {
 		d.override(&c, key, set[key])
 	}
 	if len(d.faults) == 0 {
+		if !c.Data.FourClass && !d.set("data.use_quadruple_thinking") {
+			c.Data.UseQuadrupleThinking = false
+		}
 		d.check(&c)
 	}
 	if len(d.faults) > 0 {
@@ -115,6 +119,12 @@ func (d *decoder) override(c *Config, key string, value any) {
 		if i == len(parts)-1 {
 			inner := &decoder{file: "set", lines: d.lines, overriding: true}
 			inner.value(node, next, key)
+			d.faults = append(d.faults, inner.faults...)
+			return
+		}
+		if next.Kind() == reflect.Map {
+			inner := &decoder{file: "set", lines: d.lines, overriding: true}
+			inner.entry(node, next, strings.Join(parts[:i+1], "."), strings.Join(parts[i+1:], "."))
 			d.faults = append(d.faults, inner.faults...)
 			return
 		}
@@ -182,9 +192,6 @@ func sortedKeys[V any](m map[string]V) []string {
 
 // unknown is the error for a key that does not exist, with the likeliest one or all.
 func unknown(key string, in target) string {
-	if key == "policy" {
-		return "not implemented: personal data, robots.txt and NSFW rules are not applied by this version"
-	}
 	names := in.names()
 	best, near := "", 1+len(key)/3
 	for _, n := range names {

@@ -1,5 +1,5 @@
 // Package contract holds the types and names that workflows, activities and the clients of a run
-// share. Its only behaviour is to read an input strictly.
+// share. It has no behaviour but to read an input strictly, and to name things.
 package contract
 
 import "so8t/device"

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"fmt"
 	"time"
 
 	"so8t/configs"
@@ -13,7 +14,7 @@ type Run struct {
 	WorkflowID string         `json:"workflow_id"`
 	Host       string         `json:"host"`
 	OutputDir  string         `json:"output_dir"` // absolute, on Host
-	InputPath  string         `json:"input_path"` // absolute, the glob resolved
+	InputPath  string         `json:"input_path"` // the first of InputPaths
 	BasePath   string         `json:"base_path"`  // absolute
 	BaseName   string         `json:"base_name"`
 	BaseDigest string         `json:"base_digest"`
@@ -21,13 +22,27 @@ type Run struct {
 	ConfigPath string         `json:"config_path"`
 	// Device is what Config.Device resolves to on Host, never auto. It is zero in runs claimed by a version without it.
 	Device device.Device `json:"device,omitzero"`
+	// InputPaths are the files that data.input_path and data.take name: absolute, in order. Only Split gets them, as there
+	// may be thousands. They are absent in runs claimed by a version that read one file.
+	InputPaths []string `json:"input_paths,omitempty"`
 	// CheckpointID is the workflow id that the output directory's checkpoints carry. It differs from
 	// WorkflowID if this run continues one that has ended.
 	CheckpointID string `json:"checkpoint_id"`
+	// CheckpointConfig is the training digest that they carry, if it is not Config's: two configs that are written
+	// differently may train the same weights.
+	CheckpointConfig string `json:"checkpoint_config,omitempty"`
 	// Resumes counts how often a person resumed the run; each resets the count of starts without progress.
 	Resumes int `json:"resumes,omitempty"`
 	// Night is nil unless the run is nightly.
 	Night *Night `json:"night,omitempty"`
+}
+
+// Inputs names the input files in one line.
+func (r Run) Inputs() string {
+	if more := len(r.InputPaths) - 1; more > 0 {
+		return fmt.Sprintf("%s and %d more", r.InputPath, more)
+	}
+	return r.InputPath
 }
 
 // Night is a run with a dated directory of its own in its configuration's output_dir.
@@ -64,12 +79,17 @@ type Claimed struct {
 
 // SplitResult counts the samples of each part, and what was left out.
 type SplitResult struct {
-	DatasetDigest string `json:"dataset_digest"`
+	DatasetDigest string `json:"dataset_digest"` // of the input and of all that decides the samples
 	Train         int64  `json:"train"`
 	Val           int64  `json:"val"`
 	Test          int64  `json:"test"`
 	Bad           int64  `json:"bad"`
 	TrainTokens   int64  `json:"train_tokens"`
+
+	TooLong int64    `json:"too_long,omitempty"`
+	Removed int64    `json:"removed,omitempty"` // by the policy
+	Notes   []string `json:"notes,omitempty"`   // what a person should know of the data, worst first
+	Report  string   `json:"report,omitempty"`  // policy_report.json
 }
 
 // TrainInput asks for one epoch, starting at the newest checkpoint.
@@ -120,6 +140,17 @@ type EvaluateResult struct {
 	WellFormedRate float64 `json:"well_formed_rate"`
 	TokenLoss      float64 `json:"token_loss"`
 	TokensPerSec   float64 `json:"tokens_per_second"`
+
+	Plain      bool    `json:"plain,omitempty"` // a run without labels: token loss and perplexity are all that is measured
+	Perplexity float64 `json:"perplexity,omitempty"`
+}
+
+// String names the figures that a reader of the run's page looks for.
+func (r EvaluateResult) String() string {
+	if r.Plain {
+		return fmt.Sprintf("%s: token loss %.2f, perplexity %.1f", r.Model, r.TokenLoss, r.Perplexity)
+	}
+	return fmt.Sprintf("%s: accuracy %.1f %%, macro F1 %.3f, false allow %.1f %%", r.Model, 100*r.Accuracy, r.MacroF1, 100*r.FalseAllowRate)
 }
 
 // CompareInput asks for the A/B report on the two evaluations that are on disk.
@@ -161,6 +192,7 @@ type Result struct {
 	Retrained *EvaluateResult `json:"retrained,omitempty"`
 	Compare   *CompareResult  `json:"compare,omitempty"`
 	Export    *ExportResult   `json:"export,omitempty"`
+	Notes     []string        `json:"notes,omitempty"` // of claim and split
 }
 
 // Phases of a run, in order.
@@ -207,10 +239,11 @@ type Progress struct {
 	At time.Time `json:"at,omitzero"`
 
 	// The workflow fills in the rest.
-	Paused   bool   `json:"paused,omitempty"`
-	Why      string `json:"why,omitempty"`
-	Stopping bool   `json:"stopping,omitempty"`
-	Verdict  string `json:"verdict,omitempty"`
+	Notes    []string `json:"notes,omitempty"` // of claim and split
+	Paused   bool     `json:"paused,omitempty"`
+	Why      string   `json:"why,omitempty"`
+	Stopping bool     `json:"stopping,omitempty"`
+	Verdict  string   `json:"verdict,omitempty"`
 }
 
 // GPU is the device's current load; performance_report.json has more figures.

@@ -61,6 +61,11 @@ type Options struct {
 	NearDuplicates string         `json:"near_duplicates,omitzero"` // off, or report or drop and the threshold
 }
 
+// LookedForNearDuplicates says whether the samples of validation and test are marked where a training record is near.
+func (m *Manifest) LookedForNearDuplicates() bool {
+	return m.Options.NearDuplicates != "" && m.Options.NearDuplicates != "off"
+}
+
 // Identity is the digest of what the samples depend on: of the input, and from format 3 on of the options too.
 func (m *Manifest) Identity() string {
 	if m.FormatVersion <= 2 {
@@ -70,6 +75,14 @@ func (m *Manifest) Identity() string {
 	h := sha256.New()
 	record.WriteFields(h, m.DatasetDigest, string(options))
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Files are the input files. Manifests of the formats 1 and 2 have one, whose size they do not give.
+func (m *Manifest) Files() []source.File {
+	if len(m.Inputs) > 0 {
+		return m.Inputs
+	}
+	return []source.File{{Path: m.InputPath, SHA256: m.DatasetDigest}}
 }
 
 // datasetDigest is the digest of one file, or the digest over those of several.

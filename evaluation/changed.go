@@ -38,7 +38,7 @@ type Side struct {
 	Answer     string  `json:"answer"`
 }
 
-// changedOf compares two evaluations that pairsOf has accepted.
+// changedOf compares two evaluations that sameSamples has accepted.
 func changedOf(base, retrained *Evaluation) Changed {
 	var c Changed
 	var improved, worsened []Change

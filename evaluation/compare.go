@@ -23,6 +23,9 @@ type CompareOptions struct {
 	Resamples int       `json:"resamples"` // of the bootstrap; 0: 10,000
 	Seed      uint64    `json:"seed"`
 	Promotion Promotion `json:"promotion"`
+
+	// NearDuplicates: the split looked for test samples with a near twin in training, and marked them.
+	NearDuplicates bool `json:"near_duplicates,omitempty"`
 }
 
 func (o CompareOptions) withDefaults() (CompareOptions, error) {
@@ -58,7 +61,24 @@ type Result struct {
 	SamplesDigest  string         `json:"samples_digest"`
 	Options        CompareOptions `json:"options"`
 	Changed        Changed        `json:"changed"`
+
+	Apart *Apart `json:"without_near_duplicates,omitempty"` // nil: near duplicates were not looked for
+
+	// Of a plain run, which has nothing but these of what is compared.
+	Loss    *LossTest    `json:"loss,omitempty"`
+	Answers []SideBySide `json:"answers,omitempty"`
 }
+
+// PValue is that of the main hypothesis: of accuracy, or of token loss.
+func (r *Result) PValue() PValue {
+	if r.Plain() {
+		return r.Loss.PValue
+	}
+	return r.McNemar.PValue
+}
+
+// Plain says that the result compares token losses, and that nothing was decided.
+func (r *Result) Plain() bool { return r.Loss != nil }
 
 // Times says when and by which versions one of the models was evaluated, and how many samples were skipped.
 type Times struct {
@@ -87,18 +107,33 @@ func Compare(base, retrained *Evaluation, o CompareOptions) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	pairs, err := pairsOf(base, retrained)
-	if err != nil {
+	if err := sameSamples(base, retrained); err != nil {
 		return nil, err
 	}
 	r := &Result{
 		Base: base.Figures, Retrained: retrained.Figures,
-		McNemar:        mcNemarOf(pairs),
 		BaseTimes:      Times{base.StartedAt, base.FinishedAt, len(base.Skipped), base.Versions},
 		RetrainedTimes: Times{retrained.StartedAt, retrained.FinishedAt, len(retrained.Skipped), retrained.Versions},
-		Samples:        len(pairs), SamplesDigest: base.SamplesDigest,
+		Samples:        len(base.Decisions), SamplesDigest: base.SamplesDigest,
 		Options: o,
 	}
+	if r.Apart, err = apartOf(base, retrained, o.NearDuplicates); err != nil {
+		return nil, err
+	}
+	if base.Options.Plain {
+		return r, plainResult(r, base, retrained)
+	}
+	return r, decidedResult(r, base, retrained)
+}
+
+// decidedResult compares two evaluations by their decisions.
+func decidedResult(r *Result, base, retrained *Evaluation) error {
+	pairs, err := pairsOf(base, retrained)
+	if err != nil {
+		return err
+	}
+	o := r.Options
+	r.McNemar = mcNemarOf(pairs)
 	confidence := 1 - o.Alpha
 	d := bootstrap(pairs, []statistic{
 		Confusion.accuracy, Confusion.macroF1, Confusion.falseAllowRate, Confusion.overRefusalRate,
@@ -115,26 +150,33 @@ func Compare(base, retrained *Evaluation, o CompareOptions) (*Result, error) {
 	holm(r.Family, o.Alpha)
 	r.Changed = changedOf(base, retrained)
 	r.judge()
-	return r, nil
+	return nil
 }
 
-// pairsOf pairs the decisions. It fails if the two evaluations differ in the samples, their order, or
-// the options that affect answers.
-func pairsOf(base, retrained *Evaluation) ([]pair, error) {
+// sameSamples fails if the two evaluations differ in the samples, their order, or the options that affect answers.
+func sameSamples(base, retrained *Evaluation) error {
 	if b, r := base.Options.answering(), retrained.Options.answering(); !reflect.DeepEqual(b, r) {
-		return nil, fmt.Errorf("compare: base was evaluated with %+v, retrained with %+v", b, r)
+		return fmt.Errorf("compare: base was evaluated with %+v, retrained with %+v", b, r)
 	}
 	if b, r := len(base.Decisions), len(retrained.Decisions); b != r || b == 0 {
-		return nil, fmt.Errorf("compare: base has decisions on %d samples, retrained on %d", b, r)
+		return fmt.Errorf("compare: base has decisions on %d samples, retrained on %d", b, r)
 	}
-	pairs := make([]pair, len(base.Decisions))
 	for i, b := range base.Decisions {
 		r := retrained.Decisions[i]
 		if b.Digest != r.Digest || b.Gold != r.Gold {
-			return nil, fmt.Errorf("compare: decision %d is on line %d (digest %.12s, %s) in base and on line %d (digest %.12s, %s) in retrained: "+
+			return fmt.Errorf("compare: decision %d is on line %d (digest %.12s, %s) in base and on line %d (digest %.12s, %s) in retrained: "+
 				"not the same test samples",
 				i, b.SourceLine, b.Digest, b.Gold, r.SourceLine, r.Digest, r.Gold)
 		}
+	}
+	return nil
+}
+
+// pairsOf pairs the decisions of two evaluations that sameSamples has accepted.
+func pairsOf(base, retrained *Evaluation) ([]pair, error) {
+	pairs := make([]pair, len(base.Decisions))
+	for i, b := range base.Decisions {
+		r := retrained.Decisions[i]
 		gold, first, second := quadruple.LabelIndex(b.Gold), quadruple.LabelIndex(b.Decided), quadruple.LabelIndex(r.Decided)
 		if min(gold, first, second) < 0 {
 			return nil, fmt.Errorf("compare: line %d: gold %q, base %q or retrained %q is not one of %v", b.SourceLine, b.Gold, b.Decided, r.Decided,

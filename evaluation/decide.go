@@ -44,30 +44,37 @@ func (d *decider) encode(text string) ([]int32, error) {
 
 // read parses one answer, and returns the context in which the four labels are scored.
 func (d *decider) read(q question, g engine.Generation, o Options) (Decision, place) {
-	tokens := g.Tokens
-	if end := slices.IndexFunc(tokens, func(id int32) bool { return slices.Contains(o.EOS, id) }); end >= 0 {
-		tokens = tokens[:end]
-	}
+	tokens := o.withoutEnd(g.Tokens)
 	a := parseAnswer(d.tokenizer.Decode(tokens, false))
 	at := place{a.context, a.tail}
 	if !a.ownThinkTask {
 		at.context = fallbackContext(d.tokenizer.Decode(tokens[:min(len(tokens), o.FallbackTokens)], false))
 	}
-	return Decision{
-		SourceLine:      q.sample.SourceLine,
-		Digest:          q.sample.Digest,
-		Domain:          q.sample.Domain,
-		Prompt:          strings.TrimSpace(d.tokenizer.Decode(q.prompt, true)),
-		Gold:            q.sample.Label,
-		Generated:       a.decision,
-		Answer:          a.text,
-		Finished:        g.Finished,
-		WellFormed:      a.wellFormed && g.Finished,
-		LeakedThinking:  a.leaked,
-		OwnThinkTask:    a.ownThinkTask,
-		GeneratedTokens: len(g.Tokens),
-		LatencySeconds:  g.Latency.Seconds(),
-	}, at
+	out := d.about(q)
+	out.answered(a.text, g)
+	out.Gold, out.Generated = q.sample.Label, a.decision
+	out.WellFormed, out.LeakedThinking, out.OwnThinkTask = a.wellFormed && g.Finished, a.leaked, a.ownThinkTask
+	return out, at
+}
+
+// about is a Decision that knows its sample, and no answer yet.
+func (d *decider) about(q question) Decision {
+	s := q.sample
+	return Decision{SourceFile: s.SourceFile, SourceLine: s.SourceLine, Digest: s.Digest, Domain: s.Domain, NearDuplicate: s.NearDuplicate,
+		Prompt: strings.TrimSpace(d.tokenizer.Decode(q.prompt, true))}
+}
+
+func (d *Decision) answered(text string, g engine.Generation) {
+	d.Answer, d.Finished = text, g.Finished
+	d.GeneratedTokens, d.LatencySeconds = len(g.Tokens), g.Latency.Seconds()
+}
+
+// withoutEnd cuts tokens before the first that ends an answer.
+func (o Options) withoutEnd(tokens []int32) []int32 {
+	if end := slices.IndexFunc(tokens, func(id int32) bool { return slices.Contains(o.EOS, id) }); end >= 0 {
+		return tokens[:end]
+	}
+	return tokens
 }
 
 // place is the text before and behind a label.

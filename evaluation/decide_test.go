@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"so8t/dataset"
+	"so8t/dataset/record"
 	"so8t/engine"
 	"so8t/quadruple"
 	"so8t/tokenizer"
@@ -29,7 +30,7 @@ func TestScoredTokensAreThoseOfTraining(t *testing.T) {
 				for i, label := range quadruple.Labels {
 					answer := inForm(task, label, "答えます。")
 					if task == "" { // as the dataset wraps a plain output: no line behind the decision
-						answer = dataset.Assistant(dataset.Record{Instruction: "i", Output: "答えます。", FourClassLabel: label})
+						answer = dataset.Assistant(record.Record{Instruction: "i", Output: "答えます。", FourClassLabel: label})
 					}
 					sample := render(t, tok, 1, "機密情報の公開", answer, label)
 					s, err := d.split(place{parseAnswer(answer).context, parseAnswer(answer).tail})

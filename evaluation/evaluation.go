@@ -15,10 +15,13 @@ import (
 
 // Decision is one model's answer to one sample of the test part, and what was measured on it.
 type Decision struct {
-	SourceLine int64  `json:"source_line"`
-	Digest     string `json:"digest"` // of the record; pairs the decisions of two models
-	Domain     string `json:"domain,omitempty"`
-	Prompt     string `json:"prompt"`
+	SourceFile    int    `json:"source_file,omitempty"` // index in the dataset's files
+	SourceLine    int64  `json:"source_line"`
+	Digest        string `json:"digest"` // of the record; pairs the decisions of two models
+	Domain        string `json:"domain,omitempty"`
+	NearDuplicate bool   `json:"near_duplicate,omitempty"` // a training record is nearly the same
+	Prompt        string `json:"prompt"`
+	Reference     string `json:"reference,omitempty"` // the dataset's own answer; in a plain run, where the sample was answered
 
 	Gold           string     `json:"gold"`
 	Decided        string     `json:"decided"`                      // the likeliest of the four labels
@@ -39,6 +42,7 @@ type Decision struct {
 
 // Skipped is a sample that could not be evaluated, and why.
 type Skipped struct {
+	SourceFile int    `json:"source_file,omitempty"`
 	SourceLine int64  `json:"source_line"`
 	Digest     string `json:"digest"`
 	Reason     string `json:"reason"`
@@ -70,6 +74,10 @@ type Evaluation struct {
 // Recompute fills in SamplesDigest and Figures from Decisions and Totals.
 func (e *Evaluation) Recompute() (err error) {
 	e.SamplesDigest = samplesDigest(e.Decisions)
+	if e.Options.Plain {
+		e.Figures = plainFigures(e.Decisions, e.Totals)
+		return nil
+	}
 	e.Figures, err = figuresOf(e.Decisions, e.Totals)
 	return err
 }
@@ -88,7 +96,7 @@ func (e *Evaluation) Save(path string) error {
 	if err := disk.MakeDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return disk.ReplaceJSON(path, e)
+	return disk.ReplaceJSON(path, e.document())
 }
 
 // Load reads what Save wrote.

@@ -33,6 +33,9 @@ type Figures struct {
 	TokenLoss       float64 `json:"token_loss"`        // nats per labelled token
 	Perplexity      float64 `json:"perplexity"`
 
+	SampleLoss *Quantiles `json:"sample_loss,omitempty"`      // of a plain run
+	Answered   int        `json:"answered_samples,omitempty"` // of a plain run; with labels every sample is answered
+
 	WellFormedRate     float64 `json:"well_formed_rate"`
 	LeakedThinkingRate float64 `json:"leaked_thinking_rate"`
 	OwnThinkTaskRate   float64 `json:"own_think_task_rate"` // the rest was decided after the fallback (package doc)
@@ -170,15 +173,12 @@ func figuresOf(samples []Decision, t Totals) (Figures, error) {
 	f.ECE, f.Calibration = calibration(samples)
 
 	var wellFormed, leaked, own, written, agreed int
-	latencies := make([]float64, 0, len(samples))
 	for _, s := range samples {
 		wellFormed += one(s.WellFormed)
 		leaked += one(s.LeakedThinking)
 		own += one(s.OwnThinkTask)
 		written += one(s.Generated == s.Gold)
 		agreed += one(s.Generated == s.Decided)
-		f.GeneratedTokens += s.GeneratedTokens
-		latencies = append(latencies, s.LatencySeconds)
 	}
 	n := len(samples)
 	f.WellFormedRate = rate(wellFormed, n)
@@ -186,9 +186,24 @@ func figuresOf(samples []Decision, t Totals) (Figures, error) {
 	f.OwnThinkTaskRate = rate(own, n)
 	f.GeneratedAccuracy = rate(written, n)
 	f.AgreementRate = rate(agreed, n)
+	f.takeLoss(t)
+	f.takeSpeed(samples, t)
+	return f, nil
+}
+
+func (f *Figures) takeLoss(t Totals) {
 	if f.LabelledTokens = t.LabelledTokens; t.LabelledTokens > 0 {
 		f.TokenLoss = t.LossSum / float64(t.LabelledTokens)
 		f.Perplexity = math.Min(math.Exp(f.TokenLoss), math.MaxFloat64) // JSON has no infinity
+	}
+}
+
+// takeSpeed takes the samples that were answered.
+func (f *Figures) takeSpeed(answered []Decision, t Totals) {
+	latencies := make([]float64, 0, len(answered))
+	for _, s := range answered {
+		f.GeneratedTokens += s.GeneratedTokens
+		latencies = append(latencies, s.LatencySeconds)
 	}
 	slices.Sort(latencies)
 	f.LatencyP50Seconds = percentile(latencies, 0.50)
@@ -196,7 +211,6 @@ func figuresOf(samples []Decision, t Totals) (Figures, error) {
 	if t.GenerationSeconds > 0 {
 		f.TokensPerSecond = float64(f.GeneratedTokens) / t.GenerationSeconds
 	}
-	return f, nil
 }
 
 func one(b bool) int {

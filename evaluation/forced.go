@@ -18,7 +18,7 @@ func DecideForced(ctx context.Context, m Model, t Tokenizer, samples Samples, n 
 	if err != nil {
 		return nil, err
 	}
-	questions := d.questions(samples, 0, &Evaluation{})
+	questions := d.questions(samples, Options{}, &Evaluation{})
 	questions = questions[:min(n, len(questions))]
 	decisions, places, prompts := make([]Decision, len(questions)), make([]place, len(questions)), make([][]int32, len(questions))
 	for i, q := range questions {

@@ -33,6 +33,8 @@ type Tokenizer interface {
 	Decode(ids []int32, skipSpecial bool) string
 	ID(content string) (int32, bool)
 	ApplyChatTemplate(messages []tokenizer.Message, addGenerationPrompt bool) (string, error)
+	// EndTokens returns the tokens that end an answer, the same ones in training, evaluation and serving.
+	EndTokens() ([]int32, error)
 }
 
 // Samples is the test part; *dataset.Samples implements it.
@@ -48,25 +50,36 @@ type Options struct {
 	FallbackTokens int     `json:"fallback_tokens"` // maximum of a think-task made from a malformed answer; 0: 128
 	BatchSize      int     `json:"batch_size"`      // answers generated at once; affects speed only; 0: 16
 	MaxSamples     int     `json:"max_samples"`     // 0: all; else the samples with the smallest digests, so that every model gets the same
-	EOS            []int32 `json:"eos"`             // end-of-sequence tokens; nil: those of <|end|>, <|endoftext|>, </s> that the tokenizer has
+	EOS            []int32 `json:"eos"`             // tokens that end an answer; nil: the tokenizer's EndTokens, or what Session.Earlier began with
+
+	// Plain evaluates a fine-tune without labels: every sample by its token loss, nothing by a decision. Only Answers
+	// samples are answered, for people to read.
+	Plain   bool `json:"plain,omitempty"`
+	Answers int  `json:"answers,omitempty"` // with Plain alone: the samples with the smallest digests; 0: 32
 }
 
-func (o Options) withDefaults(t Tokenizer) (Options, error) {
+// plainAnswers are enough to read in one sitting, and cost little next to the losses of a whole test part.
+const plainAnswers = 32
+
+func (o Options) withDefaults(t Tokenizer) (_ Options, err error) {
 	o.MaxNewTokens = cmp.Or(o.MaxNewTokens, 512)
 	o.FallbackTokens = cmp.Or(o.FallbackTokens, 128)
 	o.BatchSize = cmp.Or(o.BatchSize, 16)
-	if o.MaxNewTokens < 0 || o.FallbackTokens < 0 || o.BatchSize < 0 || o.MaxSamples < 0 {
+	if o.Plain {
+		o.Answers = cmp.Or(o.Answers, plainAnswers)
+	} else if o.Answers != 0 {
+		return o, errors.New("evaluation options: Answers bounds the answers of a plain fine-tune; with labels every sample is answered")
+	}
+	if o.MaxNewTokens < 0 || o.FallbackTokens < 0 || o.BatchSize < 0 || o.MaxSamples < 0 || o.Answers < 0 {
 		return o, fmt.Errorf("evaluation options: a negative number in %+v", o)
 	}
 	if o.EOS == nil {
-		for _, content := range []string{"<|end|>", "<|endoftext|>", "</s>"} {
-			if id, ok := t.ID(content); ok {
-				o.EOS = append(o.EOS, id)
-			}
+		if o.EOS, err = t.EndTokens(); err != nil {
+			return o, fmt.Errorf("evaluation options: %w", err)
 		}
 	}
 	if len(o.EOS) == 0 {
-		return o, errors.New("evaluation options: no end-of-sequence token: the tokenizer has none of <|end|>, <|endoftext|>, </s>")
+		return o, errors.New("evaluation options: no token ends an answer")
 	}
 	return o, nil
 }
@@ -85,6 +98,7 @@ const batchesAtOnce = 2
 type question struct {
 	sample dataset.Sample
 	at     int     // index in the test part
+	asked  bool    // answered, not only measured by its loss
 	prompt []int32 // the first prompt_length input_ids
 }
 
@@ -96,6 +110,7 @@ type Batch struct {
 	Decisions         []Decision `json:"decisions"`
 
 	Version version.Version `json:"version,omitzero"` // that answered it; zero: unversioned
+	EOS     []int32         `json:"eos,omitempty"`    // that ended its answers; nil: written before they were noted
 }
 
 // Session is one process's part of an evaluation; the next process continues from the batches that were
@@ -118,16 +133,18 @@ type Session struct {
 // The model must have been opened for the longest sample plus MaxNewTokens. That is enough for scoring too: a
 // think-task is no longer than an answer, and the decision line behind it no longer than the gold answer's tags.
 func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, s Session) (*Evaluation, error) {
-	o, err := o.withDefaults(t)
+	o, err := o.continuing(s.Earlier, t).withDefaults(t)
 	if err != nil {
 		return nil, err
 	}
-	d, err := newDecider(t)
-	if err != nil {
-		return nil, err
+	d := &decider{tokenizer: t}
+	if !o.Plain {
+		if d, err = newDecider(t); err != nil {
+			return nil, err
+		}
 	}
 	e := &Evaluation{Model: o.Model, Options: o, Labels: quadruple.Labels}
-	questions := d.questions(samples, o.MaxSamples, e)
+	questions := d.questions(samples, o, e)
 	if len(questions) == 0 {
 		return nil, fmt.Errorf("evaluate %s: none of %d test samples can be asked", o.Model, samples.Len())
 	}
@@ -135,7 +152,9 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 	if err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", o.Model, err)
 	}
-	slices.SortStableFunc(open, func(a, b question) int { return cmp.Compare(len(a.prompt), len(b.prompt)) })
+	slices.SortStableFunc(open, func(a, b question) int { // those with an answer first: they take the longest
+		return cmp.Or(one(b.asked)-one(a.asked), cmp.Compare(len(a.prompt), len(b.prompt)))
+	})
 	batches := slices.Clone(s.Earlier)
 	for {
 		if s.Progress != nil {
@@ -190,12 +209,16 @@ func (e *Evaluation) take(questions []question, batches []Batch) error {
 
 // sampleID is unique in the test part.
 type sampleID struct {
+	file   int
 	line   int64
 	digest string
 }
 
-func (q question) id() sampleID { return sampleID{q.sample.SourceLine, q.sample.Digest} }
-func (d Decision) id() sampleID { return sampleID{d.SourceLine, d.Digest} }
+func (q question) id() sampleID {
+	return sampleID{q.sample.SourceFile, q.sample.SourceLine, q.sample.Digest}
+}
+
+func (d Decision) id() sampleID { return sampleID{d.SourceFile, d.SourceLine, d.Digest} }
 
 // unanswered returns the questions that no earlier batch answers. It fails on an answer without a question: the
 // batches then belong to other samples.
@@ -242,54 +265,74 @@ func batchLength(batches []Batch, full int, interval time.Duration) int {
 }
 
 // questions lists the samples to evaluate, and enters the others in e.Skipped.
-func (d *decider) questions(samples Samples, maxSamples int, e *Evaluation) []question {
+func (d *decider) questions(samples Samples, o Options, e *Evaluation) []question {
 	var out []question
 	for i := range samples.Len() {
 		s := samples.At(i)
 		prompt := s.InputIDs[:s.PromptLength]
 		reason := ""
 		switch {
+		case o.Plain:
+			if !slices.ContainsFunc(s.Labels, func(l int32) bool { return l >= 0 }) {
+				reason = "the loss counts none of its tokens"
+			}
 		case quadruple.LabelIndex(s.Label) < 0:
 			reason = fmt.Sprintf("label %q", s.Label)
 		case len(prompt) == 0 || prompt[len(prompt)-1] != d.head[len(d.head)-1]:
 			reason = "its prompt does not end with the assistant's header"
 		}
 		if reason != "" {
-			e.Skipped = append(e.Skipped, Skipped{SourceLine: s.SourceLine, Digest: s.Digest, Reason: reason})
+			e.Skipped = append(e.Skipped, Skipped{SourceFile: s.SourceFile, SourceLine: s.SourceLine, Digest: s.Digest, Reason: reason})
 			continue
 		}
-		out = append(out, question{sample: s, at: i, prompt: prompt})
+		out = append(out, question{sample: s, at: i, prompt: prompt, asked: !o.Plain})
 	}
-	if maxSamples > 0 && len(out) > maxSamples {
-		slices.SortStableFunc(out, func(a, b question) int { return strings.Compare(a.sample.Digest, b.sample.Digest) })
-		out = out[:maxSamples]
+	byDigest := func(a, b question) int { return strings.Compare(a.sample.Digest, b.sample.Digest) }
+	if o.Plain || o.MaxSamples > 0 && len(out) > o.MaxSamples {
+		slices.SortStableFunc(out, byDigest)
+		if o.MaxSamples > 0 {
+			out = out[:min(o.MaxSamples, len(out))]
+		}
+		if o.Plain {
+			askFirst(out, o.Answers)
+		}
 		slices.SortFunc(out, func(a, b question) int { return cmp.Compare(a.at, b.at) })
 	}
 	return out
 }
 
-// askBatch generates and scores the answers of one batch and computes its loss.
+// askBatch generates the answers of one batch, scores its labels where there are some, and computes its loss.
 func askBatch(ctx context.Context, m Model, d *decider, batch []question, o Options) (b Batch, err error) {
-	prompts := make([][]int32, len(batch))
-	for i, q := range batch {
-		prompts[i] = q.prompt
-	}
 	start := time.Now()
-	generations, err := m.Generate(ctx, prompts, engine.GenerateOptions{MaxNewTokens: o.MaxNewTokens, BatchSize: o.BatchSize, EOS: o.EOS})
-	if err != nil {
-		return b, fmt.Errorf("generate: %w", err)
+	b = Batch{StartedAt: start.UTC(), Version: version.Current(), EOS: o.EOS}
+	var prompts [][]int32
+	for _, q := range batch {
+		if q.asked {
+			prompts = append(prompts, q.prompt)
+		}
 	}
-	b.StartedAt, b.GenerationSeconds, b.Version = start.UTC(), time.Since(start).Seconds(), version.Current()
-	if len(generations) != len(batch) {
-		return b, fmt.Errorf("generate: %d answers to %d prompts", len(generations), len(batch))
+	var generations []engine.Generation
+	if len(prompts) > 0 {
+		generations, err = m.Generate(ctx, prompts, engine.GenerateOptions{MaxNewTokens: o.MaxNewTokens, BatchSize: o.BatchSize, EOS: o.EOS})
+		if err != nil {
+			return b, fmt.Errorf("generate: %w", err)
+		}
+		b.GenerationSeconds = time.Since(start).Seconds()
 	}
-	b.Decisions = make([]Decision, len(batch))
-	places := make([]place, len(batch))
-	for i, q := range batch {
-		b.Decisions[i], places[i] = d.read(q, generations[i], o)
+	if len(generations) != len(prompts) {
+		return b, fmt.Errorf("generate: %d answers to %d prompts", len(generations), len(prompts))
 	}
-	if err := d.score(ctx, m, prompts, places, b.Decisions); err != nil {
-		return b, fmt.Errorf("score labels: %w", err)
+	if o.Plain {
+		b.Decisions = d.readPlain(batch, generations, o)
+	} else {
+		places := make([]place, len(batch))
+		b.Decisions = make([]Decision, len(batch))
+		for i, q := range batch {
+			b.Decisions[i], places[i] = d.read(q, generations[i], o)
+		}
+		if err := d.score(ctx, m, prompts, places, b.Decisions); err != nil {
+			return b, fmt.Errorf("score labels: %w", err)
+		}
 	}
 	for i, q := range batch {
 		if err := b.Decisions[i].takeLoss(ctx, m, q.sample); err != nil {

@@ -15,7 +15,7 @@ type Options struct {
 	// Robots is require (a record with a source_url is kept only if the stored robots.txt of its authority allows it) or off.
 	Robots string `json:"robots"`
 	// RobotsDir is the folder that robots.Folder describes: data.example.co.jp/robots.txt and meta.json, host_8443/robots.txt.
-	RobotsDir string `json:"robots_dir"`
+	RobotsDir string `json:"robots_dir" digest:"-"`
 	// RobotsAgents are product tokens, each of which must be allowed. "*" stands for any agent.
 	RobotsAgents []string `json:"robots_agents"`
 	// RobotsMaxAgeDays makes files fetched longer ago count as missing; 0: none is too old.

@@ -33,6 +33,7 @@ func (l Layout) Splits() string               { return l.join("splits") }
 func (l Layout) Samples(part string) string   { return l.join("splits", part+".arrow") }
 func (l Layout) SplitManifest() string        { return l.join("splits", "manifest.json") }
 func (l Layout) PolicyReport() string         { return l.join("splits", "policy_report.json") }
+func (l Layout) DataCard() string             { return l.join("splits", "data_card.html") }
 func (l Layout) Checkpoints() string          { return l.join("checkpoints") }
 func (l Layout) FinalModel() string           { return l.join("final_model") }
 func (l Layout) Adapter() string              { return l.join("final_model", "adapter") }

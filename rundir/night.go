@@ -58,8 +58,7 @@ func TakeNight(ctx context.Context, run contract.Run, at time.Time, s contract.S
 	}
 	run.OutputDir = string(root.Night(name))
 	run.Night = &contract.Night{Root: string(root), Name: name, Series: s, At: at.UTC()}
-	run.CheckpointID, err = Take(ctx, run, running)
-	return run, err
+	return Take(ctx, run, running)
 }
 
 // availableTo reports whether a night's directory belongs to the workflow already, or to nobody.

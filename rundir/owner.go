@@ -1,6 +1,7 @@
 package rundir
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,12 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"time"
 
 	"so8t/configs"
 	"so8t/contract"
+	"so8t/device"
 	"so8t/disk"
 	"so8t/version"
 )
@@ -27,6 +28,10 @@ type Owner struct {
 	BaseDigest string         `json:"base_digest"`
 	Since      time.Time      `json:"since"`
 	Config     configs.Config `json:"config"`
+	// Device is what Config.Device resolved to; zero in directories taken by a version that did not note it.
+	Device device.Device `json:"device,omitzero"`
+	// CheckpointConfig is contract.Run's.
+	CheckpointConfig string `json:"checkpoint_config,omitempty"`
 	// Version is the program that took the directory.
 	Version version.Version `json:"version,omitzero"`
 	// Night is nil for a plain run, also for one that continued a night: no later night removes its directory.
@@ -59,58 +64,73 @@ func (e *OtherRunError) Error() string {
 		e.Dir, e.WorkflowID, strings.Join(e.Differences, "; "))
 }
 
-// Take makes run the owner of run.OutputDir. It returns the id that the directory's checkpoints carry, which
+// Take makes run the owner of run.OutputDir. It returns the run with what the directory's checkpoints carry, which
 // is an earlier workflow's if run continues that one. The error is an *InUseError or a *disk.HeldError while
 // another run works there, an *OtherRunError if the results there have other inputs, and a *DirError if the
 // directory cannot be used.
-func Take(ctx context.Context, run contract.Run, running Running) (checkpointID string, err error) {
+func Take(ctx context.Context, run contract.Run, running Running) (contract.Run, error) {
 	if err := disk.MakeDir(run.OutputDir); err != nil {
-		return "", dirError("output_dir: %w", err)
+		return run, dirError("output_dir: %w", err)
 	}
 	return take(ctx, run, running, false)
 }
 
 // Revisit is Take for a workflow that evaluates or compares the model of an earlier run: there must be one of
 // the same inputs, and it stays the owner.
-func Revisit(ctx context.Context, run contract.Run, running Running) (checkpointID string, err error) {
+func Revisit(ctx context.Context, run contract.Run, running Running) (contract.Run, error) {
 	return take(ctx, run, running, true)
 }
 
-func take(ctx context.Context, run contract.Run, running Running, revisit bool) (checkpointID string, err error) {
+func take(ctx context.Context, run contract.Run, running Running, revisit bool) (contract.Run, error) {
 	l := Layout(run.OutputDir)
 	unlock, err := disk.Lock(ctx, l.ownerLock())
 	if err != nil {
-		return "", dirError("output_dir: lock: %w", err)
+		return run, dirError("output_dir: lock: %w", err)
 	}
 	defer unlock()
 
 	now := Owner{WorkflowID: run.WorkflowID, Origin: run.WorkflowID, Host: run.Host, InputPath: run.InputPath,
-		BaseDigest: run.BaseDigest, Since: time.Now().UTC(), Config: run.Config, Version: version.Current(), Night: run.Night}
+		BaseDigest: run.BaseDigest, Since: time.Now().UTC(), Config: run.Config, Device: run.Device, Version: version.Current(), Night: run.Night}
 	before, err := l.readOwner()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && revisit:
-		return "", dirError("output_dir %s holds no run: run Retrain with this config first", run.OutputDir)
+		return run, dirError("output_dir %s holds no run: run Retrain with this config first", run.OutputDir)
 	case errors.Is(err, fs.ErrNotExist):
-		return now.Origin, l.writeOwner(now)
+		return now.checkpoints(run), l.writeOwner(now)
 	case err != nil:
-		return "", &DirError{err}
+		return run, &DirError{err}
 	}
 	if before.WorkflowID != run.WorkflowID {
 		if err := l.free(ctx, before, run.WorkflowID, running); err != nil {
-			return "", err
+			return run, err
 		}
 	}
 	differences := before.differences(now)
 	switch {
 	case len(differences) == 0:
-		now.Origin = before.Origin
-	case revisit || l.trained():
-		return "", &OtherRunError{run.OutputDir, before.WorkflowID, differences}
+		now.continues(before)
+	case revisit || l.Trained():
+		return run, &OtherRunError{run.OutputDir, before.WorkflowID, differences}
 	}
 	if revisit {
-		return now.Origin, nil
+		return now.checkpoints(run), nil
 	}
-	return now.Origin, l.writeOwner(now)
+	return now.checkpoints(run), l.writeOwner(now)
+}
+
+// continues makes o the next owner of what an earlier one has trained.
+func (o *Owner) continues(before Owner) {
+	o.Origin = before.Origin
+	o.CheckpointConfig = cmp.Or(before.CheckpointConfig, before.Config.TrainingDigest())
+	if o.CheckpointConfig == o.Config.TrainingDigest() {
+		o.CheckpointConfig = ""
+	}
+}
+
+// checkpoints is the run with what its checkpoints carry.
+func (o *Owner) checkpoints(run contract.Run) contract.Run {
+	run.CheckpointID, run.CheckpointConfig = o.Origin, o.CheckpointConfig
+	return run
 }
 
 // free returns nil once another workflow may take the directory from its owner.
@@ -134,36 +154,22 @@ func (l Layout) ended(ctx context.Context, o Owner, running Running) error {
 	return nil
 }
 
-// differences lists the inputs for which two runs would train different weights. Datasets are compared later,
-// by their digest.
+// differences lists the inputs for which two runs train different weights, by key with both values. Datasets are
+// compared by their contents, elsewhere.
 func (o Owner) differences(now Owner) []string {
 	var list []string
 	if o.BaseDigest != now.BaseDigest {
-		list = append(list, fmt.Sprintf("base model %.12s there, %.12s here", o.BaseDigest, now.BaseDigest))
+		list = append(list, fmt.Sprintf("base model is %s (digest %.12s) there, %s (%.12s) here",
+			o.Config.Model.BaseModelPath, o.BaseDigest, now.Config.Model.BaseModelPath, now.BaseDigest))
 	}
-	if o.Config.TrainingDigest() != now.Config.TrainingDigest() {
-		list = append(list, configDifferences(reflect.ValueOf(o.Config), reflect.ValueOf(now.Config), "")...)
-	}
-	return list
-}
-
-func configDifferences(a, b reflect.Value, at string) (list []string) {
-	for i := range a.NumField() {
-		name, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
-		key := strings.TrimPrefix(at+"."+name, ".")
-		x, y := a.Field(i), b.Field(i)
-		switch {
-		case x.Kind() == reflect.Struct:
-			list = append(list, configDifferences(x, y, key)...)
-		case key != "output_dir" && !reflect.DeepEqual(x.Interface(), y.Interface()):
-			list = append(list, fmt.Sprintf("%s is %v there, %v here", key, x, y))
-		}
+	for _, d := range now.Config.Differences(now.Device, &o.Config, o.Device) {
+		list = append(list, fmt.Sprintf("%s is %s there, %s here", d.Key, d.Theirs, d.Ours))
 	}
 	return list
 }
 
-// trained reports whether the directory holds results that took time to compute.
-func (l Layout) trained() bool {
+// Trained reports whether the directory holds results that took time to compute.
+func (l Layout) Trained() bool {
 	for _, pattern := range []string{l.Checkpoint("checkpoint_*"), filepath.Join(l.FinalModel(), "*")} {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			return true

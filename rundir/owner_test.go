@@ -37,7 +37,10 @@ func as[E error](err error) bool {
 
 func TestOutputDirectoryHasOneOwner(t *testing.T) {
 	server, dir := workflows{"first": true}, t.TempDir()
-	take := func(run contract.Run) (string, error) { return Take(t.Context(), run, server.running) }
+	take := func(run contract.Run) (string, error) {
+		run, err := Take(t.Context(), run, server.running)
+		return run.CheckpointID, err
+	}
 
 	if origin, err := take(runOf(dir, "first")); err != nil || origin != "first" {
 		t.Fatalf("%q, %v", origin, err)
@@ -84,8 +87,8 @@ func TestUntrainedDirectoryIsTakenWithAnotherConfig(t *testing.T) {
 	}
 	other := runOf(dir, "second")
 	other.Config.Training.LoraR = 8
-	if origin, err := Take(t.Context(), other, workflows{}.running); err != nil || origin != "second" {
-		t.Errorf("%q, %v", origin, err)
+	if run, err := Take(t.Context(), other, workflows{}.running); err != nil || run.CheckpointID != "second" || run.CheckpointConfig != "" {
+		t.Errorf("%q, %q, %v", run.CheckpointID, run.CheckpointConfig, err)
 	}
 }
 
@@ -98,8 +101,8 @@ func TestEvaluationNeedsARun(t *testing.T) {
 	if _, err := Take(t.Context(), runOf(dir, "w"), workflows{}.running); err != nil {
 		t.Fatal(err)
 	}
-	if origin, err := Revisit(t.Context(), runOf(dir, "evaluate"), workflows{}.running); err != nil || origin != "w" {
-		t.Errorf("%q, %v", origin, err)
+	if run, err := Revisit(t.Context(), runOf(dir, "evaluate"), workflows{}.running); err != nil || run.CheckpointID != "w" {
+		t.Errorf("%q, %v", run.CheckpointID, err)
 	}
 	if o, err := Layout(dir).readOwner(); err != nil || o.WorkflowID != "w" {
 		t.Errorf("a revisited run belongs to %q, %v", o.WorkflowID, err)

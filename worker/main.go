@@ -1,5 +1,5 @@
 // Command worker is the program: run (the default) works on the tasks of a Temporal server, start
-// submits a run and shows it, follow shows a run again, and schedule starts one every night.
+// submits a run and shows it, follow shows a run again, schedule starts one every night, and data looks at input files.
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"so8t/version"
+	"so8t/worker/data"
 	"so8t/worker/policy"
 	"so8t/worker/schedule"
 	"so8t/worker/start"
@@ -29,6 +30,7 @@ var cli struct {
 	Follow   start.Follow     `cmd:"" help:"Show a run that is under way or has ended."`
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
 	Policy   policy.Command   `cmd:"" help:"Try the rules of the data policy on lines of JSON."`
+	Data     data.Command     `cmd:"" help:"Say what a run would take of its data."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

@@ -13,7 +13,7 @@ import (
 // view is the progress, completed with what only the workflow knows.
 func (r *run) view() contract.Progress {
 	p := r.progress
-	p.Paused, p.Why, p.Stopping = r.paused, r.why, r.stopping
+	p.Paused, p.Why, p.Stopping, p.Notes = r.paused, r.why, r.stopping, r.result.Notes
 	return p
 }
 
@@ -59,6 +59,9 @@ func (r *run) markdown() string {
 			fmt.Fprintf(&b, "| %s | %s |\n", row[0], row[1])
 		}
 		b.WriteString("\n")
+	}
+	for _, note := range r.result.Notes {
+		fmt.Fprintf(&b, "- %s\n", note)
 	}
 	for i := len(r.notes) - 1; i >= max(0, len(r.notes)-newestNotes); i-- {
 		fmt.Fprintf(&b, "- %s\n", r.notes[i])

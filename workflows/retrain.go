@@ -5,6 +5,7 @@ package workflows
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/workflow"
@@ -65,9 +66,7 @@ func (r *run) claim(ctx workflow.Context, existing bool) error {
 		return err
 	}
 	r.result.OutputDir, r.result.Host = r.claimed.Run.OutputDir, r.claimed.Run.Host
-	for _, note := range r.claimed.Notes {
-		r.note(note)
-	}
+	r.result.Notes = r.claimed.Notes
 	return r.attributes(ctx, contract.AttrBaseModel, r.claimed.Run.BaseName)
 }
 
@@ -76,14 +75,21 @@ func (r *run) split(ctx workflow.Context) error {
 		activity: contract.Split,
 		phase:    contract.PhaseSplit,
 		queue:    contract.HostQueue(r.claimed.Run.Host),
-		summary:  r.claimed.Run.InputPath,
-		input:    func() any { return r.startedRun() },
-		result:   &r.dataset,
+		summary:  r.claimed.Run.Inputs(),
+		input: func() any {
+			run := r.startedRun()
+			run.InputPaths = r.claimed.Run.InputPaths
+			return run
+		},
+		result: &r.dataset,
 	})
 	if err != nil {
 		return err
 	}
-	r.note(fmt.Sprintf("dataset: %d training, %d validation, %d test samples; %d bad lines", r.dataset.Train, r.dataset.Val, r.dataset.Test, r.dataset.Bad))
+	r.note(fmt.Sprintf("dataset: %d training, %d validation, %d test samples; left out: %d bad, %d too long, %d by the policy",
+		r.dataset.Train, r.dataset.Val, r.dataset.Test, r.dataset.Bad, r.dataset.TooLong, r.dataset.Removed))
+	r.result.Notes = append(slices.Clip(r.result.Notes), r.dataset.Notes...)
+	r.claimed.Run.InputPaths = nil // thousands perhaps, and of no more use
 	return r.attributes(ctx, contract.AttrDataset, r.dataset.DatasetDigest)
 }
 
@@ -158,7 +164,7 @@ func (r *run) evaluate(ctx workflow.Context, model string) error {
 	} else {
 		r.result.Retrained = figures
 	}
-	r.note(fmt.Sprintf("%s: accuracy %.1f %%, macro F1 %.3f, false allow %.1f %%", model, 100*figures.Accuracy, figures.MacroF1, 100*figures.FalseAllowRate))
+	r.note(figures.String())
 	return nil
 }
 

@@ -85,7 +85,7 @@ func (r *run) deviceQueue() string {
 // startedRun is the claimed run, as input of the next activity.
 func (r *run) startedRun() contract.Run {
 	started := r.claimed.Run
-	started.Resumes = r.resumes
+	started.Resumes, started.InputPaths = r.resumes, nil
 	return started
 }
 

@@ -73,3 +73,30 @@ func Promoted(t testing.TB, o evaluation.CompareOptions) *evaluation.Result {
 	t.Helper()
 	return Compare(t, New(t, 200, true, ByChance), New(t, 200, true, MostlyRight), o)
 }
+
+// NewPlain makes an evaluation of n samples without labels, the first 5 of them answered; loss gives the mean loss of the
+// i-th sample. Every fourth sample is a near duplicate.
+func NewPlain(t testing.TB, n int, loss func(i int) float64) *evaluation.Evaluation {
+	t.Helper()
+	started := time.Date(2026, 1, 31, 2, 0, 0, 0, time.UTC)
+	o := evaluation.Options{Plain: true, Answers: 5, EOS: []int32{2}}
+	e := &evaluation.Evaluation{Options: o, StartedAt: started, FinishedAt: started.Add(41 * time.Second)}
+	for i := range n {
+		noun := nouns[i%len(nouns)]
+		d := evaluation.Decision{SourceFile: i % 2, SourceLine: int64(3*i + 1), Digest: fmt.Sprintf("%064x", i), NearDuplicate: i%4 == 3,
+			Prompt: fmt.Sprintf(requests[(i/3)%4], noun), LabelledTokens: 20 + (i*13)%50}
+		d.LossSum = loss(i) * float64(d.LabelledTokens)
+		if i < 5 {
+			d.Answer, d.Reference = noun+"は <b>公開</b> できます。", noun+"の件、承知しました。"
+			d.Finished, d.GeneratedTokens, d.LatencySeconds = true, 30+i, 0.3+float64(i)/20
+			e.Totals.GenerationSeconds += d.LatencySeconds
+		}
+		e.Totals.LossSum += d.LossSum
+		e.Totals.LabelledTokens += d.LabelledTokens
+		e.Decisions = append(e.Decisions, d)
+	}
+	if err := e.Recompute(); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}

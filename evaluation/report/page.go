@@ -9,47 +9,56 @@ import (
 	"unicode/utf8"
 
 	"so8t/evaluation"
+	"so8t/page"
 	"so8t/quadruple"
 )
 
-//go:embed page.html.tmpl
-var pageText string
+var (
+	//go:embed parts.html.tmpl
+	partsText string
+	//go:embed decided.html.tmpl
+	decidedText string
+	//go:embed plain.html.tmpl
+	plainText string
 
-//go:embed page.css
-var pageStyle string
-
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"percent": evaluation.Percent,
-	"shade":   shade,
-	"mark":    markLabel,
-	"spell":   func(key string) string { return figureNames[key] },
-}).Parse(pageText))
+	decidedPage = page.Template(template.FuncMap{
+		"percent": evaluation.Percent,
+		"shade":   shade,
+		"mark":    markLabel,
+		"spell":   func(key string) string { return figureNames[key] },
+	}, partsText, decidedText)
+	plainPage = page.Template(nil, partsText, plainText)
+)
 
 // figureNames are the names of the tested figures in texts.
 var figureNames = map[string]string{"accuracy": "accuracy", "macro_f1": "macro F1", "false_allow_rate": "false allow"}
 
-// page is the template's data, already formatted.
-type page struct {
-	Style    template.CSS
+// common is what every report shows, already formatted.
+type common struct {
 	Verdict  string
 	Headline string
 	Lead     string
 	Checks   []evaluation.Check
+	Tiles    []tile
+	Figures  []figureRow
+	Apart    *apart
+	Plots    map[string]template.HTML
+	Run      []Detail
+}
 
-	Tiles     []tile
-	Figures   []figureRow
+// decided is what a report on decisions shows beside.
+type decided struct {
+	common
 	Matrices  []matrix
 	Classes   []classRow
 	Family    []evaluation.Tested
 	McNemar   evaluation.McNemar
 	Bootstrap evaluation.Bootstrap
 	Alpha     float64
-	Plots     map[string]template.HTML
 
 	Changed  evaluation.Changed
 	Improved []example
 	Worsened []example
-	Run      []Detail
 	Labels   [4]string
 }
 
@@ -67,39 +76,37 @@ type matrix struct {
 type classRow struct{ Base, Retrained evaluation.Class }
 
 // renderPage fills the template. Everything that a model or a dataset wrote is escaped by
-// html/template; only this package's own style and plots go in as they are.
+// html/template; only this program's own style and plots go in as they are.
 func renderPage(r *evaluation.Result, d Data, plots []plotFile) ([]byte, error) {
-	p := page{
-		Style:    template.CSS(pageStyle),
-		Verdict:  r.Verdict,
-		Headline: "Promote the retrained model",
-		Lead:     lead(r),
-		Checks:   r.Checks,
-		Tiles:    tilesOf(r),
-		Figures:  figureRows(r),
+	c := common{Verdict: r.Verdict, Headline: "Promote the retrained model", Checks: r.Checks, Apart: apartOf(r), Plots: map[string]template.HTML{},
+		Run: runDetails(r, d)}
+	if r.Verdict != evaluation.Promote {
+		c.Headline = "Do not promote the retrained model"
+	}
+	for _, plot := range plots {
+		c.Plots[plot.Name] = template.HTML(plot.SVG)
+	}
+	var out bytes.Buffer
+	if r.Plain() {
+		c.Lead, c.Tiles, c.Figures = plainLead(r), plainTiles(r), plainRows(r)
+		err := plainPage.Execute(&out, plain{c, r.Loss, readingsOf(r.Answers)})
+		return out.Bytes(), err
+	}
+	c.Lead, c.Tiles, c.Figures = lead(r), tilesOf(r), figureRows(r)
+	p := decided{
+		common:   c,
 		Matrices: []matrix{{"base", r.Base.Confusion}, {"retrained", r.Retrained.Confusion}},
 		Family:   r.Family, McNemar: r.McNemar, Bootstrap: r.Bootstrap, Alpha: r.Options.Alpha,
-		Plots:    map[string]template.HTML{},
 		Changed:  r.Changed,
 		Improved: examplesOf(r.Changed.ImprovedExamples),
 		Worsened: examplesOf(r.Changed.WorsenedExamples),
-		Run:      runDetails(r, d),
 		Labels:   quadruple.Labels,
-	}
-	if r.Verdict != evaluation.Promote {
-		p.Headline = "Do not promote the retrained model"
 	}
 	for i := range quadruple.Labels {
 		p.Classes = append(p.Classes, classRow{r.Base.PerClass[i], r.Retrained.PerClass[i]})
 	}
-	for _, plot := range plots {
-		p.Plots[plot.Name] = template.HTML(plot.SVG)
-	}
-	var out bytes.Buffer
-	if err := pageTemplate.Execute(&out, p); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	err := decidedPage.Execute(&out, p)
+	return out.Bytes(), err
 }
 
 // shade is the CSS class of a matrix's cell: whether the decision is right, and in five steps its share of the row.

@@ -66,7 +66,7 @@ func Write(dir string, r *evaluation.Result, d Data) error {
 	if err := replace(filepath.Join(dir, PageName), page); err != nil {
 		return err
 	}
-	return disk.ReplaceJSON(filepath.Join(dir, ResultsName), r)
+	return disk.ReplaceJSON(filepath.Join(dir, ResultsName), r.Document())
 }
 
 func replace(path string, data []byte) error {

@@ -91,6 +91,47 @@ func figureRows(r *evaluation.Result) []figureRow {
 	}
 }
 
+// apart is what is said of near duplicates.
+type apart struct {
+	Says string
+	Rows []figureRow
+}
+
+// apartOf is nil where near duplicates were not looked for.
+func apartOf(r *evaluation.Result) *apart {
+	a := r.Apart
+	if a == nil {
+		return nil
+	}
+	out := &apart{Says: nearTwins(a) + "."}
+	if a.NearDuplicates == 0 || a.Samples == 0 {
+		return out
+	}
+	out.Says += fmt.Sprintf(" A model may know these by heart. On the other %d:", a.Samples)
+	share := func(name string, of func(*evaluation.ApartRates) float64) {
+		out.Rows = append(out.Rows, figureRow{name, evaluation.Percent(of(a.Base.ApartRates)), evaluation.Percent(of(a.Retrained.ApartRates)), ""})
+	}
+	if a.Base.ApartRates != nil {
+		share("Accuracy", func(f *evaluation.ApartRates) float64 { return f.Accuracy })
+		share("Macro F1", func(f *evaluation.ApartRates) float64 { return f.MacroF1 })
+		share("False allow", func(f *evaluation.ApartRates) float64 { return f.FalseAllowRate })
+	}
+	out.Rows = append(out.Rows, figureRow{"Token loss", evaluation.Nats(a.Base.TokenLoss), evaluation.Nats(a.Retrained.TokenLoss), ""})
+	return out
+}
+
+// nearTwins counts the near duplicates in words.
+func nearTwins(a *evaluation.Apart) string {
+	all := a.Samples + a.NearDuplicates
+	switch a.NearDuplicates {
+	case 0:
+		return fmt.Sprintf("None of the %d test samples has a near twin in training", all)
+	case 1:
+		return fmt.Sprintf("1 of the %d test samples has a near twin in training", all)
+	}
+	return fmt.Sprintf("%d of the %d test samples have a near twin in training", a.NearDuplicates, all)
+}
+
 // example is a change as the report shows it.
 type example struct {
 	evaluation.Change

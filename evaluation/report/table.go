@@ -10,6 +10,9 @@ import (
 
 // Table is the comparison as aligned plain text for a terminal.
 func Table(r *evaluation.Result) string {
+	if r.Plain() {
+		return plainTable(r)
+	}
 	b := r.Bootstrap
 	row := func(name string, d evaluation.Difference) []string {
 		return []string{name, evaluation.Percent(d.Base), evaluation.Percent(d.Retrained), evaluation.Signed(100*d.Difference, 1), "", ""}
@@ -40,15 +43,33 @@ func Table(r *evaluation.Result) string {
 	out.WriteString(aligned(rows))
 	fmt.Fprintf(&out, "\n%d test samples; McNemar on accuracy: p = %s (%d gained, %d lost)\n",
 		r.Samples, r.McNemar.PValueText, r.McNemar.OnlyRetrainedCorrect, r.McNemar.OnlyBaseCorrect)
-	fmt.Fprintf(&out, "verdict: %s\n", r.Verdict)
+	conclude(&out, r)
+	return out.String()
+}
+
+// conclude writes the lines under either table: near duplicates, verdict and checks.
+func conclude(out *strings.Builder, r *evaluation.Result) {
+	if a := r.Apart; a != nil {
+		out.WriteString(nearTwins(a))
+		if a.NearDuplicates > 0 && a.Samples > 0 {
+			fmt.Fprintf(out, "; without them ")
+			if a.Base.ApartRates != nil {
+				b, n := a.Base, a.Retrained
+				fmt.Fprintf(out, "accuracy %s → %s, macro F1 %s → %s, false allow %s → %s, ", evaluation.Percent(b.Accuracy), evaluation.Percent(n.Accuracy),
+					evaluation.Percent(b.MacroF1), evaluation.Percent(n.MacroF1), evaluation.Percent(b.FalseAllowRate), evaluation.Percent(n.FalseAllowRate))
+			}
+			fmt.Fprintf(out, "token loss %.3f → %.3f", a.Base.TokenLoss, a.Retrained.TokenLoss)
+		}
+		out.WriteString("\n")
+	}
+	fmt.Fprintf(out, "verdict: %s\n", r.Verdict)
 	for _, c := range r.Checks {
 		mark := "ok  "
 		if !c.Passed {
 			mark = "FAIL"
 		}
-		fmt.Fprintf(&out, "  %s  %s\n", mark, c.Reason)
+		fmt.Fprintf(out, "  %s  %s\n", mark, c.Reason)
 	}
-	return out.String()
 }
 
 // aligned sets the first column left and the others right, with a rule under the header.

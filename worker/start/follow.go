@@ -68,7 +68,7 @@ func look(ctx context.Context, server client.Client, id string) (p contract.Prog
 		return beat, true, nil
 	}
 	if beat.At.After(p.At) && beat.Phase == p.Phase {
-		beat.Paused, beat.Why, beat.Stopping = p.Paused, p.Why, p.Stopping
+		beat.Paused, beat.Why, beat.Stopping, beat.Notes = p.Paused, p.Why, p.Stopping, p.Notes
 		p = beat
 	}
 	return p, true, nil

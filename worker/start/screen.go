@@ -20,16 +20,18 @@ type screen struct {
 	last     string // text of the last line
 	phase    string
 	shown    time.Time
+	noted    map[string]bool
 }
 
 func newScreen(out *os.File) *screen {
 	info, err := out.Stat()
-	return &screen{out: out, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
+	return &screen{out: out, noted: map[string]bool{}, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
 }
 
 const quiet = 10 * time.Second // between lines of a log
 
 func (s *screen) show(p contract.Progress) {
+	s.notes(p.Notes)
 	text := line(p)
 	if text == s.last {
 		return
@@ -47,6 +49,16 @@ func (s *screen) show(p contract.Progress) {
 	s.last, s.phase = text, phase
 }
 
+// notes prints each note once.
+func (s *screen) notes(list []string) {
+	for _, note := range list {
+		if !s.noted[note] {
+			s.noted[note] = true
+			s.say("note: " + note)
+		}
+	}
+}
+
 // say prints a line that is not overwritten.
 func (s *screen) say(text string) {
 	if s.terminal && s.last != "" {
@@ -60,7 +72,9 @@ func (s *screen) leave(id string) {
 	s.say("run " + id + " goes on; to see it again: bin/worker follow " + id)
 }
 
+// result prints what a run has given; its last line is the verdict.
 func (s *screen) result(r contract.Result) {
+	s.notes(r.Notes)
 	s.say("")
 	if r.Compare != nil {
 		fmt.Fprintln(s.out, strings.TrimRight(r.Compare.Table, "\n"))
@@ -82,7 +96,16 @@ func (s *screen) result(r contract.Result) {
 	if r.Compare != nil {
 		row("report", r.Compare.Report)
 		row("promoted", r.Compare.Promoted)
+		row("verdict", verdict(*r.Compare))
 	}
+}
+
+// verdict is one line. A run that is not promoted is told the first condition that failed; the table has all.
+func verdict(c contract.CompareResult) string {
+	if c.Verdict == "promote" || len(c.Reasons) == 0 {
+		return c.Verdict
+	}
+	return c.Verdict + ": " + c.Reasons[0]
 }
 
 // line is the progress as text, a bar and figures.

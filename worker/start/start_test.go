@@ -64,16 +64,23 @@ func TestScreenInALog(t *testing.T) {
 	for step := range 50 {
 		s.show(contract.Progress{Phase: contract.PhaseTrain, Epoch: 1, Epochs: 2, Step: step + 1, Steps: 100})
 	}
-	s.show(contract.Progress{Phase: contract.PhaseExport, Detail: "adapters"})
-	s.result(contract.Result{OutputDir: "/out", Steps: 100, Compare: &contract.CompareResult{Table: "the table\n", Report: "/out/report.html"}})
+	for range 2 {
+		s.show(contract.Progress{Phase: contract.PhaseExport, Detail: "adapters", Notes: []string{"which file", "3 bad lines"}})
+	}
+	s.result(contract.Result{OutputDir: "/out", Steps: 100, Notes: []string{"which file", "3 bad lines", "only in the result"},
+		Compare: &contract.CompareResult{Table: "the table\n", Report: "/out/report.html", Verdict: "reject", Reasons: []string{"no gain", "too few"}}})
 	text, err := os.ReadFile(file.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for want, times := range map[string]int{"train": 1, "export": 1, "the table": 1, "/out/report.html": 1, "\r": 0} {
+	for want, times := range map[string]int{"train": 1, "export": 1, "the table": 1, "/out/report.html": 1, "\r": 0,
+		"note: which file\nnote: 3 bad lines\nexport": 1, "which file": 1, "note: only in the result\n": 1} {
 		if got := strings.Count(string(text), want); got != times {
 			t.Errorf("%q stands %d times, want %d:\n%s", want, got, times, text)
 		}
+	}
+	if !strings.HasSuffix(string(text), "\nverdict      reject: no gain\n") {
+		t.Errorf("the last line is not the verdict:\n%s", text)
 	}
 }
 

@@ -1,8 +1,9 @@
-package report
+package page
 
 import (
 	"bytes"
 	"fmt"
+	"html"
 	"image/color"
 	"math"
 	"regexp"
@@ -16,47 +17,47 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// The report's colours: base is grey, retrained is blue, in tables and plots alike.
+// The colours of every page, in tables and plots alike.
 var (
-	inkColor       = color.RGBA{0x1f, 0x29, 0x33, 0xff}
-	quietColor     = color.RGBA{0x61, 0x6e, 0x7c, 0xff}
-	gridColor      = color.RGBA{0xe4, 0xe7, 0xeb, 0xff}
-	baseColor      = color.RGBA{0x8a, 0x94, 0xa0, 0xff}
-	retrainedColor = color.RGBA{0x1d, 0x5f, 0xa8, 0xff}
-	paleColor      = color.RGBA{0xb8, 0xcf, 0xe8, 0xff}
+	Ink   = color.RGBA{0x1f, 0x29, 0x33, 0xff}
+	Quiet = color.RGBA{0x61, 0x6e, 0x7c, 0xff}
+	Grid  = color.RGBA{0xe4, 0xe7, 0xeb, 0xff}
+	Grey  = color.RGBA{0x8a, 0x94, 0xa0, 0xff}
+	Blue  = color.RGBA{0x1d, 0x5f, 0xa8, 0xff}
+	Pale  = color.RGBA{0xb8, 0xcf, 0xe8, 0xff}
 )
 
-// plotFont measures the text; what is drawn is the reader's own sans serif (svgFonts).
-func plotFont(size vg.Length) font.Font {
+// Font measures the text; what is drawn is the reader's own sans serif (svgFonts).
+func Font(size vg.Length) font.Font {
 	return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
 }
 
-// newPlot is an empty plot in the report's style.
-func newPlot(x, y string) *plot.Plot {
+// NewPlot is an empty plot in the pages' style.
+func NewPlot(x, y string) *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = color.Transparent
 	p.X.Label.Text, p.Y.Label.Text = x, y
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-		axis.Label.TextStyle.Font = plotFont(10)
-		axis.Label.TextStyle.Color = quietColor
+		axis.Label.TextStyle.Font = Font(10)
+		axis.Label.TextStyle.Color = Quiet
 		axis.Label.Padding = 5
-		axis.Tick.Label.Font = plotFont(9)
-		axis.Tick.Label.Color = quietColor
+		axis.Tick.Label.Font = Font(9)
+		axis.Tick.Label.Color = Quiet
 		axis.Tick.LineStyle.Width = 0
 		axis.Tick.Length = 3
-		axis.LineStyle.Color = baseColor
+		axis.LineStyle.Color = Grey
 		axis.LineStyle.Width = 0.6
 		axis.Padding = 0
 	}
 	p.Y.LineStyle.Width = 0
-	p.Legend.TextStyle.Font = plotFont(9)
-	p.Legend.TextStyle.Color = inkColor
+	p.Legend.TextStyle.Font = Font(9)
+	p.Legend.TextStyle.Color = Ink
 	p.Legend.Top = true
 	p.Legend.Padding = 3
 	p.Legend.ThumbnailWidth = 18
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
-	grid.Horizontal = draw.LineStyle{Color: gridColor, Width: 0.6}
+	grid.Horizontal = draw.LineStyle{Color: Grid, Width: 0.6}
 	p.Add(grid)
 	return p
 }
@@ -69,21 +70,21 @@ var (
 // svgFonts ends in fonts with Japanese, for model names and labels that hold some.
 const svgFonts = `font-family:'Helvetica Neue',Arial,'Noto Sans JP','Noto Sans CJK JP','Hiragino Sans','Yu Gothic',Meiryo,sans-serif;`
 
-// renderSVG draws into a canvas of the given size in points. The result scales to the width of
+// SVG draws into a canvas of the given size in points. The result scales to the width of
 // whatever holds it, and title is what a screen reader says.
-func renderSVG(width, height vg.Length, title string, drawOn func(draw.Canvas)) ([]byte, error) {
+func SVG(width, height vg.Length, title string, drawOn func(draw.Canvas)) ([]byte, error) {
 	canvas := vgsvg.New(width, height)
 	drawOn(draw.New(canvas))
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return nil, fmt.Errorf("draw %s: %w", title, err)
 	}
-	svg := svgHead.ReplaceAll(out.Bytes(), fmt.Appendf(nil, `<svg width="%g" height="%g" role="img" aria-label="%s"`, width, height, title))
+	svg := svgHead.ReplaceAll(out.Bytes(), fmt.Appendf(nil, `<svg width="%g" height="%g" role="img" aria-label="%s"`, width, height, html.EscapeString(title)))
 	return svgFont.ReplaceAll(svg, []byte(svgFonts)), nil
 }
 
-// line is a plotted line without markers.
-func line(points plotter.XYs, c color.Color, width vg.Length, dashes ...vg.Length) (*plotter.Line, error) {
+// Line is a plotted line without markers.
+func Line(points plotter.XYs, c color.Color, width vg.Length, dashes ...vg.Length) (*plotter.Line, error) {
 	l, err := plotter.NewLine(points)
 	if err != nil {
 		return nil, err
@@ -92,10 +93,10 @@ func line(points plotter.XYs, c color.Color, width vg.Length, dashes ...vg.Lengt
 	return l, nil
 }
 
-// percentTicks marks every fifth of a rate.
-type percentTicks struct{}
+// PercentTicks marks every fifth of a rate.
+type PercentTicks struct{}
 
-func (percentTicks) Ticks(_, _ float64) []plot.Tick {
+func (PercentTicks) Ticks(_, _ float64) []plot.Tick {
 	var out []plot.Tick
 	for i := range 6 {
 		out = append(out, plot.Tick{Value: float64(i) / 5, Label: fmt.Sprintf("%d %%", 20*i)})
@@ -103,10 +104,10 @@ func (percentTicks) Ticks(_, _ float64) []plot.Tick {
 	return out
 }
 
-// roundTicks marks about five multiples of 1, 2 or 5 times a power of ten.
-type roundTicks struct{}
+// RoundTicks marks about five multiples of 1, 2 or 5 times a power of ten.
+type RoundTicks struct{}
 
-func (roundTicks) Ticks(low, high float64) []plot.Tick {
+func (RoundTicks) Ticks(low, high float64) []plot.Tick {
 	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
 	for _, times := range []float64{5, 2} {
 		if (high-low)/(times*step) >= 4 {
