@@ -99,7 +99,7 @@ func (p *parser) nsfw() (bool, *fault) {
 // nameOf is how a fault names a field that is missing.
 func (p *parser) nameOf(field string) string {
 	if column := p.Columns[field]; column != "" {
-		return fmt.Sprintf("%s (column %s)", field, quoted(column))
+		return fmt.Sprintf("%s (column %q)", field, column)
 	}
 	return field
 }

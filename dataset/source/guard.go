@@ -14,7 +14,11 @@ import (
 // names the file. What is no fault of the file's content stays as it is: io.EOF, a done context, an error of the machine.
 func guard(path string, f func() error) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case *Error: // of a column that is not read
+			err = &Error{fmt.Errorf("%s: %w", path, r)}
+		default:
 			err = &Error{fmt.Errorf("%s is damaged: %.200s", path, oneLine(fmt.Sprint(r)))}
 		}
 	}()

@@ -57,7 +57,7 @@ func (f *File) judgeJSON(text []byte, whole bool) error {
 	}
 	first := firstValue(text)
 	switch {
-	case first.valid && text[0] == '[' && (!first.ended || objects == 0):
+	case first.valid && text[0] == '[' && (!first.ended || first.only || objects == 0):
 		f.Format, f.array = "json", true
 		return nil
 	case first.valid && text[0] == '{' && (first.lines > 1 || first.more):
@@ -65,7 +65,7 @@ func (f *File) judgeJSON(text []byte, whole bool) error {
 	case objects > 0, !whole && lines <= 1 && first.valid && text[0] == '{', first.valid && text[0] == '{':
 		f.Format = "jsonl"
 	default:
-		return errors.New(otherText(text))
+		return errors.New(otherText(text, first.broken))
 	}
 	if first.only || !first.ended {
 		if what := wrapper(text); what != "" {
@@ -80,11 +80,12 @@ var lax = jsontext.AllowDuplicateNames(true)
 
 // value says of a text's first JSON value what can be known.
 type value struct {
-	valid bool // so far
-	ended bool // its end was reached
-	lines int  // it stretches over
-	more  bool // another value begins on the line where it ends
-	only  bool // nothing follows it
+	valid  bool  // so far
+	ended  bool  // its end was reached
+	lines  int   // it stretches over
+	more   bool  // another value begins on the line where it ends
+	only   bool  // nothing follows it
+	broken int64 // the byte where it is not valid
 }
 
 func firstValue(text []byte) (v value) {
@@ -94,6 +95,10 @@ func firstValue(text []byte) (v value) {
 	v.ended = err == nil
 	if v.valid = v.ended || errors.Is(err, io.ErrUnexpectedEOF); !v.ended {
 		end = len(text)
+	}
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		v.broken = syntactic.ByteOffset
 	}
 	v.lines = 1 + bytes.Count(text[:end], []byte("\n"))
 	rest, _, _ := bytes.Cut(text[end:], []byte("\n"))
@@ -120,8 +125,8 @@ func textKind(text []byte) string {
 	return ""
 }
 
-// otherText says what a text is that has no JSON object in it.
-func otherText(text []byte) string {
+// otherText says what a text is that has no JSON object in it. Where it begins like one, it is broken at a byte.
+func otherText(text []byte, broken int64) string {
 	line, rest, _ := bytes.Cut(text, []byte("\n"))
 	second, _, _ := bytes.Cut(rest, []byte("\n"))
 	separators := func(c string) bool {
@@ -131,9 +136,9 @@ func otherText(text []byte) string {
 	const convert = ": convert it to JSON lines, as with pandas.read_csv(…%s).to_json(…, orient='records', lines=True, force_ascii=False)"
 	switch {
 	case text[0] == '{':
-		return "begins like JSON, but is none, and no line of it is a JSON object"
+		return fmt.Sprintf("is JSON that is broken at byte %d, and no line of it is a JSON object", broken)
 	case text[0] == '[':
-		return "begins like a JSON array, but is none"
+		return fmt.Sprintf("is a JSON array that is broken at byte %d", broken)
 	case separators("\t"):
 		return fmt.Sprintf("is a table with tabs (TSV), which is not read"+convert, ", sep='\\t'")
 	case yamlLine.Match(line):

@@ -44,4 +44,6 @@ func (l *lineReader) next(dst []byte) (_ []byte, tooLong bool, err error) {
 	return dst[:start+len(line)], false, nil
 }
 
+func (l *lineReader) offset() int64 { return l.taken }
+
 func blank(text []byte) bool { return len(bytes.TrimLeft(text, " \t\r\n")) == 0 }

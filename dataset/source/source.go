@@ -69,11 +69,11 @@ type identity struct {
 	info     os.FileInfo // device and inode, compared by os.SameFile
 }
 
-const (
-	blockSize = 256 << 10 // a block ends with the first row that reaches it
-	// maxRow limits a row's JSON, and with it the memory for a file without line feeds.
-	maxRow = 16 << 20
-)
+// blockSize is the text of a block: it ends with the first row that reaches it. Only tests change it.
+var blockSize int64 = 256 << 10
+
+// maxRow limits a row's JSON, and with it the memory for a file without line feeds.
+const maxRow = 16 << 20
 
 // Open finds out what each file is. Its errors are *Error.
 func Open(paths []string) (*Input, error) {

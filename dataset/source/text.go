@@ -11,13 +11,16 @@ import (
 // text reads the rows of JSON text: lines of a JSONL file, or values of a JSON one.
 type text struct {
 	*stream
-	r   *bufio.Reader
-	cut interface {
-		next(dst []byte) (_ []byte, tooLong bool, err error)
-	}
-	start int64  // bytes of text before from
-	taken *int64 // bytes of text that cut has taken since
-	line  int64  // of the last row
+	r     *bufio.Reader
+	cut   cutter
+	start int64 // bytes of text before the cutter's
+	line  int64 // of the last row
+}
+
+// cutter cuts a text into rows.
+type cutter interface {
+	next(dst []byte) (_ []byte, tooLong bool, err error)
+	offset() int64 // bytes that rows have been cut from
 }
 
 func openText(ctx context.Context, file File, from Position) (rows, error) {
@@ -30,11 +33,9 @@ func openText(ctx context.Context, file File, from Position) (rows, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	if file.Format == "jsonl" {
-		lines := &lineReader{r: t.r, max: maxRow}
-		t.cut, t.taken = lines, &lines.taken
+		t.cut = &lineReader{r: t.r, max: maxRow}
 	} else {
-		values := &valueReader{r: t.r, max: maxRow, array: file.array, begun: from.Offset > 0, start: from.Offset, count: from.Line}
-		t.cut, t.taken = values, &values.taken
+		t.cut = &valueReader{r: t.r, max: maxRow, array: file.array, begun: from.Offset > 0, start: from.Offset, count: from.Line}
 	}
 	return t, nil
 }
@@ -65,8 +66,8 @@ func (t *text) read() int64 { return t.consumed }
 func (t *text) next(b *Block) error {
 	buf := make([]byte, 0, blockSize+blockSize/8)
 	var ends []int
-	taken := *t.taken
-	for *t.taken-taken < blockSize {
+	from := t.cut.offset()
+	for t.cut.offset()-from < blockSize {
 		start := len(buf)
 		grown, tooLong, err := t.cut.next(buf)
 		if err == io.EOF {
@@ -79,7 +80,7 @@ func (t *text) next(b *Block) error {
 		t.line++
 		row := Row{Line: t.line}
 		if tooLong {
-			row.Fault, row.Detail = "line_too_long", "more than 16 MiB"
+			row.Fault, row.Detail = tooLongFault, tooLongDetail
 		} else if bytes.HasPrefix(buf[start:], byteOrderMark) { // files joined by cat have one in their middle
 			buf = append(buf[:start], buf[start+len(byteOrderMark):]...)
 		}
@@ -90,16 +91,10 @@ func (t *text) next(b *Block) error {
 		b.Rows = append(b.Rows, row)
 		ends = append(ends, len(buf))
 	}
-	if *t.taken == taken {
+	if t.cut.offset() == from {
 		return io.EOF
 	}
-	start := 0
-	for i, end := range ends {
-		if b.Rows[i].Fault == "" {
-			b.Rows[i].JSON = buf[start:end:end]
-		}
-		start = end
-	}
-	b.Next = Position{Offset: t.start + *t.taken, Line: t.line}
+	b.cut(buf, ends)
+	b.Next = Position{Offset: t.start + t.cut.offset(), Line: t.line}
 	return nil
 }

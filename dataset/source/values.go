@@ -17,6 +17,7 @@ type valueReader struct {
 	ended bool  // the array's last bracket has been read
 	start int64 // where in the text r begins
 	taken int64 // bytes since
+	end   int64 // taken before the array's last bracket
 	count int64 // values in the text so far
 }
 
@@ -57,7 +58,7 @@ func (v *valueReader) separator(c byte, err error) (byte, error) {
 		}
 		fallthrough
 	case c == ']':
-		v.ended = true
+		v.ended, v.end = true, v.taken
 		v.take(1)
 		return v.peek()
 	case c == ',':
@@ -65,6 +66,14 @@ func (v *valueReader) separator(c byte, err error) (byte, error) {
 		return v.peek()
 	}
 	return c, fmt.Errorf("at byte %d, behind record %d, a comma was expected, not %q", v.start+v.taken, v.count, c)
+}
+
+// offset is where reading can go on. The end of an array is read again.
+func (v *valueReader) offset() int64 {
+	if v.ended {
+		return v.end
+	}
+	return v.taken
 }
 
 func (v *valueReader) take(n int) {
