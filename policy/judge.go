@@ -92,6 +92,9 @@ func (p *Policy) action(kind string) string {
 
 // personal removes a record for the first value whose kind is dropped; masking says that some value is to be masked.
 func (p *Policy) personal(r *Record) (masking bool, v Verdict) {
+	if p.keepsPersonal {
+		return false, Verdict{}
+	}
 	for _, t := range r.Texts {
 		for _, f := range findPersonal(t.Text) {
 			switch p.action(f.kind) {

@@ -69,6 +69,8 @@ type Policy struct {
 	licenses licenses
 	robots   robots.Store // nil where robots files are not required
 	version  string
+
+	keepsPersonal bool // no kind is dropped or masked: nothing to look for
 }
 
 // New checks the options and, where robots files are required, reads robots_dir. Its errors name the key.
@@ -98,6 +100,7 @@ func NewWithStore(o Options, store robots.Store) (*Policy, error) {
 	if o.Robots == "require" {
 		p.robots = store
 	}
+	p.keepsPersonal = !slices.ContainsFunc(Kinds(), func(kind string) bool { return p.action(kind) != "keep" })
 	p.version = p.digest()
 	return p, nil
 }

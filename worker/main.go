@@ -19,6 +19,7 @@ import (
 
 	"so8t/version"
 	"so8t/worker/data"
+	"so8t/worker/policy"
 	"so8t/worker/schedule"
 	"so8t/worker/start"
 )
@@ -29,6 +30,7 @@ var cli struct {
 	Follow   start.Follow     `cmd:"" help:"Show a run that is under way or has ended."`
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
 	Data     data.Command     `cmd:"" help:"Say what a run would take of its data."`
+	Policy   policy.Command   `cmd:"" help:"Try the rules of the data policy on lines of JSON."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -48,6 +49,9 @@ func Authority(rawURL string) (string, bool) {
 func hostName(host string) (string, bool) {
 	if strings.Contains(host, ":") { // url.Parse took it out of brackets: IPv6
 		return "[" + strings.ToLower(host) + "]", !strings.ContainsAny(host, "/%")
+	}
+	if !utf8.ValidString(host) { // a replacement character would stand for it
+		return "", false
 	}
 	host, err := hosts.ToASCII(host)
 	if err != nil {

@@ -60,7 +60,7 @@ func Open(dir string, maxAge time.Duration, now time.Time) (*Folder, error) {
 			return nil, err
 		}
 		if ok {
-			s.stale = maxAge > 0 && (s.FetchedAt.IsZero() || now.Sub(s.FetchedAt) > maxAge)
+			s.stale = maxAge > 0 && now.Sub(s.FetchedAt) > maxAge // no time is the zero time, centuries ago
 			f.entries[folder.Name()] = s
 		}
 	}

@@ -13,6 +13,14 @@ type Stored struct {
 	Text   []byte // nil: none
 }
 
+// Answer parses the text.
+func (s Stored) Answer() Answer {
+	if s.Text == nil {
+		return Answer{Status: s.Status}
+	}
+	return Answer{s.Status, Parse(s.Text)}
+}
+
 // Memory is a Store by authority.
 type Memory map[string]Stored
 
@@ -23,10 +31,7 @@ func (m Memory) Entry(authority string) (Entry, bool) {
 
 func (m Memory) Answer(authority string) (Answer, bool) {
 	s, ok := m[authority]
-	if s.Text == nil {
-		return Answer{Status: s.Status}, ok
-	}
-	return Answer{s.Status, Parse(s.Text)}, ok
+	return s.Answer(), ok
 }
 
 func (m Memory) Digest() (digest [sha256.Size]byte) {
