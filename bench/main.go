@@ -27,6 +27,8 @@ type commands struct {
 	Bandwidth bandwidthCommand `cmd:"" help:"Bytes/s of the device's memory. A child of cuda."`
 	Products  productsCommand  `cmd:"" help:"FLOP/s of this engine's matrix products. A child of compare."`
 	Tokens    tokensCommand    `cmd:"" help:"MB/s of the tokenizer."`
+	Split     splitCommand     `cmd:"" help:"MB/s of the split, with each number of threads, without and with the policy."`
+	SplitOnce splitOnceCommand `cmd:"" help:"One split. A child of split."`
 	Score     scoreCommand     `cmd:"" help:"Log-probabilities of given tokens, for demo/verify_export.py."`
 	Write     writeCommand     `cmd:"" help:"Write a model folder with random weights."`
 }

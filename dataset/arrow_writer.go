@@ -3,6 +3,7 @@ package dataset
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -54,15 +55,17 @@ func schemaOf(o Options) *arrow.Schema {
 	return arrow.NewSchema(columns, &metadata)
 }
 
-// partWriter writes one Arrow file in batches.
+// partWriter writes one Arrow file in batches, each beside the gathering of the next.
 type partWriter struct {
 	file   *os.File
 	size   int64
 	hash   hash.Hash
 	writer *ipc.FileWriter
 	rows   *array.RecordBuilder
-	tokens int // in the batch
-	bytes  int // of domain labels in the batch
+	full   chan arrow.Record // batches to be written
+	failed chan error        // closed when all are
+	tokens int               // in the batch
+	bytes  int               // of domain labels in the batch
 }
 
 func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
@@ -70,13 +73,14 @@ func newPartWriter(path string, schema *arrow.Schema) (*partWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &partWriter{file: file, hash: sha256.New()}
+	w := &partWriter{file: file, hash: sha256.New(), full: make(chan arrow.Record, 1), failed: make(chan error)}
 	w.writer, err = ipc.NewFileWriter(w, ipc.WithSchema(schema))
 	if err != nil {
 		file.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	w.rows = array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	go w.write(w.full)
 	return w, nil
 }
 
@@ -119,22 +123,41 @@ func appendList(b array.Builder, values []int32) {
 	list.ValueBuilder().(*array.Int32Builder).AppendValues(values, nil)
 }
 
+// flush hands the batch over to be written.
 func (w *partWriter) flush() error {
 	w.tokens, w.bytes = 0, 0
 	if w.rows.Field(4).Len() == 0 {
 		return nil
 	}
 	batch := w.rows.NewRecord()
-	defer batch.Release()
-	if err := w.writer.Write(batch); err != nil {
-		return fmt.Errorf("write %s: %w", w.file.Name(), err)
+	select {
+	case w.full <- batch:
+		return nil
+	case err := <-w.failed:
+		batch.Release()
+		return err
 	}
-	return nil
+}
+
+// write writes batches until there are no more.
+func (w *partWriter) write(full <-chan arrow.Record) {
+	defer close(w.failed)
+	for batch := range full {
+		err := w.writer.Write(batch)
+		batch.Release()
+		if err != nil {
+			w.failed <- fmt.Errorf("write %s: %w", w.file.Name(), err)
+			return
+		}
+	}
 }
 
 // finish completes and syncs the file.
 func (w *partWriter) finish() (size int64, sha string, err error) {
 	if err := w.flush(); err != nil {
+		return 0, "", err
+	}
+	if err := w.drain(); err != nil {
 		return 0, "", err
 	}
 	if err := w.writer.Close(); err != nil {
@@ -146,7 +169,18 @@ func (w *partWriter) finish() (size int64, sha string, err error) {
 	return w.size, hex.EncodeToString(w.hash.Sum(nil)), nil
 }
 
+// drain waits until every batch is written.
+func (w *partWriter) drain() error {
+	if w.full == nil {
+		return nil
+	}
+	close(w.full)
+	w.full = nil
+	return <-w.failed
+}
+
 func (w *partWriter) close() error {
+	err := w.drain() // nil once finish has called it
 	w.rows.Release()
-	return w.file.Close()
+	return errors.Join(err, w.file.Close())
 }

@@ -14,11 +14,12 @@ import (
 	"so8t/disk"
 )
 
-// commitBytes of records are lost at most to a kill, and what the workers have in hand.
-const commitBytes = 32 << 20
-
-// inHand bounds the bytes of blocks between reading and writing, for each worker.
-const inHand = 4 << 20
+// A kill loses the records since the last commit and those in hand between reading and writing.
+const (
+	commitBytes  = 32 << 20
+	inHand       = 4 << 20 // for each worker
+	inHandAtMost = 24 << 20
+)
 
 // task is a block on its way from the reader through a worker to the sequencer.
 type task struct {
@@ -38,7 +39,7 @@ func (s *splitter) read(ctx context.Context, w *work) error {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	room := int64(s.Threads * inHand)
+	room := int64(min(s.Threads*inHand, inHandAtMost))
 	budget := semaphore.NewWeighted(room)
 	todo, order := make(chan *task), make(chan *task, 16*s.Threads)
 	var running sync.WaitGroup

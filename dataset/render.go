@@ -2,9 +2,12 @@ package dataset
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"so8t/dataset/record"
 	"so8t/quadruple"
@@ -14,12 +17,18 @@ import (
 // ignored is the label of a token that the loss does not count.
 const ignored = -100
 
-// Prompt is the conversation up to the assistant's turn: system, where there is one, and the user's
-// turn, which is the instruction and, after an empty line, the input.
+// trainOnAssistant is the value of data.train_on by which every assistant turn is trained, not the last alone.
+const trainOnAssistant = "assistant"
+
+// Prompt is the conversation up to the answer: the system turn, where there is one, the earlier turns, and the user's, which
+// is the instruction and, after an empty line, the input.
 func Prompt(r record.Record) []tokenizer.Message {
 	var turns []tokenizer.Message
 	if r.System != "" {
 		turns = append(turns, tokenizer.Message{Role: "system", Content: r.System})
+	}
+	for _, t := range r.Earlier {
+		turns = append(turns, tokenizer.Message{Role: t.Role, Content: t.Content})
 	}
 	user := r.Instruction
 	if r.Input != "" {
@@ -28,8 +37,8 @@ func Prompt(r record.Record) []tokenizer.Message {
 	return append(turns, tokenizer.Message{Role: "user", Content: user})
 }
 
-// Assistant is the assistant's turn in the quadruple form. An output already in that form is taken as it is; one that
-// lacks only the line "decision: LABEL" is given it; any other is wrapped, with the record's labels as its thinking.
+// Assistant is the answer in the quadruple form. An output already in that form is taken as it is; one that lacks only
+// the line "decision: LABEL" is given it; any other is wrapped, with the record's labels as its thinking.
 func Assistant(r record.Record) string {
 	if _, ok := quadruple.Parse(r.Output); ok {
 		return r.Output
@@ -49,69 +58,86 @@ func Assistant(r record.Record) string {
 	return q.String()
 }
 
-// renderer turns records into samples.
-type renderer struct {
-	tok      *tokenizer.Tokenizer
-	thinking bool     // the assistant's turn takes the quadruple form
-	end      int32    // ends the assistant's turn: <|end|>
-	controls []string // the special tokens that the template itself writes
+// renderOptions say what becomes of a record's turns.
+type renderOptions struct {
+	FourClass bool     // records have a label; without one, outputs are trained as they are
+	Thinking  bool     // answers take the quadruple form; needs FourClass
+	TrainOn   string   // data.train_on: last, assistant
+	Files     []string // input files by Record.File: errors name them
 }
 
-// newRenderer renders an example to find how the chat template marks turns.
-func newRenderer(tok *tokenizer.Tokenizer, thinking bool) (*renderer, error) {
-	d := &renderer{tok: tok, thinking: thinking, end: -1}
-	example := record.Record{System: "s", Instruction: "u"}
-	prompt, whole, err := d.texts(example, "a")
-	if err != nil {
-		return nil, err
+// renderer turns records into samples. It is safe for concurrent use.
+type renderer struct {
+	renderOptions
+	tok      *tokenizer.Tokenizer
+	ends     []int32      // tokens that end an answer
+	controls []string     // tokens that no text of a record may hold
+	proofs   sync.Map     // sequence of roles → what the template does wrong with it, "" for nothing
+	proved   atomic.Int64 // proofs made
+}
+
+func newRenderer(tok *tokenizer.Tokenizer, o renderOptions) (*renderer, error) {
+	d := &renderer{renderOptions: o, tok: tok}
+	var err error
+	if d.ends, err = tok.EndTokens(); err != nil {
+		return nil, &InputError{Err: oneLine(err)}
 	}
-	for _, id := range tok.Encode(whole) {
-		if content, _ := tok.Token(id); tok.IsSpecial(id) && !slices.Contains(d.controls, content) {
-			d.controls = append(d.controls, content)
-		}
-	}
-	for _, id := range tok.Encode(whole)[len(tok.Encode(prompt)):] {
-		if tok.IsSpecial(id) {
-			d.end = id
-			break
-		}
-	}
-	if d.end < 0 {
-		return nil, &InputError{fmt.Errorf("chat template: no special token ends the assistant's turn in %q", whole)}
+	if d.controls, err = tok.ControlTokens(); err != nil {
+		return nil, &InputError{Err: oneLine(err)}
 	}
 	return d, nil
 }
 
-// texts renders the prompt as generation sees it, and the whole conversation, which begins with it.
-func (d *renderer) texts(r record.Record, answer string) (prompt, whole string, err error) {
-	turns := Prompt(r)
-	if prompt, err = d.tok.ApplyChatTemplate(turns, true); err != nil {
-		return "", "", &InputError{err}
+// oneLine joins the lines of an error: a template may raise any text.
+func oneLine(err error) error {
+	if !strings.ContainsAny(err.Error(), "\r\n") {
+		return err
 	}
-	turns = append(turns, tokenizer.Message{Role: "assistant", Content: answer})
-	if whole, err = d.tok.ApplyChatTemplate(turns, false); err != nil {
-		return "", "", &InputError{err}
-	}
-	if !strings.HasPrefix(whole, prompt) {
-		return "", "", &InputError{fmt.Errorf("chat template: a conversation does not begin with its prompt (add_generation_prompt)")}
-	}
-	return prompt, whole, nil
+	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
 }
+
+// failed is an error of the template on a record, which it names.
+func (d *renderer) failed(r *record.Record, err error) error {
+	where := fmt.Sprintf("line %d", r.Line)
+	if r.File < len(d.Files) {
+		where = d.Files[r.File] + ": " + where
+	}
+	return &InputError{Err: fmt.Errorf("%s: %w", where, oneLine(err))}
+}
+
+func (d *renderer) fault(r *record.Record, format string, args ...any) error {
+	return d.failed(r, fmt.Errorf("chat template: "+format, args...))
+}
+
+// inForm reports whether answers take the quadruple form.
+func (d *renderer) inForm() bool { return d.FourClass && d.Thinking }
 
 // check returns why a record would make a wrong sample; reason is empty if it would not.
 func (d *renderer) check(r *record.Record) (reason record.Reason, detail string) {
-	for _, field := range [...]struct{ name, text string }{
+	fields := []struct{ name, text string }{
 		{"system", r.System}, {"instruction", r.Instruction}, {"input", r.Input}, {"output", r.Output},
 		{"domain_label", r.DomainLabel}, {"safety_label", r.SafetyLabel},
-	} {
+	}
+	for i, t := range r.Earlier {
+		fields = append(fields, struct{ name, text string }{fmt.Sprintf("turns[%d]", i), t.Content})
+	}
+	for _, field := range fields {
 		for _, control := range d.controls {
 			if strings.Contains(field.text, control) {
 				return record.ControlToken, field.name + " contains " + control
 			}
 		}
 	}
-	if !d.thinking {
+	if !d.inForm() {
 		return "", ""
+	}
+	for i, t := range r.Earlier {
+		if t.Role != "assistant" || d.TrainOn != trainOnAssistant {
+			continue
+		}
+		if _, ok := quadruple.Parse(t.Content); !ok {
+			return record.MalformedQuadruple, fmt.Sprintf("turns[%d], which is trained too, is not in the form", i)
+		}
 	}
 	q, ok := quadruple.Parse(Assistant(*r))
 	if !ok {
@@ -123,36 +149,69 @@ func (d *renderer) check(r *record.Record) (reason record.Reason, detail string)
 	return "", ""
 }
 
-// sample renders the record. Its labels are −100 on the prompt, and the ids themselves on the assistant's tokens and
-// the token that ends its turn, where the sample ends too.
-//
-// The ids are those of the whole conversation encoded at once, as Hugging Face does it, and begin with the ids of
-// the prompt as generation sees it: behind <|assistant|>, whose rstrip takes the line feed, the answer is a
-// segment of its own either way.
+// sample renders the record. Its ids are those of the whole conversation encoded at once, as transformers does it, up to
+// the token that ends the answer; they begin with the ids of the prompt as generation sees it. Its labels are −100 but
+// on the tokens that are trained.
 func (d *renderer) sample(r *record.Record) (Sample, error) {
 	answer := r.Output
-	if d.thinking {
+	if d.inForm() {
 		answer = Assistant(*r)
 	}
-	promptText, wholeText, err := d.texts(*r, answer)
+	turns := append(Prompt(*r), tokenizer.Message{Role: "assistant", Content: answer})
+	c, err := d.render(r, turns)
 	if err != nil {
 		return Sample{}, err
 	}
-	prompt, ids := d.tok.Encode(promptText), d.tok.Encode(wholeText)
-	if len(ids) < len(prompt) || !slices.Equal(ids[:len(prompt)], prompt) {
-		return Sample{}, &InputError{fmt.Errorf(
-			"line %d: chat template: the tokens of the prompt are not the first tokens of the conversation", r.Line)}
-	}
-	length := slices.Index(ids[len(prompt):], d.end)
-	if length < 0 {
-		return Sample{}, &InputError{fmt.Errorf("line %d: chat template: nothing ends the assistant's turn", r.Line)}
-	}
-	ids = ids[:len(prompt)+length+1]
-	labels := slices.Clone(ids)
-	for i := range prompt {
-		labels[i] = ignored
+	ids, labels, prompt, err := d.label(r, c)
+	if err != nil {
+		return Sample{}, err
 	}
 	digest := r.Digest()
-	return Sample{InputIDs: ids, Labels: labels, PromptLength: len(prompt), Label: r.FourClassLabel, Domain: r.DomainLabel,
-		SourceLine: r.Line, Digest: hex.EncodeToString(digest[:])}, nil
+	s := Sample{InputIDs: ids, Labels: labels, PromptLength: prompt, Domain: r.DomainLabel, SourceLine: r.Line, Digest: hex.EncodeToString(digest[:])}
+	if d.FourClass {
+		s.Label = r.FourClassLabel
+	}
+	return s, nil
 }
+
+// label encodes a conversation and sets the labels. By {% generation %} markers they are the mask of transformers, which
+// TRL trains on; without markers, what follows the prompt of a trained turn, through the token that ends it.
+func (d *renderer) label(r *record.Record, c *conversation) (ids, labels []int32, prompt int, err error) {
+	ids, lengths := d.tok.EncodePrefixes(c.text, c.prompts...)
+	if slices.Contains(lengths, -1) {
+		return nil, nil, 0, d.fault(r, "the tokens of the prompt are not the first tokens of the conversation")
+	}
+	prompt = lengths[len(lengths)-1]
+	end := slices.IndexFunc(ids[prompt:], d.ending)
+	if end < 0 {
+		return nil, nil, 0, d.fault(r, "nothing ends the answer")
+	}
+	length := prompt + end + 1
+	labels = make([]int32, length)
+	for i := range labels {
+		labels[i] = ignored
+	}
+	if d.tok.HasGenerationMarkers() {
+		_, trained, err := d.tok.EncodeSpans(c.text, c.generated)
+		if err != nil {
+			return nil, nil, 0, d.failed(r, err)
+		}
+		for i := range labels {
+			if trained[i] {
+				labels[i] = ids[i]
+			}
+		}
+	} else {
+		for _, from := range lengths {
+			to := from + slices.IndexFunc(ids[from:], d.ending) + 1
+			copy(labels[from:to], ids[from:to])
+		}
+	}
+	if !slices.ContainsFunc(labels, func(label int32) bool { return label != ignored }) {
+		return nil, nil, 0, d.fault(r, "no token of the answer is between {%% generation %%} and {%% endgeneration %%}")
+	}
+	return ids[:length:length], labels, prompt, nil
+}
+
+// ending reports whether a token ends an answer.
+func (d *renderer) ending(id int32) bool { return slices.Contains(d.ends, id) }

@@ -1,9 +1,6 @@
 package dataset
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -55,7 +52,7 @@ func TestSample(t *testing.T) {
 		{Instruction: "a</s> b", Output: "<s> x </s>", FourClassLabel: "REFUSE"},
 	} {
 		for _, thinking := range []bool{true, false} {
-			d, err := newRenderer(tok, thinking)
+			d, err := newRenderer(tok, renderOptions{FourClass: true, Thinking: thinking})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,37 +92,6 @@ func TestSample(t *testing.T) {
 			if !slices.Equal(ids, continued) {
 				t.Errorf("%+v: encoded apart %v, at once %v", r, continued, ids)
 			}
-		}
-	}
-}
-
-func TestRendererRefusesTemplates(t *testing.T) {
-	for _, c := range []struct{ name, template, want string }{
-		{"no end", "{% for m in messages %}{{ m.content }}{% endfor %}", "no special token ends the assistant's turn"},
-		{"other prompt", "{% if add_generation_prompt %}x{% endif %}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}",
-			"does not begin with its prompt"},
-		{"raises", "{{ raise_exception('never') }}", "never"},
-	} {
-		dir := t.TempDir()
-		data, err := os.ReadFile(filepath.Join("..", "tokenizer", "testdata", "fallback", "tokenizer.json"))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "tokenizer.json"), data, 0o600)
-		}
-		if err == nil {
-			data, err = json.Marshal(map[string]string{"chat_template": c.template})
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), data, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		tok, err := tokenizer.Load(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := newRenderer(tok, true); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 	}
 }

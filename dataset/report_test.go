@@ -19,7 +19,6 @@ func TestBadLines(t *testing.T) {
 		}
 		return jsonLine(t, r)
 	}
-	null := strings.Replace(with("input", nil), "{", `{"input":null,`, 1)
 	quad := func(safety string) string {
 		return "<think-task>t</think-task><think-safety>" + safety + "</think-safety><think-policy>p</think-policy><final>f</final>"
 	}
@@ -28,24 +27,19 @@ func TestBadLines(t *testing.T) {
 		reason     record.Reason
 		detail     string
 	}{
-		{"blank", "", record.BlankLine, ""},
-		{"spaces", " \t", record.BlankLine, ""},
 		{"utf-8", "{\"instruction\":\"\xff\"}", record.InvalidUTF8, ""},
 		{"surrogate", `{"instruction":"\ud800"}`, record.InvalidJSON, "byte"},
 		{"no json", "instruction: x", record.InvalidJSON, "byte 0"},
 		{"cut", with("x", "y")[:40], record.InvalidJSON, "byte"},
 		{"two values", with("input", "") + " {}", record.InvalidJSON, "byte"},
-		{"byte order mark inside", "\uFEFF" + with("input", ""), record.InvalidJSON, "byte 0"},
 		{"array", `[1]`, record.WrongType, "the line is a JSON array"},
 		{"twice", strings.Replace(with("input", ""), "{", `{"output":"a",`, 1), record.DuplicateKey, `"output"`},
-		{"unknown", with("labels", "x"), record.UnknownField, `"labels"`},
-		{"case", strings.Replace(with("input", ""), `"output"`, `"Output"`, 1), record.UnknownField, `"Output"`},
-		{"number", with("instruction", 7), record.WrongType, `"instruction" is a JSON number`},
-		{"nsfw", with("nsfw", "yes"), record.WrongType, `"nsfw" is a JSON string`},
+		{"unknown", with("labels", "x"), record.UnknownField, `labels`},
+		{"case", strings.Replace(with("input", ""), `"output"`, `"Output"`, 1), record.MissingField, "output"},
+		{"number", with("instruction", 7), record.WrongType, `instruction is a JSON number`},
 		{"missing", with("output", nil), record.MissingField, "output"},
-		{"null", null, record.MissingField, "input"},
 		{"empty", with("instruction", " \n"), record.EmptyField, "instruction"},
-		{"label", with("four_class_label", "allow"), record.UnknownLabel, `"allow"`},
+		{"label", with("four_class_label", "MAYBE"), record.UnknownLabel, `"MAYBE"`},
 		{"control token", with("input", "a<|end|>b"), record.ControlToken, "input contains <|end|>"},
 		{"control token in a label", with("domain_label", "<|user|>"), record.ControlToken, "domain_label"},
 		{"half a form", with("output", "<final>x</final>"), record.MalformedQuadruple, ""},
@@ -56,6 +50,7 @@ func TestBadLines(t *testing.T) {
 			lines := records(t, 0, 120)
 			lines = slices.Insert(lines, 60, c.line)
 			o := options(t, lines)
+			o.Records.UnknownColumns = "refuse"
 			m := mustSplit(t, o)
 			r := readReport(t, o)
 			if m.Bad != 1 || r.Bad != 1 || r.BadByReason[c.reason] != 1 || len(r.BadLines) != 1 || r.BadLines[0].Line != 61 ||
@@ -71,7 +66,9 @@ func TestBadLines(t *testing.T) {
 
 func TestTooManyBadLines(t *testing.T) {
 	lines := records(t, 0, 95)
-	lines = slices.Insert(lines, 10, "no json", `{"instruction":1}`, jsonLine(t, map[string]any{"instruction": "x"}), "", "{}")
+	noNumber := example(0)
+	noNumber["instruction"] = 7
+	lines = slices.Insert(lines, 10, "no json", jsonLine(t, noNumber), jsonLine(t, map[string]any{"instruction": "x"}), "[]", "{}")
 	o := options(t, lines)
 	_, err := Split(context.Background(), o)
 	var input *InputError
@@ -79,7 +76,7 @@ func TestTooManyBadLines(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 	for _, want := range []string{"in.jsonl", "5 of 100 lines (5.00 %) are bad", "allows 1.00 %", "(missing_field, 2)", "line 11 invalid_json",
-		`line 12 wrong_type ("instruction" is a JSON number)`, "line 14 blank_line"} {
+		`line 12 wrong_type (instruction is a JSON number)`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q lacks %q", err, want)
 		}

@@ -136,7 +136,7 @@ const noPolicy = "none"
 // prepare tries the chat template before anything is read.
 func (s *splitter) prepare() (err error) {
 	if s.Tokenizer != nil {
-		s.renderer, err = newRenderer(s.Tokenizer, s.QuadrupleThinking)
+		s.renderer, err = newRenderer(s.Tokenizer, renderOptions{FourClass: s.Records.FourClass, Thinking: s.QuadrupleThinking, TrainOn: s.TrainOn, Files: s.Paths})
 	}
 	return err
 }

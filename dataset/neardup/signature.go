@@ -18,12 +18,12 @@ const (
 	shingleRunes = 5
 )
 
-// Signature is the MinHash of a text's shingles. Two signatures agree at a position with the probability that a shingle
-// of either text is in both (the Jaccard similarity).
+// Signature is the MinHash of a text's set of shingles. Two signatures agree at each position with probability J, the
+// Jaccard similarity of the sets.
 type Signature [permutations]uint32
 
-// Of returns the signature of a text: of its 5-grams of characters once folded (NFKC, lower case, runs of white space as
-// one space, none at the ends). A text of fewer characters is one shingle.
+// Of returns the signature of a text. Shingles are the 5-grams of characters of the folded text (NFKC, lower case, runs of
+// white space collapsed to one space, none at the ends); a text of fewer than five characters is one shingle.
 //
 // Each shingle is hashed once and falls into one of 128 bins, which keeps its least value. While bins are empty, the
 // shingles are thrown again, into those only (fast similarity sketching, Dahlgaard, Knudsen, Thorup 2017): the estimate of

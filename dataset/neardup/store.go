@@ -39,14 +39,14 @@ const (
 	trainBit = 1 // of a stored key: the record is for training
 )
 
-// Position is a state of a store: what a checkpoint keeps of it.
+// Position is a state of a store, to be kept in a checkpoint.
 type Position struct {
 	Records int64               `json:"records"`
 	Sums    [columnCount]uint32 `json:"sums"` // CRC-32C of each column
 }
 
-// Open opens the store of a folder, which it makes where there is none. A store that has files already must be told by
-// Truncate how far they are good before anything else; Position{} empties it.
+// Open opens the store in a folder, or creates it. A store with records of an earlier process must be truncated to a
+// Position before any other use; Position{} empties it.
 func Open(dir string) (s *Store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func Open(dir string) (s *Store, err error) {
 	return s, nil
 }
 
-var errStale = errors.New("near duplicates: the store has files already; Truncate must say how far they are good")
+var errStale = errors.New("near duplicates: the store has records of an earlier process; Truncate must be called first")
 
 // Add appends a record. The digest is of everything that makes records equal, evenly distributed.
 func (s *Store) Add(train bool, ref Ref, digest uint64, sig *Signature) error {
@@ -168,8 +168,8 @@ func (s *Store) flush() error {
 	return nil
 }
 
-// entry is what is needed of a record once it is a candidate. Lower halves suffice: values that differ agree in them by
-// chance once in 65,536.
+// entry is what comparing a record needs. Lower halves of the signature save disk: two different values have the same lower
+// half once in 65,536.
 type entry struct {
 	halves [permutations]uint16
 	ref    Ref
@@ -184,7 +184,7 @@ func (e *entry) encode(value *[entryBytes]byte) {
 	binary.LittleEndian.PutUint32(value[entryBytes-4:], crc32.Checksum(value[:entryBytes-4], castagnoli))
 }
 
-// entry reads that of a record.
+// entry reads the entry of a record.
 func (s *Store) entry(record uint32, e *entry) error {
 	var value [entryBytes]byte
 	if err := s.columns[entryColumn].readAt(value[:], int64(record)); err != nil {
@@ -201,7 +201,7 @@ func (s *Store) entry(record uint32, e *entry) error {
 	return nil
 }
 
-// agreeing counts the positions that agree; it stops, with fewer than least, once least cannot be reached.
+// agreeing counts the positions that agree. It gives up, and returns less than least, once least is out of reach.
 func (e *entry) agreeing(f *entry, least int) int {
 	equal := 0
 	for i := 0; i < permutations; i += 16 {

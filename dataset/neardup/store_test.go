@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -115,6 +116,31 @@ func TestTwins(t *testing.T) {
 	for _, s.partition = range []int64{maxPartition, 700, 10} {
 		if got, err := s.Duplicates(context.Background()); got != want || err != nil {
 			t.Errorf("partitions of %d: %d duplicates, %v, want %d", s.partition, got, err, want)
+		}
+	}
+}
+
+// From texts to twins: near copies are found, texts of the same words are not.
+func TestTwinsOfTexts(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	letters := []rune("在庫表の最新版は共有フォルダーにあります。機密情報を公開できませんThe latest version ")
+	var rows []row
+	want := map[Ref]Ref{}
+	for i := range 500 {
+		text := randomText(r, letters, 200+r.IntN(400))
+		near := text[:len(text)/2] + "。\n" + text[len(text)/2:] // a line break more, and other case and width
+		of, ref := Ref{0, int64(i)}, Ref{1, int64(i)}
+		rows = append(rows, row{true, of, r.Uint64(), Of(text)}, row{false, ref, r.Uint64(), Of(strings.ToUpper(near))})
+		rows = append(rows, row{false, Ref{2, int64(i)}, r.Uint64(), Of(randomText(r, letters, 300))})
+		want[ref] = of
+	}
+	found := twins(t, filled(t, rows), 0.85)
+	if len(found) < 495 {
+		t.Errorf("%d of 500 near copies found", len(found))
+	}
+	for ref, twin := range found {
+		if want[ref] != twin.Of {
+			t.Errorf("%v has the twin %v, want %v", ref, twin, want[ref])
 		}
 	}
 }

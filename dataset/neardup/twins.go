@@ -18,18 +18,19 @@ type Twin struct {
 const (
 	maxPartition = 2 << 20 // values expected in a partition, 8 bytes each
 	maxProbes    = 1 << 18 // other records held at a time, 8 bytes each
-	maxCompared  = 32      // training records of one key that others are compared with
+	maxCompared  = 32      // training records of one key that are compared with others
 )
 
-// Twins returns, for each record added with train false, the most similar training record of at least the threshold
-// (of the first added among equals). The result depends on nothing but what was added, in its order, and takes memory
-// for what is found.
+// Twins returns the most similar training record of each other record (added with train false), where its estimated
+// similarity reaches the threshold; of equally similar ones the first added. The result depends only on what was added
+// and in which order. Beside the result, which is held whole, memory stays within the Store's bound.
 //
-// Records are compared where they agree in one of 16 bands of 8 positions. Of pairs of similarity J that happens to a
-// share of 1−(1−J⁸)¹⁶: 0.95 at 0.8, 0.994 at 0.85, 0.9999 at 0.9, 0.61 at 0.7; below 0.8 a threshold misses much. Where
-// thousands agree in a band, made from one template, each other record is compared with 32 of the training records,
-// others in each band, and with one whose signature is the same, where there is one: time is linear, at most 32 × 16 + 1
-// comparisons for a record, and the twin may then not be the most similar one.
+// Only records that agree in one of 16 bands of 8 positions are compared, which finds 1−(1−J⁸)¹⁶ of the pairs of
+// similarity J: 0.61 at 0.7, 0.95 at 0.8, 0.994 at 0.85, 0.9999 at 0.9. Thresholds below 0.8 miss many.
+//
+// Thousands of records of one template may agree in a band. A record is then compared with 32 of the training records in
+// that band, chosen differently in each band, and with the first of the same signature, if there is one. Time is
+// therefore linear, at most 17 × 32 comparisons for a record, but its twin may not be the most similar.
 func (s *Store) Twins(ctx context.Context, threshold float64) (map[Ref]Twin, error) {
 	if !(threshold > 0 && threshold <= 1) {
 		return nil, fmt.Errorf("near duplicates: threshold %v is not above 0 and at most 1", threshold)
@@ -61,13 +62,13 @@ func (s *Store) Twins(ctx context.Context, threshold float64) (map[Ref]Twin, err
 // bandOrder begins with the whole signature: who has a twin of similarity 1 needs no other.
 var bandOrder = [...]int{bands, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 
-// match is the best training record so far; equal counts the positions that agree.
+// match is the most similar training record found so far; equal is the number of positions that agree.
 type match struct {
 	train uint32
 	equal int
 }
 
-// join compares the records of one band's partitions after another.
+// join compares records band by band, and within a band partition by partition.
 type join struct {
 	store    *Store
 	least    int // positions that must agree
@@ -117,7 +118,7 @@ func (j *join) band(ctx context.Context, band int) error {
 	return nil
 }
 
-// dropFrequent sorts the training records and leaves 32 of each key.
+// dropFrequent sorts the training records and keeps 32 of each key.
 func (j *join) dropFrequent() {
 	slices.Sort(j.trains)
 	kept := j.trains[:0]
@@ -133,7 +134,7 @@ func (j *join) dropFrequent() {
 	j.trains = kept
 }
 
-// probe compares the other records held with the training records of the same key.
+// probe compares the records held in probes with the training records of the same key, and empties probes.
 func (j *join) probe(band int) error {
 	slices.Sort(j.probes)
 	trains, probes := j.trains, j.probes
@@ -245,7 +246,8 @@ func (s *Store) scanKeys(ctx context.Context, band int, key func(record, key uin
 	})
 }
 
-// partitions are ranges of a column's values, sorted one after another. They are even, since the values are hashes.
+// partitions is the number of ranges into which a column's values are divided, to be sorted one at a time. The values are
+// hashes, so the ranges hold about as many each.
 func (s *Store) partitions() uint64 {
 	return max(1, uint64((s.records+s.partition-1)/s.partition))
 }
@@ -258,8 +260,8 @@ func partition(value, partitions uint64) uint64 {
 	return p
 }
 
-// place orders the training records of one key, in each band differently, so that other ones of a frequent key are left;
-// of those with the same signature the first.
+// place maps a training record to its rank among those of one key. It is another permutation in each band, so that
+// dropFrequent keeps different records; for the whole signature it is the order of Add.
 func place(record uint32, band int) uint32 {
 	if band == bands {
 		return record
