@@ -7,6 +7,7 @@ import (
 
 	"so8t/contract"
 	"so8t/dataset"
+	"so8t/dataset/card"
 	"so8t/disk"
 	"so8t/tokenizer"
 )
@@ -40,7 +41,7 @@ func (j *job) split(ctx context.Context) (out contract.SplitResult, err error) {
 	}
 	ctx, cancel := j.untilStopped(ctx)
 	defer cancel()
-	o.Paths, o.Dir, o.Lease = j.run.InputPaths, j.Splits(), j.Lease
+	o.Paths, o.Dir, o.Lease, o.Card = j.run.InputPaths, j.Splits(), j.Lease, card.Write
 	o.Progress = func(read, size int64) {
 		progress.Done, progress.Total = int(read), int(size)
 		j.beat.tell(progress)

@@ -46,7 +46,8 @@ func plainResult(r *Result, base, retrained *Evaluation) error {
 	for i, b := range base.Decisions {
 		t := retrained.Decisions[i]
 		if b.LabelledTokens != t.LabelledTokens || b.LabelledTokens <= 0 {
-			return fmt.Errorf("compare: line %d: the loss of base is over %d tokens, that of retrained over %d", b.SourceLine, b.LabelledTokens, t.LabelledTokens)
+			return fmt.Errorf("compare: line %d: the loss of base is over %d tokens, that of retrained over %d",
+				b.SourceLine, b.LabelledTokens, t.LabelledTokens)
 		}
 		pairs[i] = lossPair{b.LossSum, t.LossSum, b.LabelledTokens}
 		changes[i] = pairs[i].change()

@@ -23,6 +23,11 @@ type Series struct {
 // mostTicks is how many groups are named on an axis; of more, every second, third … is.
 const mostTicks = 12
 
+// offAxis keeps the text below the bars off their foot: gonum leaves room for ticks that are drawn, so that they are, unseen.
+func offAxis(p *plot.Plot) {
+	p.X.Tick.Length, p.X.Tick.LineStyle.Width, p.X.Tick.LineStyle.Color = 4, 0.5, color.Transparent
+}
+
 // Bars draws the series side by side in each group, in a canvas of width × height points. Values are shares of 1.
 func Bars(width, height vg.Length, axes Axes, groups []string, series []Series) ([]byte, error) {
 	p := NewPlot(axes.X, axes.Y)
@@ -42,7 +47,11 @@ func Bars(width, height vg.Length, axes Axes, groups []string, series []Series) 
 		}
 	}
 	p.X.Tick.Marker = nominal(groups)
+	offAxis(p)
 	p.X.Min, p.X.Max = -0.6, float64(len(groups))-0.4
+	if high == 0 {
+		high = 1 // an axis needs a length
+	}
 	p.Y.Min, p.Y.Max = 0, 1.25*high // room for the legend
 	p.Y.Tick.Marker = shareTicks{}
 	return SVG(width, height, axes.Title, p.Draw)
@@ -92,5 +101,6 @@ func Histogram(width, height vg.Length, axes Axes, bins []Bin) ([]byte, error) {
 	}
 	p.Y.Min = 0
 	p.X.Tick.Marker, p.Y.Tick.Marker = RoundTicks{}, RoundTicks{}
+	offAxis(p)
 	return SVG(width, height, axes.Title, p.Draw)
 }

@@ -35,6 +35,7 @@ func TestEndToEnd(t *testing.T) {
 		name string
 		live func(*testing.T)
 	}{
+		{"plain", e.plain},
 		{"killed", e.killed},
 		{"stopped and paused", e.stoppedAndPaused},
 		{"again", e.again},
@@ -68,6 +69,26 @@ func (e *endToEnd) undisturbed(t *testing.T) {
 	e.want = e.adapter(out)
 	if e.result.Export.AdapterSHA256 != e.want || e.result.Compare.Verdict == "" || e.result.Base.Samples != 8 {
 		t.Errorf("result %+v", e.result)
+	}
+}
+
+// A fine-tune without labels ends with a report and a verdict on token loss, and a card of its data.
+func (e *endToEnd) plain(t *testing.T) {
+	run, out := e.start("plain", map[string]any{"data.four_class": false, "data.use_quadruple_thinking": false, "promotion.min_loss_reduction": 0.001})
+	r := e.finish(run, e.worker)
+	if !r.Base.Plain || !r.Retrained.Plain || r.Base.Samples == 0 || r.Base.Perplexity <= 1 || r.Base.Accuracy != 0 || r.Compare.Verdict == "" {
+		t.Errorf("base %+v, retrained %+v, verdict %s", r.Base, r.Retrained, r.Compare.Verdict)
+	}
+	table := r.Compare.Table
+	if !strings.Contains(table, "Wilcoxon") || strings.Contains(table, "accuracy") || !strings.Contains(table, "must fall by at least") {
+		t.Errorf("the table is\n%s", table)
+	}
+	for name, absent := range map[string]string{"evaluation/retrained.json": "\"confusion\"", "ab_test/ab_test_results.json": "\"mcnemar\"",
+		"ab_test/ab_test_report.html": "id=\"confusion\"", "splits/data_card.html": "ALLOW", "splits/data_card.md": "ALLOW"} {
+		text, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil || len(text) == 0 || strings.Contains(string(text), absent) {
+			t.Errorf("%s: %d bytes, with %s: %t, %v", name, len(text), absent, strings.Contains(string(text), absent), err)
+		}
 	}
 }
 

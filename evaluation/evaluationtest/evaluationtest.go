@@ -79,7 +79,8 @@ func Promoted(t testing.TB, o evaluation.CompareOptions) *evaluation.Result {
 func NewPlain(t testing.TB, n int, loss func(i int) float64) *evaluation.Evaluation {
 	t.Helper()
 	started := time.Date(2026, 1, 31, 2, 0, 0, 0, time.UTC)
-	e := &evaluation.Evaluation{Options: evaluation.Options{Plain: true, Answers: 5, EOS: []int32{2}}, StartedAt: started, FinishedAt: started.Add(41 * time.Second)}
+	o := evaluation.Options{Plain: true, Answers: 5, EOS: []int32{2}}
+	e := &evaluation.Evaluation{Options: o, StartedAt: started, FinishedAt: started.Add(41 * time.Second)}
 	for i := range n {
 		noun := nouns[i%len(nouns)]
 		d := evaluation.Decision{SourceFile: i % 2, SourceLine: int64(3*i + 1), Digest: fmt.Sprintf("%064x", i), NearDuplicate: i%4 == 3,

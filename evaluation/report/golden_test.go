@@ -1,8 +1,6 @@
 package report
 
 import (
-	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,44 +8,8 @@ import (
 
 	"so8t/evaluation"
 	"so8t/evaluation/evaluationtest"
+	"so8t/page/pagetest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares with a file of testdata, byte by byte; go test ./evaluation/report -run Golden -update writes it.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v: -update writes it", err)
-	}
-	if bytes.Equal(got, want) {
-		return
-	}
-	gotLines, wantLines := bytes.Split(got, []byte("\n")), bytes.Split(want, []byte("\n"))
-	for i := range max(len(gotLines), len(wantLines)) {
-		var a, b []byte
-		if i < len(gotLines) {
-			a = gotLines[i]
-		}
-		if i < len(wantLines) {
-			b = wantLines[i]
-		}
-		if !bytes.Equal(a, b) {
-			t.Fatalf("%s differs from line %d on:\n got %.400q\nwant %.400q", path, i+1, a, b)
-		}
-	}
-}
 
 // What a reader sees of two evaluations, one promoted and one not: the page, its plots, the results
 // and the table of the terminal.
@@ -71,7 +33,7 @@ func TestGolden(t *testing.T) {
 func goldenReport(t *testing.T, name string, r *evaluation.Result, d Data) {
 	t.Helper()
 	dir, page := writeReport(t, r, d)
-	checkHTML(t, page)
+	pagetest.CheckHTML(t, page)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -81,9 +43,9 @@ func goldenReport(t *testing.T, name string, r *evaluation.Result, d Data) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, filepath.Join(name, e.Name()), text)
+		pagetest.Golden(t, filepath.Join(name, e.Name()), text)
 	}
-	golden(t, filepath.Join(name, "table.txt"), []byte(Table(r)))
+	pagetest.Golden(t, filepath.Join(name, "table.txt"), []byte(Table(r)))
 	if expected, _ := os.ReadDir(filepath.Join("testdata", name)); len(expected) != len(entries)+1 {
 		t.Errorf("%d files are written, %d are golden", len(entries)+1, len(expected))
 	}

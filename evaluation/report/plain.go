@@ -63,8 +63,9 @@ func plainTiles(r *evaluation.Result) []tile {
 	loss.Interval = fmt.Sprintf("%.0f %% interval %s to %s", 100*l.Confidence, evaluation.Signed(l.Low, 3), evaluation.Signed(l.High, 3))
 	tiles := []tile{loss, of("Perplexity", "exp(token loss)", "%.4g", r.Base.Perplexity, r.Retrained.Perplexity, 2)}
 	if b, n := r.Base.SampleLoss, r.Retrained.SampleLoss; b != nil && n != nil {
-		tiles = append(tiles, of("Median sample", "loss of the sample in the middle", "%.3f", b.P50, n.P50, 3),
-			of("Worst samples", "95 % of the samples have a lower loss", "%.3f", b.P95, n.P95, 3))
+		tiles = append(tiles, of("Easy samples", "5 % of the samples have a lower loss", "%.3f", b.P5, n.P5, 3),
+			of("Median sample", "half of the samples have a lower loss", "%.3f", b.P50, n.P50, 3),
+			of("Hard samples", "95 % of the samples have a lower loss", "%.3f", b.P95, n.P95, 3))
 	}
 	return tiles
 }
@@ -82,7 +83,7 @@ func plainRows(r *evaluation.Result) []figureRow {
 		rows = append(rows,
 			number("Loss of a sample, 5 %", "%.4f", q.P5, s.P5, "5 % of the samples have a lower mean loss"),
 			number("Loss of a sample, 25 %", "%.4f", q.P25, s.P25, "25 % of the samples have a lower mean loss"),
-			number("Loss of a sample, median", "%.4f", q.P50, s.P50, "half of the samples have a lower mean loss"),
+			number("Loss of a sample, 50 %", "%.4f", q.P50, s.P50, "half of the samples have a lower mean loss"),
 			number("Loss of a sample, 75 %", "%.4f", q.P75, s.P75, "75 % of the samples have a lower mean loss"),
 			number("Loss of a sample, 95 %", "%.4f", q.P95, s.P95, "95 % of the samples have a lower mean loss"))
 	}
@@ -105,7 +106,8 @@ func changesPlot(l *evaluation.LossTest) ([]byte, error) {
 	for _, b := range l.Changes {
 		bins = append(bins, page.Bin{From: b.From, To: b.To, Count: b.Samples})
 	}
-	return page.Histogram(380, 250, page.Axes{Title: "Samples by the change of their loss", X: "change of the sample's loss, nats per token", Y: "samples"}, bins)
+	axes := page.Axes{Title: "Samples by the change of their loss", X: "change of the sample's loss, nats per token", Y: "samples"}
+	return page.Histogram(380, 250, axes, bins)
 }
 
 // plainTable is Table of a run without labels.

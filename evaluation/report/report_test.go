@@ -10,15 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/net/html"
-
 	"so8t/evaluation"
 	"so8t/evaluation/evaluationtest"
+	"so8t/page/pagetest"
 	"so8t/quadruple"
 )
 
@@ -61,56 +59,10 @@ func writeReport(t *testing.T, r *evaluation.Result, d Data) (dir, page string) 
 	return dir, string(data)
 }
 
-// checkHTML fails on tags that do not close in order, and on ids given twice.
-func checkHTML(t *testing.T, page string) {
-	t.Helper()
-	z := html.NewTokenizer(strings.NewReader(page))
-	var open []string
-	ids := map[string]bool{}
-	void := []string{"meta", "br"}
-	for {
-		switch kind := z.Next(); kind {
-		case html.ErrorToken:
-			if !errors.Is(z.Err(), io.EOF) {
-				t.Fatal(z.Err())
-			}
-			if len(open) != 0 {
-				t.Errorf("never closed: %v", open)
-			}
-			return
-		case html.StartTagToken:
-			token := z.Token()
-			if !slices.Contains(void, token.Data) {
-				open = append(open, token.Data)
-			}
-			for _, a := range token.Attr {
-				if a.Key == "id" {
-					if ids[a.Val] {
-						t.Errorf("id %s twice", a.Val)
-					}
-					ids[a.Val] = true
-				}
-				if a.Key == "src" || a.Key == "href" || strings.HasPrefix(a.Key, "on") {
-					t.Errorf("<%s %s=%q>: the page must need nothing and run nothing", token.Data, a.Key, a.Val)
-				}
-			}
-			if token.Data == "script" || token.Data == "link" || token.Data == "img" || token.Data == "iframe" {
-				t.Errorf("<%s> in the page", token.Data)
-			}
-		case html.EndTagToken:
-			name := z.Token().Data
-			if len(open) == 0 || open[len(open)-1] != name {
-				t.Fatalf("</%s> closes %v", name, open)
-			}
-			open = open[:len(open)-1]
-		}
-	}
-}
-
 func TestReport(t *testing.T) {
 	r := evaluationtest.Promoted(t, evaluation.CompareOptions{Seed: 1})
 	dir, page := writeReport(t, r, reportData())
-	checkHTML(t, page)
+	pagetest.CheckHTML(t, page)
 	for _, want := range []string{
 		`class="verdict promote"`, "Promote the retrained model", "96.0 %", `lang="ja"`, "顧客名簿", `<dt lang="en">safety</dt>`,
 		`id="key-numbers"`, `id="confusion"`, `id="classes"`, `id="curves"`, `id="loss"`, `id="figures"`, `id="tests"`, `id="examples"`, `id="run"`,
@@ -177,7 +129,7 @@ func TestReportEscapes(t *testing.T) {
 	d.BaseModel, d.WorkflowID = attack, attack
 	d.Details = []Detail{{attack, attack}}
 	_, page := writeReport(t, evaluationtest.Compare(t, base, retrained, evaluation.CompareOptions{}), d)
-	checkHTML(t, page)
+	pagetest.CheckHTML(t, page)
 	if !strings.Contains(page, "&lt;script&gt;alert(&#34;盗む&#34;)") {
 		t.Error("the escaped text is not there to be read")
 	}
@@ -198,7 +150,7 @@ func TestReportAtTheEdges(t *testing.T) {
 				base, retrained := evaluationtest.New(t, n, true, decide[0]), evaluationtest.New(t, n, false, decide[1])
 				r := evaluationtest.Compare(t, base, retrained, evaluation.CompareOptions{Resamples: 200})
 				_, page := writeReport(t, r, Data{TrainLoss: []Point{{1, math.NaN()}}})
-				checkHTML(t, page)
+				pagetest.CheckHTML(t, page)
 				if strings.Contains(page, "NaN") || !strings.Contains(page, "Do not promote the retrained model") || strings.Contains(page, `id="loss"`) {
 					t.Error("NaN, or no verdict, or a loss curve of nothing")
 				}

@@ -1,0 +1,122 @@
+package card
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// badReasons say in words why a record is bad.
+var badReasons = map[string]string{
+	"line_too_long":       "the line is too long to be a record",
+	"invalid_utf8":        "it is not UTF-8 text",
+	"invalid_json":        "it is not JSON",
+	"duplicate_key":       "a key stands twice",
+	"unknown_field":       "it has a column that is not known (data.unknown_columns: refuse)",
+	"wrong_type":          "a value has the wrong type",
+	"missing_field":       "a field is missing",
+	"empty_field":         "a field is empty",
+	"unknown_label":       "its label is none of the four",
+	"unknown_role":        "a turn has a role that is not known",
+	"misplaced_system":    "a system turn stands behind another turn",
+	"no_prompt":           "nobody asks before the answer",
+	"no_answer":           "the conversation does not end with an answer",
+	"not_text":            "a turn holds an image, a sound or the like",
+	"control_token":       "its text holds one of the model's control tokens",
+	"malformed_quadruple": "its answer is not in the four-part form",
+	"decision_mismatch":   "the decision in its answer differs from its label",
+	"nsfw_allowed":        "it is marked nsfw and labelled ALLOW",
+	"source_url":          "its source_url is no URL",
+	"lookalike_tag":       "its final answer holds what looks like a thinking tag",
+}
+
+// rules say in words why the policy removed a record.
+var rules = map[string]string{
+	"nsfw":            "it is marked nsfw (policy.nsfw: drop)",
+	"license":         "its licence is not among policy.licenses",
+	"license_missing": "it names no licence (policy.license_missing: drop)",
+	"robots":          "the robots.txt of its source forbids it",
+	"robots_missing":  "no robots.txt is stored for its source",
+	"content_signal":  "its source signals ai-train=no",
+	"confidential":    "its text is labelled confidential",
+	"near_duplicate":  "it is nearly the same as a training record",
+}
+
+// kinds are the names of personal data.
+var kinds = map[string]string{
+	"email": "e-mail address", "phone": "phone number", "postal_address": "postal address", "my_number": "My Number",
+	"corporate_number": "corporate number", "credit_card": "credit card number", "bank_account": "bank account", "passport": "passport number",
+	"driver_license": "driver's licence number", "pension_number": "pension number", "residence_card": "residence card number",
+	"ip_address": "IP address",
+}
+
+func inWords(key string, words map[string]string) string {
+	if text, ok := words[key]; ok {
+		return text
+	}
+	return strings.ReplaceAll(key, "_", " ")
+}
+
+func ruleInWords(rule string) string {
+	if kind, ok := strings.CutPrefix(rule, "pii:"); ok {
+		return "it holds personal data: " + inWords(kind, kinds)
+	}
+	return inWords(rule, rules)
+}
+
+// longest is how many rows of a table are shown; policy_report.json has them all.
+const longest = 50
+
+// ranked are the rows of a table of counts, the largest first.
+func ranked(counts map[string]int64, row func(key string, n int64) []string) (rows [][]string, note string) {
+	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	for _, key := range keys[:min(longest, len(keys))] {
+		rows = append(rows, row(key, counts[key]))
+	}
+	if more := len(keys) - longest; more > 0 {
+		note = fmt.Sprintf("%s more: policy_report.json.", number(int64(more)))
+	}
+	return rows, note
+}
+
+// number groups digits: 1,234,567.
+func number(n int64) string {
+	digits := fmt.Sprint(n)
+	for at := len(digits) - 3; at > 0; at -= 3 {
+		digits = digits[:at] + "," + digits[at:]
+	}
+	return digits
+}
+
+// share writes n of all as a percentage.
+func share(n, all int64) string {
+	if all == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(all))
+}
+
+// counted writes a number of things: 1 record, 2 records.
+func counted(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return number(n) + " " + thing + "s"
+}
+
+func bytesInWords(n int64) string {
+	if n < 1000 {
+		return counted(n, "byte")
+	}
+	value, units := float64(n), []string{"kB", "MB", "GB", "TB"}
+	at := -1
+	for value >= 999.95 && at < len(units)-1 {
+		value /= 1000
+		at++
+	}
+	return fmt.Sprintf("%.1f %s", value, units[max(at, 0)])
+}
