@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"so8t/contract"
 	"so8t/dataset"
@@ -100,6 +102,7 @@ func (j *job) reportData(base, retrained *evaluation.Evaluation) (d report.Data,
 			{Name: "Merged against trained", Value: fmt.Sprintf("the same next token in %.1f %% of %d places", 100*m.Merged.SameNextToken, m.Merged.Positions)},
 		},
 	}
+	d.Details = append(d.Details, j.dataDetails(m)...)
 	for _, p := range m.Curve.Train {
 		d.TrainLoss = append(d.TrainLoss, report.Point{Step: p.Step, Loss: p.Loss})
 	}
@@ -107,4 +110,19 @@ func (j *job) reportData(base, retrained *evaluation.Evaluation) (d report.Data,
 		d.ValidationLoss = append(d.ValidationLoss, report.Point{Step: p.Step, Loss: p.Loss})
 	}
 	return d, nil
+}
+
+// dataDetails name the input files, of many the first, and the data card.
+func (j *job) dataDetails(m export.Metadata) (list []report.Detail) {
+	const most = 10
+	for _, f := range m.Datasets[:min(most, len(m.Datasets))] {
+		list = append(list, report.Detail{Name: "Input file", Value: f.Path + ", SHA-256 " + f.SHA256})
+	}
+	if more := len(m.Datasets) - most; more > 0 {
+		list = append(list, report.Detail{Name: "Input files", Value: fmt.Sprintf("%d more, named in the metadata", more)})
+	}
+	if _, err := os.Stat(j.DataCard()); err == nil {
+		list = append(list, report.Detail{Name: "Data card", Value: filepath.Base(j.DataCard()), Link: "../splits/" + filepath.Base(j.DataCard())})
+	}
+	return list
 }

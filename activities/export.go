@@ -140,9 +140,13 @@ func (j *job) metadata(in contract.ExportInput, b *export.Bundle) (*export.Metad
 	if now := version.Current(); !slices.Contains(versions, now) {
 		versions = append(slices.Clip(versions), now)
 	}
+	var datasets []export.Dataset
+	for _, f := range split.Files() {
+		datasets = append(datasets, export.Dataset{Path: f.Path, SHA256: f.SHA256})
+	}
 	return &export.Metadata{
 		WorkflowID: j.run.WorkflowID, ExportedAt: time.Now().UTC(), BaseModel: j.run.BasePath, BaseDigest: j.run.BaseDigest,
-		Dataset: j.run.InputPath, DatasetDigest: in.DatasetDigest,
+		Dataset: j.run.InputPath, DatasetDigest: in.DatasetDigest, Datasets: datasets,
 		ConfigDigest: c.Digest(), TrainingDigest: c.TrainingDigest(),
 		Config: c, Position: b.Position, TotalSteps: trainerOptions(c).TotalSteps(int(split.Train.Samples)), Parameters: b.Plan.Trained(),
 		Curve: b.Curve, SHA256: map[string]string{}, Versions: versions,

@@ -15,8 +15,9 @@ type Metadata struct {
 	ExportedAt     time.Time           `json:"exported_at"`
 	BaseModel      string              `json:"base_model"`
 	BaseDigest     string              `json:"base_digest"`
-	Dataset        string              `json:"dataset"`
-	DatasetDigest  string              `json:"dataset_digest"`
+	Dataset        string              `json:"dataset"`        // the first of Datasets
+	DatasetDigest  string              `json:"dataset_digest"` // of all input files and of what decides the samples
+	Datasets       []Dataset           `json:"datasets,omitempty"`
 	ConfigDigest   string              `json:"config_digest"`
 	TrainingDigest string              `json:"training_digest"`
 	Config         configs.Config      `json:"config"`
@@ -29,6 +30,12 @@ type Metadata struct {
 	GateDeviation  float64             `json:"gate_deviation"` // largest |RᵀR − I| of any gate
 	Merged         MergeReport         `json:"merged_against_trained"`
 	Versions       []version.Version   `json:"versions,omitempty"` // that trained or exported; none in files before there were versions
+}
+
+// Dataset is an input file.
+type Dataset struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
 }
 
 // Device says what exported the model, and which of a GPU's algorithms computed it.

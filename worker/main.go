@@ -29,8 +29,8 @@ var cli struct {
 	Start    start.Command    `cmd:"" help:"Submit a run and show it. Ctrl-C leaves it running."`
 	Follow   start.Follow     `cmd:"" help:"Show a run that is under way or has ended."`
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
-	Policy   policy.Command   `cmd:"" help:"Try the rules of the data policy on lines of JSON."`
 	Data     data.Command     `cmd:"" help:"Say what a run would take of its data."`
+	Policy   policy.Command   `cmd:"" help:"Try the rules of the data policy on lines of JSON."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

@@ -42,7 +42,10 @@ type Point struct {
 }
 
 // Detail is one line of "What was run".
-type Detail struct{ Name, Value string }
+type Detail struct {
+	Name, Value string
+	Link        string // of the value, relative to the report; empty: none
+}
 
 // Write puts ab_test_report.html, the plots and ab_test_results.json into dir, each whole or not at all, the results
 // last: if they exist, so do the others. It creates dir if need be.

@@ -38,7 +38,7 @@ func reportData() Data {
 		Config: "configs/retrain_borea_phi35_so8t_config.yaml", ConfigDigest: strings.Repeat("b1", 32),
 		WorkflowID: "borea-2026-01-31", StartedAt: time.Date(2026, 1, 31, 1, 0, 0, 0, time.UTC), FinishedAt: time.Date(2026, 1, 31, 2, 12, 0, 0, time.UTC),
 		TrainLoss: train, ValidationLoss: validation,
-		Details: []Detail{{"Training", "3 epochs, 120 optimizer steps"}},
+		Details: []Detail{{"Training", "3 epochs, 120 optimizer steps", ""}, {"Data card", "data_card.html", "../splits/data_card.html"}},
 	}
 }
 
@@ -127,7 +127,7 @@ func TestReportEscapes(t *testing.T) {
 	}
 	d := reportData()
 	d.BaseModel, d.WorkflowID = attack, attack
-	d.Details = []Detail{{attack, attack}}
+	d.Details = []Detail{{attack, attack, ""}}
 	_, page := writeReport(t, evaluationtest.Compare(t, base, retrained, evaluation.CompareOptions{}), d)
 	pagetest.CheckHTML(t, page)
 	if !strings.Contains(page, "&lt;script&gt;alert(&#34;盗む&#34;)") {

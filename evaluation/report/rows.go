@@ -173,7 +173,7 @@ func runDetails(r *evaluation.Result, d Data) []Detail {
 	var out []Detail
 	add := func(name, value string) {
 		if value != "" {
-			out = append(out, Detail{name, value})
+			out = append(out, Detail{Name: name, Value: value})
 		}
 	}
 	add("Workflow", d.WorkflowID)
