@@ -71,8 +71,10 @@ func TestBounded(t *testing.T) {
 
 // TestParseBounded: what would exhaust the parser is refused.
 func TestParseBounded(t *testing.T) {
-	for deep, n := range map[string]int{"(": 1e5, "[": 1e5, "{1:": 5e4, "-": 1e5, "not ": 5e4, "1 if 1 else ": 2e4, "1 if (": 2e4, "a.": 1e5, "1+": 1e5, "2**": 5e4,
-		"a|e|": 5e4, "a[": 1e5, "f(": 1e5, "x is odd(": 2e4} {
+	for deep, n := range map[string]int{
+		"(": 1e5, "[": 1e5, "{1:": 5e4, "-": 1e5, "not ": 5e4, "1 if 1 else ": 2e4, "1 if (": 2e4,
+		"a.": 1e5, "1+": 1e5, "2**": 5e4, "a|e|": 5e4, "a[": 1e5, "f(": 1e5, "x is odd(": 2e4,
+	} {
 		if _, err := Parse("{{ " + strings.Repeat(deep, n)); err == nil || strings.Contains(err.Error(), engineFault) {
 			t.Errorf("%q without end: %v", deep, err)
 		}

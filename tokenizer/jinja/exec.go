@@ -65,7 +65,8 @@ func (s *state) recurse(n *forStmt, outer *frame, iter value, depth int) string 
 	return text
 }
 
-// each runs the loop's body for every item, or its else branch if there is none.
+// each runs the loop's body for every item. The else branch runs where no turn came to the body's end: in Jinja2, unlike
+// Python, break and continue do not keep it away.
 func (n *forStmt) each(s *state, iter value, again func(value) string, depth int) {
 	items := s.iterate(iter)
 	if n.test != nil {
@@ -86,8 +87,9 @@ func (n *forStmt) each(s *state, iter value, again func(value) string, depth int
 		if n.usesLoop {
 			*s.slot(n.loop) = l
 		}
-		ran = true
-		if s.run(n.body) == breakLoop {
+		to := s.run(n.body)
+		ran = ran || to == next
+		if to == breakLoop {
 			break
 		}
 	}

@@ -164,7 +164,6 @@ type (
 	jump        struct{ to flow }
 	unavailable struct { // a statement that fails once it is reached
 		message string
-		names   []*name
 		line    int
 	}
 )
