@@ -53,7 +53,7 @@ func TestEndTokens(t *testing.T) {
 		{"a system turn demanded", demand + plainTurns, "", "", "<|end|>", "<|assistant|> <|end|> <|system|> <|user|>"},
 		{"never", "{{ raise_exception('never') }}", "", "", "line 1: never", ""},
 		{"no special token", "{% for m in messages %}{{ m.content }}\n{% endfor %}", "", "", "", ""},
-		{"nothing of the answer", "{{ messages[0].content }}", "", "", "the assistant's turn is not in the rendered conversation", ""},
+		{"nothing of the answer", "{{ messages[0].content }}", "", "", "", ""},
 	} {
 		tok := loadTemplate(t, c.template, c.eos, c.generation)
 		ids, err := tok.EndTokens()
