@@ -11,6 +11,7 @@
 ## notices          THIRD_PARTY_NOTICES, from the modules that the worker links
 ## crash            KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
 ## fuzz             every fuzz target in turn, each for FUZZTIME=60s
+## forms            the same records trained in every form, compression and encoding, to the same adapter
 ## soak             one run of SOAK=200 epochs: what grows with the length of a run
 ## bench            this engine against PyTorch + PEFT, by turns
 ## bench-full       a model of Phi-3.5-mini's size
@@ -30,7 +31,7 @@ SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.
 
 FORMATTED := $(shell find native -path native/build -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print)
 
-.PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz soak gpu histories clean help notices
+.PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz forms soak gpu histories clean help notices
 .PHONY: bench bench-full bench-save bench-cuda against
 build: worker bin/temporal $(NATIVE)
 
@@ -132,6 +133,9 @@ crash: build
 
 fuzz:
 	tools/fuzz.sh
+
+forms: build
+	SO8T_FORMS=1 go test -count=1 -timeout 30m -v -run TestFormsAreTrained ./worker
 
 # Watches memory, open files, goroutines, history and files. 200 epochs take two minutes on two cores.
 SOAK ?= 200

@@ -60,10 +60,11 @@ func TestClaimFindsAndOpensEveryFile(t *testing.T) {
 		want   string
 		text   string
 	}{
-		"a missing file":     {func(c *configs.Config) { c.Data.InputPath[1] = "/no/such.jsonl" }, contract.ErrData, "/no/such.jsonl"},
-		"a file in a form":   {func(c *configs.Config) { c.Data.InputPath[0] = writtenAs(t, "PAR1 and then nothing") }, contract.ErrData, "data"},
-		"a web page":         {func(c *configs.Config) { c.Data.InputPath[0] = writtenAs(t, "<!DOCTYPE html><html></html>") }, contract.ErrData, "HTML"},
-		"no robots files":    {func(c *configs.Config) { c.Policy.Robots, c.Policy.RobotsDir = "require", "/no/robots" }, contract.ErrConfig, "policy.robots_dir"},
+		"a missing file":   {func(c *configs.Config) { c.Data.InputPath[1] = "/no/such.jsonl" }, contract.ErrData, "/no/such.jsonl"},
+		"a file in a form": {func(c *configs.Config) { c.Data.InputPath[0] = writtenAs(t, "PAR1 and then nothing") }, contract.ErrData, "data"},
+		"a web page":       {func(c *configs.Config) { c.Data.InputPath[0] = writtenAs(t, "<!DOCTYPE html><html></html>") }, contract.ErrData, "HTML"},
+		"no robots files": {func(c *configs.Config) { c.Policy.Robots, c.Policy.RobotsDir = "require", "/no/robots" },
+			contract.ErrConfig, "policy.robots_dir"},
 		"labels in disunity": {func(c *configs.Config) { c.Data.Labels = map[string]string{"no": "DENY", "NO": "REFUSE"} }, contract.ErrConfig, "data.labels."},
 	} {
 		run := dataRun(t, map[string]string{"a.jsonl": lineOfData, "b.jsonl": lineOfData})
@@ -98,7 +99,8 @@ func TestOtherDataIsRefusedByName(t *testing.T) {
 			[]string{"data.input_path is ", "/a (71 bytes, SHA-256 ", "…) there, ", "/a (142 bytes) here"}},
 		"of the same length": {map[string]string{"a": lineOfData}, map[string]string{"a": strings.ToUpper(lineOfData)}, false,
 			[]string{"/a (71 bytes, SHA-256 ", "…) there, ", "…) here"}},
-		"an older version's": {map[string]string{"a": lineOfData}, map[string]string{"a": more}, true, []string{"/a (SHA-256 ", "…) there, ", "/a (142 bytes, SHA-256 "}},
+		"an older version's": {map[string]string{"a": lineOfData}, map[string]string{"a": more}, true,
+			[]string{"/a (SHA-256 ", "…) there, ", "/a (142 bytes, SHA-256 "}},
 		"one more": {map[string]string{"a": lineOfData}, map[string]string{"a": lineOfData, "b": more}, false,
 			[]string{"/a (71 bytes, SHA-256 ", "is read there only", "/b (142 bytes) is read here only"}},
 	} {

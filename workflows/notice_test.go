@@ -41,13 +41,15 @@ func TestNoticeStopsNothing(t *testing.T) {
 // however much happens later. Only the split gets the paths of the input files.
 func TestNotesOfTheDataStay(t *testing.T) {
 	b := newBench(t)
-	run := contract.Run{WorkflowID: "w", Host: "h", OutputDir: "/out", InputPath: "/1.jsonl", InputPaths: []string{"/1.jsonl", "/2.jsonl"}, Config: configs.Default()}
+	run := contract.Run{WorkflowID: "w", Host: "h", OutputDir: "/out", InputPath: "/1.jsonl",
+		InputPaths: []string{"/1.jsonl", "/2.jsonl"}, Config: configs.Default()}
 	run.Config.Training.NumTrainEpochs = 2 * newestNotes
 	b.OnActivity(contract.Claim, mock.Anything, mock.Anything).Return(contract.Claimed{Run: run, Notes: []string{"note of the claim"}}, nil)
 	var paths [][]string
 	b.OnActivity(contract.Split, mock.Anything, mock.Anything).Return(func(_ context.Context, run contract.Run) (contract.SplitResult, error) {
 		paths = append(paths, run.InputPaths)
-		return contract.SplitResult{DatasetDigest: "d", Train: 8, Test: 1, Bad: 3, TooLong: 4, Removed: 5, Notes: []string{"note of the split", "2 bad lines"}}, nil
+		return contract.SplitResult{DatasetDigest: "d", Train: 8, Test: 1, Bad: 3, TooLong: 4, Removed: 5,
+			Notes: []string{"note of the split", "2 bad lines"}}, nil
 	})
 	b.OnActivity(contract.Compare, mock.Anything, mock.Anything).Return(func(_ context.Context, in contract.CompareInput) (contract.CompareResult, error) {
 		paths = append(paths, in.Run.InputPaths)
