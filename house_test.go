@@ -103,7 +103,6 @@ var outside = map[string][]string{
 
 	"github.com/google/flatbuffers":        {"dataset", "dataset/flatbuf"},
 	"github.com/hanwen/go-fuse/v2":         {"crashlab/powerfs"},
-	"github.com/nikolalohinski/gonja/v2":   {"tokenizer"},
 	"github.com/klauspost/compress":        {"dataset/source"},
 	"github.com/nyaruka/phonenumbers":      {"policy"},
 	"github.com/parquet-go/parquet-go":     {"dataset/source"},

@@ -11,11 +11,7 @@ import (
 
 // TestEncodeSpans holds rendering, spans and mask against transformers: testdata/make_spans.py.
 func TestEncodeSpans(t *testing.T) {
-	path := "testdata/spans.jsonl"
-	if other := os.Getenv("SO8T_SPANS"); other != "" {
-		path = other
-	}
-	f, err := os.Open(path)
+	f, err := os.Open("testdata/spans.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
