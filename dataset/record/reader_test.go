@@ -226,7 +226,8 @@ func TestColumns(t *testing.T) {
 		t.Errorf("%s %s", reason, detail)
 	}
 	var seen Seen
-	if _, reason, _ := reader(t, Options{}).Parse([]byte(`{"instrution":"i","output":"o"}`), &seen); reason != MissingField || seen.UnknownColumns["instrution"] != 1 {
+	_, reason, _ = reader(t, Options{}).Parse([]byte(`{"instrution":"i","output":"o"}`), &seen)
+	if reason != MissingField || seen.UnknownColumns["instrution"] != 1 {
 		t.Errorf("a misspelt name: %s, %v", reason, seen)
 	}
 }
@@ -276,8 +277,8 @@ func TestReaderIsConcurrent(t *testing.T) {
 		group.Go(func() {
 			for j := range 200 {
 				text := strings.Repeat(string(rune('a'+i)), 1+j%7)
-				got, reason, _ := r.Parse(fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%s"},{"role":"assistant","content":"%s"}],"a":{"b":"DENY"}}`,
-					text, text), &Seen{})
+				row := fmt.Appendf(nil, `{"messages":[{"role":"user","content":"%s"},{"role":"assistant","content":"%s"}],"a":{"b":"DENY"}}`, text, text)
+				got, reason, _ := r.Parse(row, &Seen{})
 				if reason != "" || got.Instruction != text || got.Output != text || got.FourClassLabel != "DENY" {
 					t.Errorf("%+v, %s", got, reason)
 					return
@@ -293,8 +294,8 @@ func BenchmarkParse(b *testing.B) {
 	quote := func(s string) string { q, _ := json.Marshal(s); return string(q) }
 	for name, row := range map[string]string{
 		"alpaca": fmt.Sprintf(`{"instruction":%s,"input":"","output":%s,"four_class_label":"DENY","domain_label":"office","id":17}`, quote(text), quote(text)),
-		"messages": fmt.Sprintf(`{"messages":[{"role":"system","content":"s"},{"role":"user","content":%s},{"role":"assistant","content":%s}],"four_class_label":"DENY"}`,
-			quote(text), quote(text)),
+		"messages": fmt.Sprintf(`{"messages":[{"role":"system","content":"s"},{"role":"user","content":%s},{"role":"assistant","content":%s}],`+
+			`"four_class_label":"DENY"}`, quote(text), quote(text)),
 	} {
 		b.Run(name, func(b *testing.B) {
 			r := reader(b, Options{FourClass: true})

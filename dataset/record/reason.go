@@ -33,7 +33,7 @@ type fault struct {
 	detail string
 }
 
-// wrongType says what a key holds instead of what it should.
+// wrongType is the fault of a value of the wrong JSON type.
 func wrongType(m *member) *fault {
 	kind := m.value.Kind().String()
 	switch m.value.Kind() {

@@ -288,7 +288,8 @@ type streamed struct {
 
 func (s *streamed) take(n int64) ([]byte, error) {
 	if n > maxArrowBody {
-		return nil, fmt.Errorf("a batch of %d MB (at most %d are read): write the file with smaller batches, or without gzip or zstd around it", n>>20, maxArrowBody>>20)
+		return nil, fmt.Errorf("a batch of %d MB (at most %d are read): write the file with smaller batches, or without %s around it",
+			n>>20, maxArrowBody>>20, "gzip or zstd")
 	}
 	return readFull(s.stream, n)
 }

@@ -146,7 +146,7 @@ func (c *arrowCodec) decompress(data []byte, size int64) (_ []byte, err error) {
 		r = c.lz4
 	case 1:
 		if c.zstd == nil {
-			if c.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow)); err != nil {
+			if c.zstd, err = newZstd(nil); err != nil {
 				return nil, err
 			}
 		}

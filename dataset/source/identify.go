@@ -99,7 +99,7 @@ func (f *File) judge(head []byte) error {
 	return f.judgeText(head)
 }
 
-// arrowStream tells an Arrow IPC stream by its first message's prefix: a mark, and the length of a schema.
+// arrowStream recognises an Arrow IPC stream by the prefix of its first message: a mark, and the length of a schema.
 func arrowStream(head []byte) bool {
 	if len(head) < 16 || binary.LittleEndian.Uint32(head) != 0xFFFFFFFF {
 		return false
@@ -108,7 +108,7 @@ func arrowStream(head []byte) bool {
 	return length > 0 && length <= maxArrowHeader && length%8 == 0
 }
 
-// binaryKinds are files that people have where they think that they have data, by their first bytes.
+// binaryKinds are other kinds of files, by their first bytes.
 var binaryKinds = []struct{ magic, what string }{
 	{"PARE", "is an encrypted Parquet file: decrypt it first"},
 	{"PK\x03\x04", "is a ZIP archive (or an Excel workbook): unpack it, and name the files in it"},
@@ -132,7 +132,7 @@ var binaryKinds = []struct{ magic, what string }{
 	{"GGUF", "is a model (GGUF), not data"},
 }
 
-// binaryKind says what a file that is no text is, and what to do; empty where it may be text.
+// binaryKind describes a file that is not text, and what to do about it; empty if it may be text.
 func binaryKind(head []byte) string {
 	for _, k := range binaryKinds {
 		if bytes.HasPrefix(head, []byte(k.magic)) {
@@ -159,7 +159,8 @@ func binaryKind(head []byte) string {
 	return ""
 }
 
-// wide tells text of code units of 2 or 4 bytes by its first two characters, which are ASCII in JSON: LE, BE, or empty.
+// wide returns the byte order, LE or BE, of a text whose first two code units of width bytes are ASCII, as they are in
+// JSON; else nothing.
 func wide(head []byte, width int) string {
 	if len(head) < 2*width {
 		return ""

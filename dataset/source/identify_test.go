@@ -71,7 +71,7 @@ func TestOtherFilesAreRefusedInOneLine(t *testing.T) {
 		"PAR1 alone":      {"PAR1", "is cut off"},
 		"cut arrow":       {string(arrow[:len(arrow)-100]), "Arrow's footer is missing"},
 		"cut stream":      {string(stream[:40]), "is cut off"},
-		"data":            {`{"version":1,"data":[` + strings.TrimSpace(good) + `]}`, "whose key \"data\" holds the records: take them out with jq -c '.[\"data\"][]'"},
+		"data":            {`{"version":1,"data":[` + strings.TrimSpace(good) + `]}`, "\"data\" holds the records: take them out with jq -c '.[\"data\"][]'"},
 		"pretty data":     {"{\n  \"train\": [\n    " + good + "  ]\n}\n", "key \"train\""},
 		"datasets-server": {`{"features":[{"name":"a"}],"rows":[{"row_idx":0,"row":{"a":1}}]}`, "jq -c '.rows[].row'"},
 		"long data":       {`{"data":[` + strings.Repeat(strings.TrimSpace(good)+",", 4000), "key \"data\""},
@@ -123,6 +123,7 @@ func TestBadLinesStayLines(t *testing.T) {
 		"one byte is wrong":   {good + "{\"a\":\"\xff\"}\n" + good, []string{line, "{\"a\":\"\xff\"}", line}},
 		"marks in the middle": {"\uFEFF" + good + "\uFEFF" + good, []string{line, line}},
 		"a record of turns":   {`{"messages":[{"role":"user","content":"u"}]}`, []string{`{"messages":[{"role":"user","content":"u"}]}`}},
+		"a record of lists":   {`{"text":"a","sources":[{"title":"b"}]}`, []string{`{"text":"a","sources":[{"title":"b"}]}`}},
 		"values":              {`[1,"a]",null,{"b":[1]} , [2]]`, []string{"1", `"a]"`, "null", `{"b":[1]}`, "[2]"}},
 		"empty array":         {"[ ]", nil},
 		"too long":            {good + strings.Repeat("x", maxRow) + "\n" + good, []string{line, "line_too_long", line}},
@@ -154,7 +155,8 @@ func TestDamageIsToldByFile(t *testing.T) {
 		path := write(t, "x", []byte(c.text))
 		_, err := blocks([]string{path}, Position{})
 		var damaged *Error
-		if !errors.As(err, &damaged) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+		if !errors.As(err, &damaged) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), path) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}
@@ -167,7 +169,9 @@ func TestUnchanged(t *testing.T) {
 		t.Fatal(err, in.Unchanged())
 	}
 	info, _ := os.Stat(path)
-	if err := errors.Join(os.WriteFile(path+"2", []byte(good), 0o600), os.Chtimes(path+"2", info.ModTime(), info.ModTime()), os.Rename(path+"2", path)); err != nil {
+	other := path + ".other"
+	err = errors.Join(os.WriteFile(other, []byte(good), 0o600), os.Chtimes(other, info.ModTime(), info.ModTime()), os.Rename(other, path))
+	if err != nil {
 		t.Fatal(err)
 	}
 	var changed *Error

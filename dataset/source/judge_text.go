@@ -13,7 +13,7 @@ import (
 	"golang.org/x/text/encoding/japanese"
 )
 
-// judgeText decides what JSON text a file is, or says what else it is.
+// judgeText finds out which JSON form a text has, or returns an error that says what the file is instead.
 func (f *File) judgeText(head []byte) error {
 	whole := len(head) < headSize
 	switch {
@@ -78,7 +78,7 @@ func (f *File) judgeJSON(text []byte, whole bool) error {
 // lax reads what the record's reader refuses with a better word.
 var lax = jsontext.AllowDuplicateNames(true)
 
-// value says of a text's first JSON value what can be known.
+// value describes a text's first JSON value, as far as the head of the file shows it.
 type value struct {
 	valid  bool  // so far
 	ended  bool  // its end was reached
@@ -112,7 +112,7 @@ var (
 	htmlText = regexp.MustCompile(`(?i)^(<!doctype html|<html|<head|<body)`)
 )
 
-// textKind says what a text with a mark of its own is; empty where it has none.
+// textKind recognises texts by how they begin; empty for all others.
 func textKind(text []byte) string {
 	switch {
 	case bytes.HasPrefix(text, []byte("version https://git-lfs.github.com/spec/")):
@@ -125,7 +125,7 @@ func textKind(text []byte) string {
 	return ""
 }
 
-// otherText says what a text is that has no JSON object in it. Where it begins like one, it is broken at a byte.
+// otherText describes a text without any JSON object. broken is the byte at which its JSON, if it begins like JSON, is invalid.
 func otherText(text []byte, broken int64) string {
 	line, rest, _ := bytes.Cut(text, []byte("\n"))
 	second, _, _ := bytes.Cut(rest, []byte("\n"))
@@ -151,7 +151,7 @@ func otherText(text []byte, broken int64) string {
 	return "is text without a JSON object in it: records come as JSONL, JSON, Parquet or Arrow"
 }
 
-// encodingOf says in what a text is encoded that is not UTF-8; empty where it is, but for single lines.
+// encodingOf names the encoding of a text that is not UTF-8. It is empty for UTF-8, of which single lines may be damaged.
 func encodingOf(text []byte) string {
 	if bytes.Contains(text, []byte("\x1B$B")) || bytes.Contains(text, []byte("\x1B$@")) {
 		return "is ISO-2022-JP: convert it with iconv -f ISO-2022-JP -t UTF-8"
@@ -182,7 +182,7 @@ func encodingOf(text []byte) string {
 	return "is not UTF-8 (Windows-1252, or another old encoding): convert it with iconv -f ENCODING -t UTF-8"
 }
 
-// japaneseText is how many kana and kanji a text has, if it is Japanese in an encoding; 0 where it is not.
+// japaneseText scores how much a text reads like Japanese when it is decoded: by its kana and kanji; 0 for no Japanese.
 func japaneseText(text []byte, e encoding.Encoding) int {
 	decoded, err := e.NewDecoder().Bytes(text)
 	if err != nil {

@@ -185,7 +185,7 @@ func checkSize(codec format.CompressionCodec, data []byte, size int64) error {
 		if n, known := zstdSize(data); known && n <= size {
 			return nil
 		}
-		d, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		d, err := newZstd(bytes.NewReader(data))
 		if err != nil {
 			return err
 		}

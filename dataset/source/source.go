@@ -31,7 +31,7 @@ type File struct {
 	array bool // the values of a json file stand in one array
 }
 
-// Position is a place between two blocks. Only this package knows what Offset counts.
+// Position is a place between two blocks.
 type Position struct {
 	File   int   `json:"file"`   // index in Input.Files
 	Offset int64 `json:"offset"` // bytes of decompressed UTF-8 text; rows of Parquet and Arrow

@@ -56,8 +56,7 @@ func openStream(ctx context.Context, path, compression string) (*stream, error) 
 		s.Reader, err = gzip.NewReader(bufio.NewReaderSize(raw, 128<<10))
 	case "zstd":
 		var d *zstd.Decoder
-		if d, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxWindow)); err == nil {
+		if d, err = newZstd(raw); err == nil {
 			s.Reader, s.close = d, d.Close
 		}
 	default:
@@ -68,6 +67,10 @@ func openStream(ctx context.Context, path, compression string) (*stream, error) 
 		return nil, err
 	}
 	return s, nil
+}
+
+func newZstd(r io.Reader) (*zstd.Decoder, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 }
 
 func (s *stream) Close() error {

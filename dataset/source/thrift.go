@@ -21,8 +21,8 @@ const (
 	thriftStruct = 12
 )
 
-// thriftWalk passes over a value in Thrift's compact protocol, to hold what a decoder would make of it within bounds: how
-// deep it goes, and how many objects it makes. The decoder of Parquet's library checks neither.
+// thriftWalk skips a value in Thrift's compact protocol and bounds its depth and the number of its objects, because the
+// decoder of the Parquet library bounds neither.
 type thriftWalk struct {
 	data    []byte
 	at      int

@@ -8,8 +8,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// wrapper says of a file that is one JSON object which of its keys holds the records; empty where the object is itself a
-// record. Such a file is refused, not read: which of several lists is meant, only its owner knows.
+// wrapper describes a file that is one JSON object with the records in a list below a key; empty if the object is a record.
+// Such a file is refused with the name of the key: only its owner knows which of several lists is meant.
 func wrapper(text []byte) string {
 	d := jsontext.NewDecoder(bytes.NewReader(text), lax, jsontext.AllowInvalidUTF8(true))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
@@ -24,6 +24,9 @@ func wrapper(text []byte) string {
 		key := t.String()
 		at := d.InputOffset()
 		kind := d.PeekKind()
+		if kind != '{' && slices.Contains(recordKeys, key) {
+			return ""
+		}
 		// A list that stretches beyond what was read has begun all the same.
 		err = d.SkipValue()
 		value := bytes.TrimLeft(text[at:], ": \t\r\n")
@@ -52,6 +55,9 @@ func wrapper(text []byte) string {
 	}
 	return fmt.Sprintf("is one JSON object whose key %.40q holds the records: take them out with jq -c '%.60s'", lists[0], path)
 }
+
+// recordKeys are keys of a record: an object that has one is no wrapper, whatever lists it has besides.
+var recordKeys = []string{"instruction", "messages", "conversations", "prompt", "question", "text", "input", "output"}
 
 // turnKeys are keys of a turn of a conversation: a list of such objects is part of a record.
 var turnKeys = []string{"role", "from", "content", "value", "type"}
