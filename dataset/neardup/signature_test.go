@@ -69,7 +69,7 @@ func TestEstimateKeepsToTheory(t *testing.T) {
 	for _, length := range []int{25, 120, 1500} {
 		for _, want := range []float64{0.5, 0.6, 0.7, 0.8, 0.9, 0.95} {
 			r := rand.New(rand.NewPCG(uint64(length), uint64(100*want)))
-			const pairs = 800
+			const pairs = 500
 			var bias, squares, variance float64
 			for range pairs {
 				// Texts with one stretch in common: J = common/(2·length − common).

@@ -168,19 +168,19 @@ func TestTemplates(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	var rows []row
 	var template Signature
-	for i := range 40_000 {
+	for i := range 20_000 {
 		sig := template
 		for j := 100; j < permutations; j++ { // 12 bands are the template's
 			sig[j] = r.Uint32()
 		}
 		rows = append(rows, row{i%2 == 0, Ref{0, int64(i)}, uint64(i) << 32, sig})
 	}
-	rows[30_001].sig = rows[20_002].sig // its one true twin stands among 20,000 records of the same keys
+	rows[15_001].sig = rows[10_002].sig // its one true twin stands among 10,000 records of the same keys
 	s := filled(t, rows)
 	start := time.Now()
 	found := twins(t, s, 0.75)
-	if len(found) != 20_000 || found[Ref{0, 30_001}] != (Twin{Ref{0, 20_002}, 1}) {
-		t.Errorf("%d twins; that of the equal one is %v", len(found), found[Ref{0, 30_001}])
+	if len(found) != 10_000 || found[Ref{0, 15_001}] != (Twin{Ref{0, 10_002}, 1}) {
+		t.Errorf("%d twins; that of the equal one is %v", len(found), found[Ref{0, 15_001}])
 	}
 	t.Logf("%v", time.Since(start))
 	s.partition = 100
