@@ -147,6 +147,8 @@ func (t *folded) house(i int) (end int, ok bool) {
 		switch {
 		case first && t.hasAt(end, "丁目"):
 			after = end + 2
+		case first && t.peek(end) == '丁' && (isDigit(t.peek(end+1)) || kanjiDigit(t.peek(end+1)) >= 0): // Sakai counts without 目
+			after = end + 1
 		case t.hasAt(end, "番地"):
 			after, houses = end+2, houses+2
 		case t.hasAt(end, "番") && !t.hasAt(end, "番号"):

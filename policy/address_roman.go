@@ -67,9 +67,12 @@ func (t *folded) romanised(g int) (span, bool) {
 		if !ok || isDigit(t.r[w.start]) && !t.endsAt(w.end, "chome") {
 			break
 		}
-		if i = w.end; n > 0 && t.municipal(w) {
-			if before, ok := t.wordBefore(start); ok && t.endsAt(before.end, "-chome") {
-				start = before.start
+		if i = w.end; t.municipal(w) {
+			before, ok := t.wordBefore(start)
+			if ok = ok && isWord(t.peek(before.start)); ok && (n == 0 && isUpper(t.r[before.start]) || t.endsAt(before.end, "-chome")) {
+				start = before.start // Mihon-cho 1-2-3, Chiyoda-ku
+			} else if n == 0 {
+				break
 			}
 			return span{start, w.end, formed}, true
 		}
@@ -105,11 +108,14 @@ func (t *folded) wordBefore(i int) (word, bool) {
 	return word{start, end}, end < i && end > start && end-start < 40
 }
 
-var streets = strings.Split("Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Way|Terrace|Ter|Parkway|Pkwy|Circle|Cir|Square|Sq|"+
+var streets = strings.Split("Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Way|Terrace|Ter|Parkway|Pkwy|Circle|Cir|"+
+	"Square|Sq|"+
 	"Highway|Hwy|Trail|Trl|Loop|Alley|Plaza|Row|Walk|Broadway", "|")
 
-var states = strings.Split("AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA|RI|SC|SD|TN|TX|UT|VT|"+
-	"VA|WA|WV|WI|WY|DC|PR|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|Indiana|Iowa|Kansas|"+
+var states = strings.Split("AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA|RI|SC|SD|"+
+	"TN|TX|UT|VT|"+
+	"VA|WA|WV|WI|WY|DC|PR|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|Indiana|Iowa|"+
+	"Kansas|"+
 	"Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri|Montana|Nebraska|Nevada|Hampshire|Jersey|Mexico|York|Carolina|"+
 	"Dakota|Ohio|Oklahoma|Oregon|Pennsylvania|Island|Tennessee|Texas|Utah|Vermont|Virginia|Washington|Wisconsin|Wyoming|Columbia", "|")
 

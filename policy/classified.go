@@ -6,13 +6,15 @@ import (
 )
 
 // fields are the names of fields of classification, lower case; longer names end with them.
-var fields = strings.Split("区分|分類|機密レベル|機密度|秘密度|機密性|秘匿性|秘匿度|公開範囲|取扱|取扱い|取り扱い|格付|格付け|情報レベル|セキュリティレベル|セキュリティランク|開示範囲|閲覧範囲|配布範囲|"+
-	"機密ランク|重要度|機密等級|秘密等級|ラベル|機密ラベル|classification|sensitivity|confidentiality|security level|classification level|confidentiality level|sensitivity level|handling|"+
+var fields = strings.Split("区分|分類|機密|ステータス|status|機密レベル|機密度|秘密度|機密性|秘匿性|秘匿度|公開範囲|取扱|取扱い|取り扱い|格付|格付け|情報レベル|セキュリティレベル|セキュリティランク|開示範囲|閲覧範囲|配布範囲|"+
+	"機密ランク|重要度|機密等級|秘密等級|ラベル|機密ラベル|classification|sensitivity|confidentiality|security level|classification level|confidentiality level|"+
+	"sensitivity level|handling|"+
 	"distribution|marking|protective marking|label|sensitivity label|security marking|access level|data class|security|security class|document class", "|")
 
 // classified: 機密区分：社外秘, Classification: Confidential, | 取扱区分 | 極秘 |.
 func (t *folded) classified(m marker) bool {
-	if c := t.peek(m.end); isKanji(c) || isKatakana(c) || isHiragana(c) || t.isTopic(m.end) && c != '"' || c == '/' || c == '・' || c == '|' && t.peek(m.end+1) == '|' {
+	switch c := t.peek(m.end); {
+	case isKanji(c), isKatakana(c), isHiragana(c), t.isTopic(m.end) && c != '"', c == '/', c == '・':
 		return false
 	}
 	if m.latin && !t.valueEnds(m.end) {
@@ -73,7 +75,23 @@ func (t *folded) saidOfItself(m marker) bool {
 			}
 		}
 	}
-	return topic > 0 && t.affirmed(m.end)
+	return topic > 0 && !t.quoted(start, m.start) && t.affirmed(m.end)
+}
+
+// quoted tells whether a quotation is open at rune end of a sentence that begins at rune start.
+func (t *folded) quoted(start, end int) bool {
+	open := 0
+	for _, c := range t.r[start:end] {
+		switch c {
+		case '「', '『', '“', '‘':
+			open++
+		case '」', '』', '”':
+			open--
+		case '"':
+			open = 1 - open
+		}
+	}
+	return open > 0
 }
 
 // isSubject tells whether the text itself is what [start, end) names: 本資料, この文書の内容, 以下の情報.
@@ -111,11 +129,14 @@ func (t *folded) affirmed(i int) bool {
 	if t.peek(end) == '?' || strings.HasSuffix(rest, "か") {
 		return false
 	}
-	for _, denial := range []string{"ではあり", "ではな", "でない", "じゃない", "じゃあり", "でなく", "ではござ", "に該当しな", "に当たら", "に当たりませ", "にあたらな", "の対象外", "から解除",
-		"を解除", "ではなく", "には該当しな", "とは限", "とは言", "とはいえ", "かどうか", "かは", "かも", "なら", "だと思", "でしたら", "であれば", "だった", "でした", "とは", "の表示", "と書", "の意味",
+	for _, denial := range []string{"ではあり", "ではな", "でない", "じゃない", "じゃあり", "でなく", "ではござ", "に該当しな", "に該当しま", "に含まれな", "に含まれま", "に指定されていな", "に指定されていません",
+		"には当た", "に当たら", "に当たりませ", "にあたらな", "の対象外", "から解除",
+		"を解除", "ではなく", "には該当しな", "とは限", "とは言", "とはいえ", "かどうか", "かは", "かも", "なら", "だと思", "でしたら", "であれば", "だった", "でした", "とされていた", "とは", "の表示", "と書", "の意味",
 		"のマーク", "について", "に関する", "の扱い方", "を理由", "という"} {
-		if strings.HasPrefix(rest, denial) || strings.HasPrefix(strings.TrimPrefix(rest, "扱い"), denial) || strings.HasPrefix(strings.TrimPrefix(rest, "情報"), denial) {
-			return false
+		for _, noun := range []string{"", "扱い", "情報"} {
+			if strings.HasPrefix(rest, noun+denial) {
+				return false
+			}
 		}
 	}
 	if rest == "" {
@@ -132,12 +153,16 @@ func (t *folded) affirmed(i int) bool {
 }
 
 var (
-	englishPapers = strings.Split("email|e-mail|mail|message|document|report|memo|memorandum|presentation|file|communication|letter|material|materials|deck|page|transmission|"+
-		"attachment|attachments|information|spreadsheet|draft|agreement|proposal|handbook|manual|policy|plan|record|records|note|notes|slide|slides|paper|correspondence|summary|"+
+	englishPapers = strings.Split("email|e-mail|mail|message|document|report|memo|memorandum|presentation|file|communication|letter|material|materials|"+
+		"deck|page|transmission|"+
+		"attachment|attachments|information|spreadsheet|draft|agreement|proposal|handbook|manual|policy|plan|record|records|note|notes|slide|slides|"+
+		"paper|correspondence|summary|"+
 		"contents|content|newsletter|fax|notice|contract|specification|guide|data|brief|briefing|text|list|form|email's", "|")
 	// englishLinks may stand between the verb and the marker.
-	englishLinks = strings.Split("strictly|highly|company|privileged|and|legally|proprietary|considered|deemed|marked|classified|as|top|secret|for|the|internal|use|only|a|an|to|be|"+
-		"treated|may|contain|contains|include|includes|is|are|private|also|hereby|designated|intended|provided|in|confidence|or|sensitive|labelled|labeled|solely|purely|our|some|should|must", "|")
+	englishLinks = strings.Split("strictly|highly|company|privileged|and|legally|proprietary|considered|deemed|marked|classified|as|top|secret|for|the|"+
+		"internal|use|only|a|an|to|be|"+
+		"treated|may|contain|contains|include|includes|is|are|private|also|hereby|designated|intended|provided|in|confidence|or|sensitive|labelled|"+
+		"labeled|solely|purely|our|some|should|must", "|")
 	englishVerbs = []string{"is", "are", "contain", "contains", "include", "includes", "may", "should", "must"}
 )
 
@@ -154,10 +179,9 @@ func (t *folded) saidInEnglish(m marker) bool {
 		k--
 		verb = verb || slices.Contains(englishVerbs, words[k])
 	}
-	this := slices.Index(words, "this")
-	if this < 0 {
-		this = slices.Index(words, "these")
-	}
+	this := slices.IndexFunc(words, func(w string) bool {
+		return slices.Contains([]string{"this", "these", "following", "attached", "enclosed"}, w)
+	})
 	if !verb || this < 0 || this >= k || k-this > 12 || this+1 >= len(words) {
 		return false
 	}
@@ -174,5 +198,6 @@ func (t *folded) saidInEnglish(m marker) bool {
 	for end-m.end < 120 && !strings.ContainsRune("\n.!?", t.peek(end)) {
 		end++
 	}
-	return paper && t.peek(end) != '?' && !slices.Contains(words, "not") && !slices.Contains(words, "explains") && !slices.Contains(words, "about")
+	denied := slices.ContainsFunc(words, func(w string) bool { return w == "not" || w == "explains" || w == "about" })
+	return paper && !denied && !t.quoted(start, m.start) && t.peek(end) != '?'
 }

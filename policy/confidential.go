@@ -74,7 +74,8 @@ type marker struct {
 // markers are matched without regard to case, and with spaces between their letters.
 var markers = func() (all [][]rune) {
 	for word := range strings.SplitSeq("社外秘|極秘|厳秘|部外秘|関係者外秘|関係者以外秘|社内秘|対外秘|取扱注意|取扱い注意|取り扱い注意|取り扱注意|持出禁止|持出し禁止|持ち出し禁止|"+
-		"㊙|マル秘|丸秘|strictly confidential|highly confidential|confidential and proprietary|proprietary and confidential|company confidential|confidential|"+
+		"㊙|マル秘|丸秘|strictly confidential|highly confidential|confidential and proprietary|proprietary and confidential|company confidential|"+
+		"strictly private and confidential|private and confidential|private & confidential|confidential|"+
 		"top secret|for internal use only|internal use only", "|") {
 		all = append(all, []rune(strings.ReplaceAll(word, " ", "")))
 	}
@@ -141,7 +142,7 @@ func (t *folded) bracketed(m marker) bool {
 	for strings.ContainsRune(closeBrackets, t.peek(end)) {
 		end++
 	}
-	return !t.isTopic(end) && (t.lineBegins(open+1) || t.lineEnds(end) || strings.ContainsRune(" :|,\t、。", t.peek(open)) || t.hasAt(open, "」"))
+	return !t.isTopic(end) && (t.lineBegins(open+1) || t.lineEnds(end) || strings.ContainsRune(" :|,\t、。"+closeBrackets, t.peek(open)) || t.peek(open) == '」')
 }
 
 // topics follow a marker that a sentence is about.
@@ -266,7 +267,7 @@ func (t *folded) labels(start, end int) bool {
 			}
 			m = k
 		}
-		if !secondary(strings.TrimRight(strings.ToLower(string(t.r[i:k])), " ")) {
+		if !secondary(strings.TrimRight(strings.ToLower(string(t.r[i:k])), " .")) {
 			return false
 		}
 		i = max(k, i+1)
@@ -279,12 +280,17 @@ func secondary(words string) bool {
 	if len(words) > 90 {
 		return false
 	}
-	for _, end := range []string{"禁止", "厳禁", "限り", "限定", "のみ", "破棄", "要返却", "厳守", "社外持出不可", "不可", "秘", "重要", "親展", "急", "部数限定", "草案", "案"} {
+	for _, end := range []string{"禁止", "厳禁", "限り", "限定", "のみ", "破棄", "要返却", "厳守", "社外持出不可", "不可", "秘", "重要", "親展", "急", "部数限定", "草案", "案", "扱い",
+		" corp", " inc", " ltd", " llc", " gmbh", "noforn"} {
 		if strings.HasSuffix(words, end) {
 			return true
 		}
 	}
-	for _, start := range []string{"do not", "not for", "for ", "draft", "page ", "©", "copyright", "all rights", "privileged", "restricted", "proprietary", "internal", "no ",
+	if strings.Contains(words, "株式会社") {
+		return true
+	}
+	for _, start := range []string{"do not", "not for", "for ", "draft", "page ", "©", "copyright", "all rights", "privileged", "restricted",
+		"proprietary", "internal", "no ",
 		"eyes only", "need to know", "attorney", "sensitive", "private", "level ", "urgent", "important", "please ", "and ", "tlp"} {
 		if strings.HasPrefix(words, start) {
 			return true

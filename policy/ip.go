@@ -83,6 +83,7 @@ func (t *folded) versioned(start, end int) bool {
 		is = n.kind == version || n.kind == other && string(n.word) == "oid"
 		return !is && n.kind != ipAddress
 	})
+	is = is || t.before(start, "Bump|bump|Bumps|bumps|pgrade|pgraded|owngrade|owngraded|バージョンアップ", 60) // Bump, upgraded, Downgrade … from 6.0.6.1 to 6.1.7.5
 	for _, word := range []string{"版", "章", "節", "項", "系", "以降", "以前", "未満", "リリース", "バージョン", "ビルド"} {
 		is = is || t.hasAt(end, word) || t.peek(end) == ' ' && t.hasAt(end+1, word)
 	}

@@ -25,14 +25,34 @@ func required(o *Options) { o.Robots = "require" }
 
 func listing(ids ...string) func(*Options) { return func(o *Options) { o.Licenses = ids } }
 
-func TestJudge(t *testing.T) {
-	for _, c := range []struct {
-		why    string
-		change func(*Options)
-		record Record
-		result Result
-		rule   string
-	}{
+// judged is a record under the default policy with a change, and what becomes of it.
+type judged struct {
+	why    string
+	change func(*Options)
+	record Record
+	result Result
+	rule   string
+}
+
+func judgeAll(t *testing.T, cases []judged) {
+	t.Helper()
+	for _, c := range cases {
+		o := Default()
+		if c.change != nil {
+			c.change(&o)
+		}
+		p, err := NewWithStore(o, stored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := p.Judge(&c.record); v.Result != c.result || v.Rule != c.rule {
+			t.Errorf("%s: %s by %q", c.why, v.Result, v.Rule)
+		}
+	}
+}
+
+func TestJudgeSources(t *testing.T) {
+	judgeAll(t, []judged{
 		{"nothing applies", nil, Record{Label: "ALLOW"}, Keep, ""},
 		{"nsfw teaches ALLOW", nil, Record{NSFW: true, Label: "ALLOW"}, Bad, "nsfw_allowed"},
 		{"nsfw teaches DENY", nil, Record{NSFW: true, Label: "DENY"}, Keep, ""},
@@ -67,14 +87,22 @@ func TestJudge(t *testing.T) {
 		{"robots comes before the signal", required, Record{SourceURL: "https://no-ai.example/private"}, Remove, "robots"},
 		{"signals ignored", func(o *Options) { required(o); o.ContentSignals = "ignore" }, Record{SourceURL: "https://no-ai.example/x"}, Keep, ""},
 		{"the text of an error is no robots.txt", required, Record{SourceURL: "https://no-ai-404.example/x"}, Keep, ""},
+	})
+}
 
+func TestJudgeLicenses(t *testing.T) {
+	judgeAll(t, []judged{
 		{"listed", listing("MIT", "CC0-1.0"), Record{License: "cc0-1.0\n"}, Keep, ""},
 		{"not listed", listing("MIT"), Record{License: "CC-BY-NC-4.0"}, Remove, "license"},
 		{"malformed", listing("MIT"), Record{License: "MIT OR"}, Remove, "license"},
 		{"missing, kept", listing("MIT"), Record{}, Keep, ""},
 		{"missing, dropped", func(o *Options) { o.Licenses, o.LicenseMissing = []string{"MIT"}, "drop" }, Record{License: " \t"}, Remove, "license_missing"},
 		{"missing without a list", func(o *Options) { o.LicenseMissing = "drop" }, Record{}, Keep, ""},
+	})
+}
 
+func TestJudgeTexts(t *testing.T) {
+	judgeAll(t, []judged{
 		{"nsfw before source_url", required, Record{NSFW: true, Label: "ALLOW", SourceURL: "x"}, Bad, "nsfw_allowed"},
 		{"source_url before license", func(o *Options) { required(o); o.Licenses = []string{"MIT"} }, Record{License: "x", SourceURL: "x"}, Bad, "source_url"},
 		{"license before robots", func(o *Options) { required(o); o.Licenses = []string{"MIT"} },
@@ -86,7 +114,8 @@ func TestJudge(t *testing.T) {
 		{"the first text that holds some", nil,
 			Record{Texts: []Text{{"input", "電話 03-1234-0098"}, {"output", "taro@example.com"}}}, Remove, "pii:phone"},
 		{"an earlier turn", nil, Record{Texts: []Text{{"turns[0]", "taro@example.com"}, {"output", "x"}}}, Remove, "pii:email"},
-		{"one kind kept", func(o *Options) { o.PIIKinds = map[string]string{"email": "keep"} }, Record{Texts: []Text{{"output", "taro@example.com"}}}, Keep, ""},
+		{"one kind kept", func(o *Options) { o.PIIKinds = map[string]string{"email": "keep"} },
+			Record{Texts: []Text{{"output", "taro@example.com"}}}, Keep, ""},
 		{"one kind dropped", func(o *Options) { o.PII, o.PIIKinds = "keep", map[string]string{"email": "drop"} },
 			Record{Texts: []Text{{"output", "電話 03-1234-0098、taro@example.com"}}}, Remove, "pii:email"},
 		{"all kept", func(o *Options) { o.PII = "keep" }, Record{Texts: []Text{{"output", "taro@example.com"}}}, Keep, ""},
@@ -94,19 +123,7 @@ func TestJudge(t *testing.T) {
 		{"confidential kept", func(o *Options) { o.Confidential = "keep" }, Record{Texts: []Text{{"output", "【極秘】計画"}}}, Keep, ""},
 		{"confidential is read where personal data is masked", func(o *Options) { o.PII = "mask" },
 			Record{Texts: []Text{{"input", "taro@example.com"}, {"output", "【極秘】計画"}}}, Remove, "confidential"},
-	} {
-		o := Default()
-		if c.change != nil {
-			c.change(&o)
-		}
-		p, err := NewWithStore(o, stored)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if v := p.Judge(&c.record); v.Result != c.result || v.Rule != c.rule {
-			t.Errorf("%s: %s by %q", c.why, v.Result, v.Rule)
-		}
-	}
+	})
 }
 
 // Places are counted in characters, of the text as it came.

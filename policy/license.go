@@ -56,6 +56,9 @@ func operator(word string) string {
 	return ""
 }
 
+// parentheses become words of their own.
+var parentheses = strings.NewReplacer("(", " ( ", ")", " ) ")
+
 // permit reports whether an SPDX expression (annex D of the specification) can be met by listed licences: one side of OR,
 // both of AND. An exception only adds permissions, so that a licence WITH one is listed where the licence is. A malformed
 // expression is not.
@@ -63,7 +66,7 @@ func (l licenses) permit(expression string) bool {
 	if len(expression) > maxLicense {
 		return false
 	}
-	p := licenseParser{l, strings.Fields(strings.NewReplacer("(", " ( ", ")", " ) ").Replace(expression)), true}
+	p := licenseParser{l, strings.Fields(parentheses.Replace(expression)), true}
 	listed := p.or()
 	return p.valid && len(p.words) == 0 && listed
 }

@@ -31,7 +31,7 @@ var labels = func() map[rune][]label {
 			"事業者登録番号|corporate number|corporate no|invoice registration number|registration number|qualified invoice issuer"},
 		{creditCard, false, "カード番号|クレジットカード番号|クレカ番号|card number|card no"},
 		{creditCard, true, "カード|クレジット|クレカ|card|visa|mastercard|master card|amex|american express|jcb|diners|discover|unionpay|銀聯"},
-		{bankAccount, false, "口座番号|口座 no|口座 number|account number|account no|acct no|acct|a/c no|a/c|bank account|bank account number"},
+		{bankAccount, false, "口座番号|口座 no|口座 number|account number|account no|account #|acct #|acct no|acct|a/c no|a/c|bank account|bank account number"},
 		{passport, false, "旅券番号|パスポート番号|パスポート no|passport number|passport no"},
 		{passport, true, "旅券|パスポート|passport"},
 		{driverLicense, false, "免許証番号|免許番号|運転免許証番号|運転免許番号|免許証 no|license number|licence number|license no|licence no"},
@@ -56,6 +56,16 @@ var labels = func() map[rune][]label {
 		}
 	}
 	return table
+}()
+
+// labelEnds are the runes below 128 that a naming word ends with: most of a text is passed over by this table.
+var labelEnds = func() (ends [utf8.RuneSelf]bool) {
+	for r := range labels {
+		if r < utf8.RuneSelf {
+			ends[r] = true
+		}
+	}
+	return ends
 }()
 
 // version is the kind of a word that names a release or a chapter: what follows is no address.
@@ -120,7 +130,11 @@ func (t *folded) behindCell(i int) int {
 
 // nameEnding returns the longest naming word that ends at rune e.
 func (t *folded) nameEnding(e int) (found name, ok bool) {
-	for _, l := range labels[lower(t.r[e-1])] {
+	last := lower(t.r[e-1])
+	if last < utf8.RuneSelf && !labelEnds[last] {
+		return name{}, false
+	}
+	for _, l := range labels[last] {
 		if start, fits := t.matchLabel(l.word, e); fits && (!ok || start < found.start) {
 			found, ok = name{l, start, e}, true
 		}
@@ -133,7 +147,7 @@ func (t *folded) nameEnding(e int) (found name, ok bool) {
 	switch {
 	case t.endsAt(e, "番号"):
 		start = e - 2
-	case lower(t.r[e-1]) == 'o' && lower(t.peek(e-2)) == 'n' && !isLetter(t.peek(e)):
+	case last == 'o' && lower(t.peek(e-2)) == 'n' && !isLetter(t.peek(e)):
 		start = e - 2
 	default:
 		return name{}, false

@@ -142,8 +142,10 @@ func TestValidPhones(t *testing.T) {
 // hostile are texts that a rule might read again and again.
 func hostile(size int) map[string]string {
 	texts := map[string]string{}
-	for _, piece := range []string{"1", "12 ", "123-", "1.2.", "a@", "@", "-", " ", "〇", "一", "四丁目", "市", "市見本1-", "電話", "電話0312345678 ", "0312340098,", "03-1234-0098 ", "+81", "+1 ",
-		"4111 1111 1111 1111 ", "GB82 WEST 1234 ", "2001:", ":", "a.b@example.com ", "[EMAIL]", "Ave ", "1-2 A ", "742 Sample Street, ", "普通 1234567 ", "\"a\"@", "社外秘 ", "【", "この資料は極秘", "confidential ",
+	for _, piece := range []string{"1", "12 ", "123-", "1.2.", "a@", "@", "-", " ", "〇", "一", "四丁目", "市", "市見本1-", "電話", "電話0312345678 ",
+		"0312340098,", "03-1234-0098 ", "+81", "+1 ",
+		"4111 1111 1111 1111 ", "GB82 WEST 1234 ", "2001:", ":", "a.b@example.com ", "[EMAIL]", "Ave ", "1-2 A ", "742 Sample Street, ",
+		"普通 1234567 ", "\"a\"@", "社外秘 ", "【", "この資料は極秘", "confidential ",
 		"1234567 ", "x.", "a@b.", "番号", "ー1", "1-2-3 Mihon-cho, ", "千代田区見本町1-2-3 ", "203.0.113.7 ", "が゛", "ﾞ", "マイナンバー123456789018 ", "AB12345678CD"} {
 		texts[piece] = strings.Repeat(piece, size/len(piece))
 	}

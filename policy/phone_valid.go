@@ -13,6 +13,7 @@ import (
 // Its own call takes 21 µs and 52 allocations; a text of nothing but numbers would take a second for each half megabyte.
 type plan struct {
 	region  string
+	trunk   string         // dialled before a national number at home: 0 nearly everywhere
 	leading *regexp.Regexp // of a region that shares its code: only numbers that begin so are its own; nil where it takes what is left
 	valid   func() *regexp.Regexp
 }
@@ -38,7 +39,8 @@ var plans = sync.OnceValue(func() map[string][]plan {
 			leading = regexp.MustCompile("^(?:" + digits + ")")
 		}
 		pattern := "^(?:" + strings.Join(types, "|") + ")$"
-		table[code] = append(table[code], plan{region.GetId(), leading, sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })})
+		valid := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+		table[code] = append(table[code], plan{region.GetId(), region.GetNationalPrefix(), leading, valid})
 	}
 	return table
 })
@@ -58,7 +60,7 @@ func validIn(region string, number []byte) bool {
 }
 
 // validAbroad tells whether a number that begins with its country calling code is valid in a region of that code. A trunk prefix
-// that was left in is passed over, as libphonenumber does; Italy's zero is part of the number.
+// that was left in is passed over, as libphonenumber does.
 func validAbroad(number []byte) bool {
 	for n := 1; n <= 3; n++ {
 		for _, p := range plans()[string(number[:n])] {
@@ -66,7 +68,7 @@ func validAbroad(number []byte) bool {
 			if p.leading != nil && p.leading.Match(national) {
 				return p.valid().Match(national)
 			}
-			if p.valid().Match(national) || national[0] == '0' && p.region != "IT" && p.valid().Match(national[1:]) {
+			if p.valid().Match(national) || national[0] == '0' && p.trunk == "0" && p.valid().Match(national[1:]) {
 				return true
 			}
 		}

@@ -166,25 +166,28 @@ func (p *Policy) Err() error {
 	return p.robots.Err()
 }
 
-// Authority says what was found for one authority's records.
+// Authority is the stored robots.txt that one authority's records are judged by.
 type Authority struct {
-	File      string `json:"file,omitempty"` // below robots_dir
+	File      string `json:"file,omitempty"` // below robots_dir; empty: nothing is stored, or it is too old
 	SHA256    string `json:"sha256,omitempty"`
 	Status    int    `json:"status,omitempty"`
 	FetchedAt string `json:"fetched_at,omitempty"`
 	FinalURL  string `json:"final_url,omitempty"`
 }
 
-// Authority returns what is stored for a URL's authority, and the authority's name as robots_dir spells it. It is false
-// where nothing is stored or what is stored is too old; the name is empty where no robots file is asked for at all.
+// Authority returns the authority of a URL, by its name in robots_dir, and what is stored for it. It is false where no
+// robots.txt is asked for: they are not required, or it is no http or https URL.
 func (p *Policy) Authority(sourceURL string) (name string, a Authority, ok bool) {
-	if p.robots == nil || sourceURL == "" {
+	if p.robots == nil {
 		return "", a, false
 	}
 	if name, ok = robots.Authority(sourceURL); !ok {
 		return "", a, false
 	}
-	entry, ok := p.robots.Entry(name)
+	entry, stored := p.robots.Entry(name)
+	if !stored {
+		return name, a, true
+	}
 	a = Authority{File: entry.File, Status: entry.Status, FinalURL: entry.FinalURL}
 	if entry.SHA256 != [sha256.Size]byte{} {
 		a.SHA256 = hex.EncodeToString(entry.SHA256[:])
@@ -192,7 +195,7 @@ func (p *Policy) Authority(sourceURL string) (name string, a Authority, ok bool)
 	if !entry.FetchedAt.IsZero() {
 		a.FetchedAt = entry.FetchedAt.UTC().Format(time.RFC3339)
 	}
-	return name, a, ok
+	return name, a, true
 }
 
 // NotLookedFor lists the personal data that no rule finds.

@@ -8,10 +8,11 @@ var particles = strings.Split("から|まで|です|ます|では|には|にて|
 	"について|ため|ところ|ほど|ずつ|あたり|くらい|ごろ|うち|ほか", "|")
 
 // notTown ends what stands before a number that is no house's: results, sections, parts, codes.
-var notTown = strings.Split("校|大学|高|中学|高専|チーム|戦|クラブ|代表|病院|駅|店|部|線|国道|県道|府道|都道|道道|市道|町道|村道|高速|号線|章|節|条|項|回|試合|スコア|結果|得点|点差|順|図|表|式|問|"+
-	"組|年|月|日|時|分|秒|前半|後半|時点|約|第|全|計|各|版|課題|番組|バス|系統|型|室|ページ|品番|型番|電話|番号|コード|人口|面積|比率|対|勝|敗|会場|会|課|係|局|所|ホール|"+
-	"ランキング|順位|シリーズ|リーグ|カップ|議案|資料|別紙|別表|様式|法案|条例|規則|予算|比|率|差|値|数|額|計画|報告|便|号|選手|監督|優勝|準優勝|決勝|予選|郵便番号|館|園|場|内|外|"+
-	"約束|毎週|平日|営業時間|受付|受験番号|席|列|階|棟|通り沿い", "|")
+var notTown = strings.Split("校|大学|高専|チーム|戦|クラブ|代表|病院|医院|駅|店|国道|県道|府道|都道|道道|市道|町道|村道|高速|号線|路線|沿線|本線|章|節|項|回|試合|スコア|結果|得点|点差|順|"+
+	"地図|図表|式|問|前半|後半|時点|約|全|計|版|課題|番組|バス|系統|型|室|ページ|品番|型番|電話|番号|コード|人口|面積|対|敗|大会|協会|議会|委員会|会議|会場|課|係|局|役所|事務所|研究所|"+
+	"裁判所|場所|保健所|会館|図書館|体育館|美術館|博物館|公民館|公園|動物園|幼稚園|保育園|学園|球場|競技場|劇場|工場|駐車場|広場|本部|支部|学部|ホール|ランキング|順位|シリーズ|リーグ|カップ|"+
+	"議案|資料|別紙|別表|様式|法案|条例|規則|予算|比率|率|差|値|数|額|計画|報告|便|号|選手|監督|優勝|決勝|予選|市内|区内|町内|県内|都内|案内|以内|国内|社内|以外|毎月|今月|毎週|平日|"+
+	"営業時間|受付|座席|階|棟|市|区|郡", "|")
 
 // isTown tells whether [start, end) is the name of a town, as it stands between a municipality and the number of a house.
 func (t *folded) isTown(start, end int) bool {
@@ -31,6 +32,9 @@ func (t *folded) isTown(start, end int) bool {
 	}
 	gaps := 0
 	for i := start; i < end; i++ {
+		if t.r[i] == '第' && !t.sectionOfIwate(i) { // 第三条, 第2会場
+			return false
+		}
 		if strings.ContainsRune(" ,\t", t.r[i]) {
 			gaps++
 		}
@@ -77,4 +81,10 @@ func (t *folded) kanaTown(start, end int) bool {
 		return i > start && (t.endsAt(end, "上る") || t.endsAt(end, "下る"))
 	}
 	return !t.particle(i) && !strings.ContainsRune("はをにでへと", t.r[end-1])
+}
+
+// sectionOfIwate: 第5地割 is part of a place's name.
+func (t *folded) sectionOfIwate(i int) bool {
+	end, ok := t.numeral(i + 1)
+	return ok && t.hasAt(end, "地割")
 }

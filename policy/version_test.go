@@ -111,11 +111,13 @@ func TestAuthority(t *testing.T) {
 	if name, a, ok := p.Authority("https://A.example:443/x"); name != "a.example" || a != want || !ok {
 		t.Errorf("%s %+v %v", name, a, ok)
 	}
-	if name, _, ok := p.Authority("https://b.example:81/x"); name != "b.example_81" || ok {
-		t.Errorf("nothing is stored, but %s %v", name, ok)
+	if name, a, ok := p.Authority("https://b.example:81/x"); name != "b.example_81" || a != (Authority{}) || !ok {
+		t.Errorf("nothing is stored, but %s %+v %v", name, a, ok)
 	}
-	if name, _, ok := p.Authority("x"); name != "" || ok {
-		t.Errorf("no URL has the authority %s", name)
+	for _, none := range []string{"", "x"} {
+		if name, _, ok := p.Authority(none); name != "" || ok {
+			t.Errorf("%q has the authority %s", none, name)
+		}
 	}
 	r := Record{SourceURL: "https://a.example/x"}
 	if v := p.Judge(&r); v.Result != Keep {
@@ -124,8 +126,8 @@ func TestAuthority(t *testing.T) {
 	if p, err = newAt(o, noon.Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if name, _, ok := p.Authority(r.SourceURL); name != "a.example" || ok {
-		t.Errorf("too old, but %s %v", name, ok)
+	if name, a, ok := p.Authority(r.SourceURL); name != "a.example" || a != (Authority{}) || !ok {
+		t.Errorf("too old, but %s %+v %v", name, a, ok)
 	}
 	if v := p.Judge(&r); v.Rule != "robots_missing" {
 		t.Errorf("too old: %+v", v)

@@ -1,7 +1,6 @@
 package robots
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -81,7 +80,7 @@ func (f *Folder) describe(name string) (s stored, ok bool, err error) {
 	}
 	s.Status, s.FetchedAt, s.FinalURL = meta.Status, meta.FetchedAt, meta.FinalURL
 	s.File = name + "/" + metaName
-	text, _, err := openRegular(filepath.Join(f.dir, name, textName))
+	text, err := f.readText(name)
 	switch {
 	case notThere(err):
 		// A status of success without its text tells nothing.
@@ -89,13 +88,7 @@ func (f *Folder) describe(name string) (s stored, ok bool, err error) {
 	case err != nil:
 		return s, false, err
 	}
-	defer text.Close()
-	s.hasText, s.File = true, name+"/"+textName
-	h := sha256.New()
-	if _, err := io.Copy(h, text); err != nil {
-		return s, false, err
-	}
-	h.Sum(s.SHA256[:0])
+	s.hasText, s.File, s.SHA256 = true, name+"/"+textName, sha256.Sum256(text)
 	return s, true, nil
 }
 
@@ -198,24 +191,24 @@ func (f *Folder) Answer(authority string) (Answer, bool) {
 	return a, true
 }
 
-// read reads what Parse takes of a text, and checks that the whole is what Open digested.
+// read reads a text that must still be the one that Open digested.
 func (f *Folder) read(authority string, s stored) ([]byte, error) {
-	path := filepath.Join(f.dir, authority, textName)
-	file, _, err := openRegular(path)
+	text, err := f.readText(authority)
+	if err != nil {
+		return nil, err
+	}
+	if sha256.Sum256(text) != s.SHA256 {
+		return nil, errors.New(filepath.Join(f.dir, s.File) + " was changed while it was in use; start again, so that one version decides")
+	}
+	return text, nil
+}
+
+// readText reads what Parse looks at.
+func (f *Folder) readText(authority string) ([]byte, error) {
+	file, _, err := openRegular(filepath.Join(f.dir, authority, textName))
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	h := sha256.New()
-	text, err := io.ReadAll(io.LimitReader(io.TeeReader(file, h), MaxSize+1))
-	if err == nil {
-		_, err = io.Copy(h, file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(h.Sum(nil), s.SHA256[:]) {
-		return nil, errors.New(path + " was changed while it was in use; start again, so that one version decides")
-	}
-	return text, nil
+	return io.ReadAll(io.LimitReader(file, MaxSize+1))
 }

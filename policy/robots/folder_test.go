@@ -128,7 +128,8 @@ func TestFolderDigest(t *testing.T) {
 		t.Error("b.example has no date, so that an age makes a difference")
 	}
 	for _, c := range [][2]string{
-		{"a.example/robots.txt", closed + "#"}, {"b.example/robots.txt", closed}, {"a.example/meta.json", `{"status": 404, "fetched_at": "2026-11-20T00:00:00Z"}`},
+		{"a.example/robots.txt", closed + "#"}, {"b.example/robots.txt", closed},
+		{"a.example/meta.json", `{"status": 404, "fetched_at": "2026-11-20T00:00:00Z"}`},
 		{"a.example/meta.json", `{"fetched_at": "2026-11-21T00:00:00Z"}`}, {"c.example/robots.txt", ""}, {"c.example/meta.json", `{"status": 500}`},
 	} {
 		changed := map[string]string{c[0]: c[1]}

@@ -26,7 +26,7 @@ type Memory map[string]Stored
 
 func (m Memory) Entry(authority string) (Entry, bool) {
 	s, ok := m[authority]
-	return Entry{SHA256: sha256.Sum256(s.Text), Status: s.Status}, ok
+	return Entry{File: authority, SHA256: sha256.Sum256(s.Text), Status: s.Status}, ok
 }
 
 func (m Memory) Answer(authority string) (Answer, bool) {

@@ -218,7 +218,8 @@ func FuzzRobots(f *testing.F) {
 
 // FuzzAuthority: a name is one folder below robots_dir, and its own authority.
 func FuzzAuthority(f *testing.F) {
-	for _, url := range []string{"https://a.example:8443/x", "http://[2001:db8::1]/", "https://\u65e5\u672c.example", "https://a_b.example..", "HTTP://u:p@A.example",
+	for _, url := range []string{
+		"https://a.example:8443/x", "http://[2001:db8::1]/", "https://\u65e5\u672c.example", "https://a_b.example..", "HTTP://u:p@A.example",
 		"http://\xa50", "http://ae%84/x"} {
 		f.Add(url)
 	}

@@ -29,7 +29,8 @@ func ask(t *testing.T, questions []question) {
 func TestGroups(t *testing.T) {
 	ask(t, []question{
 		{"an unknown agent falls to *", "User-agent: a\nAllow: /\nUser-agent: *\nDisallow: /x", "b", "/x", false},
-		{"three groups of one token are one", "User-agent: a\nDisallow: /1\nUser-agent: b\nDisallow: /\nUser-agent: A\nDisallow: /2\nUser-agent: a\nDisallow: /3", "a", "/3", false},
+		{"three groups of one token are one",
+			"User-agent: a\nDisallow: /1\nUser-agent: b\nDisallow: /\nUser-agent: A\nDisallow: /2\nUser-agent: a\nDisallow: /3", "a", "/3", false},
 		{"the second of several user agents", "User-agent: a\n\n# x\nUser-agent: b\nDisallow: /x", "b", "/x", false},
 		{"an own group without rules allows all", "User-agent: a\n\nUser-agent: *\nDisallow: /\nUser-agent: b\nDisallow: /b", "b", "/x", true},
 		{"an own empty rule allows all", "User-agent: a\nDisallow:\nUser-agent: *\nDisallow: /", "a", "/x", true},

@@ -30,8 +30,8 @@ func (a Answer) RefusesTraining() bool {
 
 // Entry describes what is stored for an authority.
 type Entry struct {
-	File      string // below the store's folder, with slashes
-	SHA256    [sha256.Size]byte
+	File      string            // below the store's folder, with slashes
+	SHA256    [sha256.Size]byte // of the text's first MaxSize+1 bytes: of all of it, where all is parsed
 	Status    int
 	FetchedAt time.Time // zero: not said
 	FinalURL  string

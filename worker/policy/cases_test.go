@@ -73,8 +73,9 @@ func TestLines(t *testing.T) {
 		"":           "",
 		"\n \n":      "",
 		`{"id":"a"}`: `{"id":"a","allow":false}`,
-		"{\"id\":\"a\",\"robots\":\"\",\"url\":\"https://a.example/\"}\r\n\n{\"id\":\"<b>\",\"robots\":null,\"status\":404}": "{\"id\":\"a\",\"allow\":true}\n{\"id\":\"<b>\",\"allow\":true}",
-		`{"id":"a","robots":"User-agent: *\nDisallow: /\n","url":"https://a.example/"}`:                                      `{"id":"a","allow":false}`,
+		`{"id":"a","robots":"","url":"https://a.example/"}` + "\r\n\n" + `{"id":"<b>","robots":null,"status":404}`://
+		`{"id":"a","allow":true}` + "\n" + `{"id":"<b>","allow":true}`,
+		`{"id":"a","robots":"User-agent: *\nDisallow: /\n","url":"https://a.example/"}`: `{"id":"a","allow":false}`,
 	} {
 		var out strings.Builder
 		if err := answerAll(strings.NewReader(in), &out, judgeRobots); err != nil || strings.TrimSpace(out.String()) != want {

@@ -49,7 +49,8 @@ func judgeRecord(in recordLine) (any, error) {
 	}
 	r := in.Record
 	verdict := p.Judge(&policy.Record{
-		Texts:     []policy.Text{{Field: "system", Text: r.System}, {Field: "instruction", Text: r.Instruction}, {Field: "input", Text: r.Input}, {Field: "output", Text: r.Output}},
+		Texts: []policy.Text{
+			{Field: "system", Text: r.System}, {Field: "instruction", Text: r.Instruction}, {Field: "input", Text: r.Input}, {Field: "output", Text: r.Output}},
 		SourceURL: r.SourceURL, License: r.License, NSFW: r.NSFW, Label: r.Label})
 	answer := recordAnswer{asked: in.asked, Result: verdict.Result.String()}
 	if verdict.Rule != "" {
