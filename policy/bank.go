@@ -29,9 +29,12 @@ var deposits = []string{"普通", "当座", "貯蓄", "(普)", "(当)"}
 
 func (t *folded) deposit(i int) bool {
 	for k := i; k > 0 && i-k < window && t.r[k-1] != '\n'; k-- {
-		for _, word := range deposits {
-			if t.endsAt(k, word) {
-				return t.joins(k, i)
+		switch t.r[k-1] {
+		case '通', '座', '蓄', ')':
+			for _, word := range deposits {
+				if t.endsAt(k, word) {
+					return t.joins(k, i)
+				}
 			}
 		}
 	}
