@@ -169,7 +169,7 @@ func TestKilledSplits(t *testing.T) {
 		dir := resumeDir(t, lines)
 		for {
 			from := committed(t, dir)
-			read, err := runSplit(t, dir, "", took/10+rand.N(took))
+			read, err := runSplit(t, dir, "", took/10+rand.N(took*8/10))
 			if err == nil {
 				break
 			}

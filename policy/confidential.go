@@ -28,7 +28,8 @@ func confidentialAt(text string) (start, end int, marked bool) {
 
 // mayMark tells cheaply whether a marker may stand in a text.
 func mayMark(text string) bool {
-	if strings.Contains(text, "秘") || strings.Contains(text, "㊙") || strings.Contains(text, "禁") || strings.Contains(text, "注") {
+	if strings.Contains(text, "秘") || strings.Contains(text, "㊙") ||
+		strings.Contains(text, "禁") && strings.Contains(text, "持") || strings.Contains(text, "注") && strings.Contains(text, "取") {
 		return true
 	}
 	for i := 0; i < len(text); i++ {
@@ -50,7 +51,13 @@ func mayMark(text string) bool {
 
 // begins tells whether the letters of "confidential", "top secret" or "internal" go on, spread or not.
 func begins(text string, first byte) bool {
-	rest := map[byte]string{'c': "onf", 't': "ops", 'i': "nte"}[first]
+	rest := "onf"
+	switch first {
+	case 't':
+		rest = "ops"
+	case 'i':
+		rest = "nte"
+	}
 	for i, k := 0, 0; i < len(text) && i < 12; i++ {
 		if text[i] == ' ' {
 			continue
