@@ -9,24 +9,19 @@ from stdnum.jp import cn, in_
 random.seed(20261127)
 R, cases = random, []
 
-
 def add(group, text, kinds=(), gone=(), kept=()):
     kinds = [kinds] if isinstance(kinds, str) else list(kinds)
     gone = [gone] if isinstance(gone, str) else list(gone)
     cases.append({"id": f"ow-{len(cases) + 1:04d}", "group": group, "text": text, "kinds": sorted(kinds), "gone": gone, "kept": list(kept)})
 
-
 def digits(n, first="0123456789"):
     return R.choice(first) + "".join(R.choice("0123456789") for _ in range(n - 1))
-
 
 def wide(s):
     return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in s)
 
-
 def kanji(s):
     return s.translate(str.maketrans("0123456789", "〇一二三四五六七八九"))
-
 
 def my_number(ok=True):
     while True:
@@ -34,18 +29,15 @@ def my_number(ok=True):
         if in_.is_valid(n) == ok:
             return n
 
-
 def corporate(ok=True):
     while True:
         n = digits(1, "123456789") + digits(12, "689")
         if cn.is_valid(n) == ok:
             return n
 
-
 def card(prefix, n):
     body = prefix + digits(n - 1 - len(prefix))
     return body + luhn.calc_check_digit(body)
-
 
 def licence(ok=True):
     body = R.choice(["10", "20", "30", "44", "45", "50", "62", "73", "90", "97"]) + digits(2) + "99" + digits(4)
@@ -53,14 +45,11 @@ def licence(ok=True):
     check = {0: 1, 1: 0}.get(check, 11 - check)
     return body + str(check if ok else (check + 1) % 10) + digits(1, "0123")
 
-
 def groups(s, *sizes, sep=" "):
     ends = [sum(sizes[:k + 1]) for k in range(len(sizes))]
     return sep.join(s[e - n:e] for e, n in zip(ends, sizes))
 
-
 HYPHENS = "-‐‑−–—―ー－"
-
 
 def phone(area, mid=None, sep="-", form=None):
     n = 10 if not area.startswith(("070", "080", "090", "050")) else 11
@@ -69,7 +58,6 @@ def phone(area, mid=None, sep="-", form=None):
         a, b = rest[:-4], rest[-4:]
         if phonenumbers.is_valid_number(phonenumbers.parse(area + rest, "JP")):
             return (form or "{0}" + sep + "{1}" + sep + "{2}").format(area, a, b)
-
 
 def emails():
     around = [("お問い合わせは{}まで", ["お問い合わせは", "まで"]), ("連絡先:{}、担当見本", ["連絡先", "担当見本"]), ("{}宛にお送りください", ["宛にお送りください"]),
@@ -95,7 +83,6 @@ def emails():
                  "docker pull mihon/app@sha256:0123abcd", "go get example.com/mod@v1.2.3", "cargo add serde@1.0.197", "4個@120円", "ping @here",
                      "style@1x.svg", "lib@1.2.dev"]:
         add("none/email", text)
-
 
 def phones():
     around = [("電話は{}です", ["電話は", "です"]), ("TEL:{}", ["TEL"]), ("お問い合わせは{}まで。", ["まで。"]), ("見本商店 {} 営業中", ["見本商店", "営業中"]), ("電話\t{}\t担当", ["電話", "担当"]),
@@ -154,7 +141,6 @@ def phones():
                  "追跡番号 1234-5678-9012", "座標 0312345678 点", "管理番号0312345678", "社員番号：09012345678", "0x0312345678", "1e0312345678"]:
         add("none/phone", text)
 
-
 def addresses():
     munis = ["東京都新宿区", "大阪府堺市堺区", "愛知県名古屋市中区", "北海道札幌市中央区", "宮城県仙台市青葉区", "広島市南区", "京都市左京区", "沖縄県那覇市", "新潟県長岡市", "埼玉県さいたま市浦和区",
              "茨城県つくば市", "福島県いわき市", "千葉県市川市", "三重県四日市市", "広島県廿日市市", "石川県野々市市", "東京都八王子市", "東京都西多摩郡奥多摩町", "長野県北佐久郡軽井沢町", "奈良県吉野郡十津川村",
@@ -199,7 +185,6 @@ def addresses():
                  "横浜市営バス1-2系統", "大阪市を1-0で破った", "広島市の5番打者", "京都市左京区で3番目に大きい", "郡山市は人口32万", "2-ジクロロエタン", "1,2-ジブロモ-3-クロロプロパン", "町村合併3-4件", "東京都の3-5月",
                      "大阪府の第3四半期 2-1"]:
         add("none/address", text)
-
 
 def numbers():
     for name in ["マイナンバーは{}です", "個人番号：{}", "マイナンバー（{}）を提出", "My Number: {}", "her individual number is {}.", "| 個人番号 | {} |", "個人番号\t{}\t済", "my_number={}",
@@ -252,8 +237,7 @@ def numbers():
                  "1.0000000000000002e16", "4111-1111-1111-1111-1", "20251108103045", "2025110810304512", "UUID 41111111-1111-4111-8111-111111111111"]:
         add("none/card", text)
 
-
-def rest():
+def banks():
     for text in ["普通 {}", "普通預金 {}", "普通預金口座 {}", "当座 {}", "当座預金：{}", "口座番号{}", "口座番号は{}です", "（普）{}", "(当) {}", "普通：{}", "普通口座No.{}", "普通 No. {}",
         "Account number: {}", "account no. {}",
                  "Acct No {}", "| 口座番号 | {} |", "口座番号\t{}", "account_number={}", '"account_number": "{}"', "貯蓄預金 {}", "普通　口座番号　{}", "普通　{}　ミホン（カ",
@@ -281,7 +265,11 @@ def rest():
         "普通 1234567890", "口座番号 123456",
                  "普通預金の残高は{}円", "記号 12340 の部品 番号なし", "商品コード {}", "普通会員の会員番号 {}", "{}", "電話番号 {}", "整理番号：{}", "口座は開設済み。受付番号 {}"]:
         add("none/bank", text.format(digits(7, "123456789")))
-    letters = lambda n: "".join(R.choice("ABCDEFGHJKLMNPRSTUVWXYZ") for _ in range(n))
+
+def letters(n):
+    return "".join(R.choice("ABCDEFGHJKLMNPRSTUVWXYZ") for _ in range(n))
+
+def papers():
     for text in ["パスポート番号は{}です", "旅券番号 {}", "Passport No. {}", "passport number: {}", "| 旅券番号 | {} |", "旅券番号：{}（有効）", "パスポート：{}", "passport_no={}",
         "Passport number is {}", "パスポートの番号は「{}」"]:
         v = letters(2) + digits(7)
@@ -312,6 +300,8 @@ def rest():
             add("residence", text.format(w), "residence_card", w)
     for text in ["追跡番号 {}", "EMS {}", "国際郵便の番号は{}", "型番 {}", "在留カードとは別の受付番号 {}"]:
         add("none/residence", text.format(letters(2) + digits(8) + letters(2)))
+
+def machines():
     for v in ["8.8.8.8", "203.0.113.254", "198.51.100.23", "192.0.2.1", "133.1.2.3", "1.1.1.1", "172.32.0.1", "11.0.0.1", "2001:db8::1",
         "2001:db8:0:0:1::ffff", "2400:cb00:2048:1::c629:d7a2",
               "2606:4700:4700::1111", "::ffff:203.0.113.7", "2001:0DB8:AC10:FE01::", "2001:db8::192.0.2.33"]:
@@ -334,6 +324,8 @@ def rest():
                  "::before", "dead::beef", "use Foo::", "2000年::", "12:00::", "ratio 1:2:3:4", "[::]", "sha256:ab12::", "rev 1.0.0.2",
                      "Chrome 120.0.6099.109", "1.2.3.400", "01.02.03.04", "バージョン管理は 2.13.0.1 から"]:
         add("none/ip", text)
+
+def general():
     for text in ["気温は21.5度、湿度は60%", "2026年11月27日(金) 06:50", "第9条第2項", "民法第709条", "3対2で勝利", "1/2カップ", "Q3の売上は12億3,456万円", "解像度 1920x1080", "A4で10枚",
         "Python 3.12.1", "x = 1e-4", "50m走 7.2秒", "4-2-3-1の布陣",
                  "2,2,4-トリメチルペンタン", "CAS 64-17-5", "CAS 7732-18-5", "JIS X 0208-1997", "ISO 8601-1:2019", "RFC 5322", "0.1+0.2", "36協定", "100-1",
@@ -350,8 +342,7 @@ def rest():
     add("multi", f"口座番号 1357913、カード 4111-1111-1111-1111、接続元 203.0.113.9", ["bank_account", "credit_card", "ip_address"], ["1357913", "4111-1111-1111-1111",
         "203.0.113.9"])
 
-
-for make in (emails, phones, addresses, numbers, rest):
+for make in (emails, phones, addresses, numbers, banks, papers, machines, general):
     make()
 with open(sys.argv[1] + "/pii_own.jsonl", "w") as out:
     for case in cases:
