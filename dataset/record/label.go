@@ -69,8 +69,9 @@ func (p *parser) class(m *member) (string, *fault) {
 
 // nsfwWords are the values that mark a record, or say that it is not marked.
 var nsfwWords = map[string]bool{
-	"TRUE": true, "YES": true, "1": true, "NSFW": true, "UNSAFE": true,
-	"FALSE": false, "NO": false, "0": false, "SFW": false, "SAFE": false, "NORMAL": false, "": false,
+	"TRUE": true, "YES": true, "1": true, "NSFW": true, "UNSAFE": true, "ADULT": true, "EXPLICIT": true, "PORN": true, "SEXUAL": true,
+	"SEXY": true, "HENTAI": true, "VIOLENCE": true, "GORE": true,
+	"FALSE": false, "NO": false, "0": false, "SFW": false, "SAFE": false, "NORMAL": false, "NEUTRAL": false, "CLEAN": false, "NONE": false, "": false,
 }
 
 // nsfw reads a boolean, 0 or 1, or a word.
@@ -88,10 +89,14 @@ func (p *parser) nsfw() (bool, *fault) {
 		}
 		return false, &fault{WrongType, m.key + " is a number, but neither 0 nor 1"}
 	case '"':
-		if marked, known := nsfwWords[fold(string(unquote(m.value)))]; known {
+		word := fold(string(unquote(m.value)))
+		if marked, known := nsfwWords[word]; known {
 			return marked, nil
 		}
-		return false, &fault{WrongType, m.key + " is a word, but none of true, false, yes, no, nsfw, unsafe, sfw, safe, normal"}
+		if strings.HasPrefix(word, "NSFW") { // nsfw_sexual …
+			return true, nil
+		}
+		return false, &fault{WrongType, m.key + " is a word that says neither nsfw nor safe, as true, yes, nsfw, unsafe or false, no, sfw, safe do"}
 	}
 	return false, wrongType(m)
 }

@@ -188,21 +188,15 @@ func (p *parser) at(members []member, path string) *member {
 	return nil
 }
 
-// find returns the column of a field: that which the options map it to, else the first of the keys that has a value. nil
+// find returns the column of a field: the first with a value of those that the options map it to, else of the keys. nil
 // where there is none, or null.
 func (p *parser) find(field string, keys []string) *member {
-	if column := p.Columns[field]; column != "" {
-		if m := p.at(p.members, column); m != nil {
-			m.key = column
-			if m.value.Kind() != 'n' {
-				return m
-			}
-			m.read = true
-		}
-		return nil
+	at := keyOf
+	if columns := p.columns[field]; len(columns) > 0 {
+		keys, at = columns, p.at
 	}
 	for _, key := range keys {
-		m := keyOf(p.members, key)
+		m := at(p.members, key)
 		if m == nil {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 // Options say how rows become records: the keys of the section data.
 type Options struct {
 	Format         string            `json:"format"`          // one of Formats; empty: auto
-	Columns        map[string]string `json:"columns"`         // field → column, dotted for a nested one
+	Columns        map[string]string `json:"columns"`         // field → column, dotted for a nested one; "a | b": the first that has a value
 	Labels         map[string]string `json:"labels"`          // value of the label's column → class
 	UnknownColumns string            `json:"unknown_columns"` // count or refuse; empty: count
 	FourClass      bool              `json:"four_class"`      // every record must have one of the four labels
@@ -29,13 +29,14 @@ var Fields = []string{"instruction", "input", "output", "system", "messages", "h
 // Reader turns rows into records. It is safe for concurrent use.
 type Reader struct {
 	Options
-	labels map[string]string // folded value → class
-	known  map[string]bool   // keys of a row that some form reads
+	columns map[string][]string // field → columns, of which the first that has a value counts
+	labels  map[string]string   // folded value → class
+	known   map[string]bool     // keys of a row that some form reads
 }
 
 // NewReader checks the options; its errors name the key of the configuration.
 func NewReader(o Options) (*Reader, error) {
-	r := &Reader{Options: o, labels: map[string]string{}, known: map[string]bool{}}
+	r := &Reader{Options: o, columns: map[string][]string{}, labels: map[string]string{}, known: map[string]bool{}}
 	if o.Format == "" {
 		r.Format = "auto"
 	}
@@ -49,12 +50,14 @@ func NewReader(o Options) (*Reader, error) {
 		if !slices.Contains(Fields, field) {
 			return nil, fmt.Errorf("data.columns.%s: no such field; there are %s", field, strings.Join(Fields, ", "))
 		}
-		column := o.Columns[field]
-		if column == "" {
-			return nil, fmt.Errorf("data.columns.%s: names no column", field)
+		for column := range strings.SplitSeq(o.Columns[field], "|") {
+			if column = strings.TrimSpace(column); column == "" {
+				return nil, fmt.Errorf("data.columns.%s: names no column", field)
+			}
+			head, _, _ := strings.Cut(column, ".")
+			r.known[column], r.known[head] = true, true
+			r.columns[field] = append(r.columns[field], column)
 		}
-		head, _, _ := strings.Cut(column, ".")
-		r.known[column], r.known[head] = true, true
 	}
 	for _, value := range slices.Sorted(maps.Keys(o.Labels)) {
 		class := o.Labels[value]

@@ -127,7 +127,7 @@ func TestBadRows(t *testing.T) {
 		{`{"instruction":"i","output":"o","history":["a"]}`, WrongType, "history[0] is a JSON string"},
 		{`{"instruction":"i","output":"o","history":[["a","b","c"]]}`, WrongType, "history[0] has 3 values"},
 		{`{"instruction":"i","output":"o","nsfw":2}`, WrongType, "neither 0 nor 1"},
-		{`{"instruction":"i","output":"o","nsfw":"perhaps"}`, WrongType, "nsfw is a word, but none of true"},
+		{`{"instruction":"i","output":"o","nsfw":"perhaps"}`, WrongType, "nsfw is a word that says neither"},
 		{`{"messages":"hello"}`, WrongType, "messages is a JSON string"},
 		{`{"messages":[]}`, EmptyField, "messages"},
 		{turns(user + `7`), WrongType, "messages[1] is a JSON number"},
