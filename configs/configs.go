@@ -46,7 +46,8 @@ type Data struct {
 	// Format is auto (recognised record by record, by its columns), alpaca (instruction, input, output), messages,
 	// sharegpt (conversations), prompt_completion or question_answer.
 	Format string `json:"format" digest:"added"`
-	// Columns maps a field (instruction, output, four_class_label …) to the column that holds it; dots lead into nested ones. Of several ("a | b") the first with a value counts.
+	// Columns maps a field (instruction, output, four_class_label …) to the column that holds it; dots lead into nested
+	// ones. Of several ("a | b") the first with a value counts.
 	Columns map[string]string `json:"columns" digest:"added"`
 	// Labels maps values of the label's column to the four classes. Differences of case and width need no mapping.
 	Labels map[string]string `json:"labels" digest:"added"`
