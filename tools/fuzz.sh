@@ -11,7 +11,7 @@ for pkg in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' "$
 		echo "== ${pkg#"$PWD"/} $target"
 		# One worker, and few tries to shorten an input: otherwise shortening takes most of the time.
 		out=$(ulimit -v 16000000 && nice -n 15 go test "$pkg" -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-60s}" \
-			-parallel 1 -fuzzminimizetime 200x 2>&1 | tee /dev/stderr)
+			-parallel 1 -fuzzminimizetime 200x 2>&1 | tee -a /dev/stderr)
 		# go test also reports a failure when the time ends while it shortens an input.
 		grep -q '^ok' <<<"$out" || { grep -q '^ *context deadline exceeded' <<<"$out" && ! grep -q 'Failing input' <<<"$out"; } ||
 			failed+=("${pkg#"$PWD"/} $target")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
+
+	"so8t/configs"
 )
 
 // flat is a record of the demo without an input, so that every form can say it.
@@ -50,7 +53,9 @@ func TestFormsAreTrained(t *testing.T) {
 		if err := os.WriteFile(path, f.data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		run, _ := c.start("form-"+strings.ReplaceAll(f.name, ".", "-"), map[string]any{"data.input_path": path, "training.num_train_epochs": 1})
+		set := map[string]any{"data.input_path": path, "training.num_train_epochs": 1}
+		maps.Copy(set, f.set)
+		run, _ := c.start("form-"+strings.ReplaceAll(f.name, ".", "-"), set)
 		got := c.finish(run, worker)
 		if want == "" {
 			want = got.Export.AdapterSHA256
@@ -65,6 +70,7 @@ func TestFormsAreTrained(t *testing.T) {
 type file struct {
 	name string
 	data []byte
+	set  map[string]any // keys beside data.input_path
 }
 
 // filesOf writes the records in every form of a record as JSONL, and in every kind of file, compression and encoding.
@@ -86,20 +92,21 @@ func filesOf(t *testing.T, records []flat) (files []file) {
 		for _, r := range records {
 			lines.Write(append(must(json.Marshal(form.of(r))), '\n'))
 		}
-		files = append(files, file{form.name + ".jsonl", lines.Bytes()})
+		files = append(files, file{name: form.name + ".jsonl", data: lines.Bytes()})
 		if plain == nil {
 			plain = lines.Bytes()
 		}
 	}
+	files = append(files, published(t, records))
 	kinds := []file{
-		{"array.json", must(json.MarshalIndent(records, "", "  "))},
-		{"utf8-mark.jsonl", append([]byte("\ufeff"), plain...)},
-		{"utf16le.jsonl", inUTF16(string(plain), func(u uint16) []byte { return []byte{byte(u), byte(u >> 8)} })},
-		{"utf16be.jsonl", inUTF16(string(plain), func(u uint16) []byte { return []byte{byte(u >> 8), byte(u)} })},
-		{"rows.parquet", asParquet(t, records)},
-		{"rows.arrow", asArrow(t, records)},
+		{name: "array.json", data: must(json.MarshalIndent(records, "", "  "))},
+		{name: "utf8-mark.jsonl", data: append([]byte("\ufeff"), plain...)},
+		{name: "utf16le.jsonl", data: inUTF16(string(plain), func(u uint16) []byte { return []byte{byte(u), byte(u >> 8)} })},
+		{name: "utf16be.jsonl", data: inUTF16(string(plain), func(u uint16) []byte { return []byte{byte(u >> 8), byte(u)} })},
+		{name: "rows.parquet", data: asParquet(t, records)},
+		{name: "rows.arrow", data: asArrow(t, records)},
 	}
-	for _, k := range append([]file{{"alpaca.jsonl", plain}}, kinds...) {
+	for _, k := range append([]file{{name: "alpaca.jsonl", data: plain}}, kinds...) {
 		if k.name != "alpaca.jsonl" {
 			files = append(files, k)
 		}
@@ -109,9 +116,25 @@ func filesOf(t *testing.T, records []flat) (files []file) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		files = append(files, file{k.name + ".gz", b.Bytes()}, file{k.name + ".zst", must(zstd.NewWriter(nil)).EncodeAll(k.data, nil)})
+		files = append(files, file{name: k.name + ".gz", data: b.Bytes()}, file{name: k.name + ".zst", data: must(zstd.NewWriter(nil)).EncodeAll(k.data, nil)})
 	}
 	return files
+}
+
+// published is the shape of the published pipeline's records, with the mapping of its configuration.
+func published(t *testing.T, records []flat) file {
+	t.Helper()
+	config := must(configs.Load("../configs/retrain_published_four_class.yaml", nil))
+	var lines bytes.Buffer
+	for i, r := range records {
+		record := map[string]any{
+			"text": r.Instruction, "output": r.Output, "title": "題", "url": fmt.Sprintf("https://data.example.jp/%d", i), "domain": r.Domain,
+			"nsfw_label": "safe", "safety_label": r.Safety, "four_class_label_id": i % 4,
+			"quadruple_classification": map[string]string{"four_class_label": r.Label},
+		}
+		lines.Write(append(must(json.Marshal(record)), '\n'))
+	}
+	return file{"published.jsonl", lines.Bytes(), map[string]any{"data.columns": config.Data.Columns}}
 }
 
 func must[T any](value T, err error) T {
