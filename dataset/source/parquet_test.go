@@ -18,11 +18,13 @@ import (
 func TestTypes(t *testing.T) {
 	for name, want := range map[string][]string{
 		"pyarrow": {
-			`{"stamp":"2024-02-29T12:34:56.789","date":"2024-02-29","time":"12:34:56.789","decimal":12.30,"fixed":"abcd","half":0.5,"small":1,"unsigned":9223372036854775808}`,
+			`{"stamp":"2024-02-29T12:34:56.789","date":"2024-02-29","time":"12:34:56.789","decimal":12.30,"fixed":"abcd",` +
+				`"half":0.5,"small":1,"unsigned":9223372036854775808}`,
 			`{"date":"1969-12-31","decimal":-0.05,"fixed":"abce","small":-1,"unsigned":0}`,
 			`{"stamp":"1969-12-31T23:59:59.005","time":"23:59:59.005","half":-2}`,
 		},
-		"duckdb": {`{"uuid":"12345678-9abc-def0-1234-56789abcdef0","stamp":"2024-02-29T12:34:56.789","date":"2024-02-29","time":"12:34:56","decimal":12.30,"small":255,"pairs":{"k":1}}`},
+		"duckdb": {`{"uuid":"12345678-9abc-def0-1234-56789abcdef0","stamp":"2024-02-29T12:34:56.789","date":"2024-02-29",` +
+			`"time":"12:34:56","decimal":12.30,"small":255,"pairs":{"k":1}}`},
 	} {
 		if got := rowsOf(t, "testdata/types/"+name+".parquet"); !slices.Equal(got, want) {
 			t.Errorf("%s: got\n%s, want\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
