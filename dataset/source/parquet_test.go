@@ -196,3 +196,34 @@ func TestRefusedColumnIsNamed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestColumnPlaces: where a column claims to begin must be the beginning of a page, and its dictionary comes first.
+func TestColumnPlaces(t *testing.T) {
+	f, err := os.Open("testdata/forms/zstd.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, _ := f.Stat()
+	for name, change := range map[string]func(m *format.ColumnMetaData){
+		"":                           func(*format.ColumnMetaData) {},
+		"no page begins":             func(m *format.ColumnMetaData) { m.DataPageOffset++ },
+		"outside of the file":        func(m *format.ColumnMetaData) { m.DictionaryPageOffset = m.DataPageOffset + 1 },
+		"a column outside":           func(m *format.ColumnMetaData) { m.TotalCompressedSize = info.Size() },
+		"the compression LZ4 is not": func(m *format.ColumnMetaData) { m.Codec = 5 },
+	} {
+		meta, err := readFooter(f, info.Size())
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema, err := newParquetSchema(meta.Schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(&meta.RowGroups[0].Columns[0].MetaData)
+		err = checkPages(f, info.Size(), &meta.RowGroups[0], schema.leaves(nil))
+		if (err == nil) != (name == "") || err != nil && !strings.Contains(err.Error(), name) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
