@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"unsafe"
+
+	"so8t/dataset/flatbuf"
 )
 
 // Arrow's own file reader copies every buffer, and on damaged metadata it can exhaust memory. This one walks
@@ -68,14 +70,14 @@ func read(file []byte) (s *Samples, err error) {
 	if size > tail-len(magic) {
 		return nil, fmt.Errorf("%w: a footer of %d bytes does not fit", errNotSamples, size)
 	}
-	footer := table(file[tail-size : tail])
+	footer := flatbuf.Root(file[tail-size : tail])
 	// Footer: 0 version, 1 schema, 2 dictionaries, 3 recordBatches [struct Block: 24 bytes]
 	s = &Samples{}
 	var columns int
-	if s.metadata, columns, err = readSchema(footer.child(1)); err != nil {
+	if s.metadata, columns, err = readSchema(footer.Child(1)); err != nil {
 		return nil, err
 	}
-	blocks, count := footer.structs(3, 24)
+	blocks, count := footer.Structs(3, 24)
 	end := int64(0) // of the previous batch: batches may not overlap, else a small file could claim millions of samples
 	for i := range count {
 		block := blocks[24*i:]
@@ -104,28 +106,28 @@ func readBatch(meta, body []byte, columnCount int) (b batch, err error) {
 		return b, errors.New("no continuation marker")
 	}
 	// Message: 0 version, 1 header type, 2 header, 3 body length
-	message := table(meta[8:])
-	if kind := message.GetByteSlot(slot(1), 0); kind != recordBatch {
+	message := flatbuf.Root(meta[8:])
+	if kind := message.GetByteSlot(flatbuf.Slot(1), 0); kind != recordBatch {
 		return b, fmt.Errorf("message of type %d is no record batch", kind)
 	}
 	// RecordBatch: 0 length, 1 nodes [FieldNode: length, nulls], 2 buffers [Buffer: offset, length], 3 compression
-	header := message.child(2)
-	if header.Offset(slot(3)) != 0 {
+	header := message.Child(2)
+	if header.Has(3) {
 		return b, errors.New("compressed batches are not supported")
 	}
-	rows := header.GetInt64Slot(slot(0), 0)
+	rows := header.GetInt64Slot(flatbuf.Slot(0), 0)
 	if rows < 0 || rows > int64(len(body)) {
 		return b, fmt.Errorf("%d rows in %d bytes", rows, len(body))
 	}
 	b.rows = int(rows)
-	nodes, nodeCount := header.structs(1, 16)
+	nodes, nodeCount := header.Structs(1, 16)
 	for i := range nodeCount {
 		if nulls := int64At(nodes[16*i:], 8); nulls != 0 {
 			return b, fmt.Errorf("column node %d has %d nulls", i, nulls)
 		}
 	}
 	c := bufferCursor{body: body}
-	c.buffers, c.count = header.structs(2, 16)
+	c.buffers, c.count = header.Structs(2, 16)
 	b.ids, b.labels = c.lists(b.rows), c.lists(b.rows)
 	b.label, b.domain = c.texts(b.rows), c.texts(b.rows)
 	c.next() // validity: nulls are excluded above
@@ -161,6 +163,8 @@ func (b *batch) check() error {
 	}
 	return nil
 }
+
+func int64At(b []byte, at int) int64 { return int64(binary.LittleEndian.Uint64(b[at:])) }
 
 // bufferCursor returns a batch's buffers in the order of the columns, and remembers its first error.
 type bufferCursor struct {

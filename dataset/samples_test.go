@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 
+	"so8t/dataset/flatbuf"
 	"so8t/quadruple"
 )
 
@@ -258,15 +259,15 @@ var sinkhole int32
 // A small file must not stand for a large one: batches and texts that are referred to again and again.
 func TestSharedPartsAreRefused(t *testing.T) {
 	long := Options{TokenizerDigest: strings.Repeat("d", 10_000)}
-	for want, share := range map[string]func(footer fbTable){
-		"record batch 1: begins at byte": func(footer fbTable) {
-			blocks, _ := footer.structs(3, 24)
+	for want, share := range map[string]func(footer flatbuf.Table){
+		"record batch 1: begins at byte": func(footer flatbuf.Table) {
+			blocks, _ := footer.Structs(3, 24)
 			copy(blocks[24:48], blocks[:24])
 		},
-		"longer than the footer": func(footer fbTable) {
-			entries, count := footer.child(1).structs(2, 4)
-			for i, entry := range footer.child(1).tables(2) {
-				if len(entry.text(1)) < len(long.TokenizerDigest) {
+		"longer than the footer": func(footer flatbuf.Table) {
+			entries, count := footer.Child(1).Structs(2, 4)
+			for i, entry := range footer.Child(1).Tables(2) {
+				if len(entry.Text(1)) < len(long.TokenizerDigest) {
 					continue
 				}
 				at := binary.LittleEndian.Uint32(entries[4*i:]) // from its own place on
@@ -284,7 +285,7 @@ func TestSharedPartsAreRefused(t *testing.T) {
 			t.Fatal("the file is refused before anything is shared")
 		}
 		tail := len(data) - 10
-		share(table(data[tail-int(binary.LittleEndian.Uint32(data[tail:])) : tail]))
+		share(flatbuf.Root(data[tail-int(binary.LittleEndian.Uint32(data[tail:])) : tail]))
 		if _, err := read(data); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}

@@ -66,7 +66,7 @@ func openArrow(ctx context.Context, file File, from Position) (_ rows, err error
 	}
 	kind, header, _, err := a.message()
 	if err != nil || kind != arrowSchema {
-		return nil, errors.Join(err, errors.New("Arrow's schema is missing"))
+		return nil, errors.Join(err, errors.New("the Arrow schema is missing"))
 	}
 	if a.fields, err = readArrowSchema(header); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (a *arrowRows) readMark() error {
 	if string(head[:6]) == "ARROW1" {
 		a.file = true
 		if m, ok := a.in.(*mapped); ok && (len(m.data) < 16 || string(m.data[len(m.data)-6:]) != "ARROW1") {
-			return fmt.Errorf("Arrow's footer is missing: %w", io.ErrUnexpectedEOF)
+			return fmt.Errorf("the Arrow footer is missing: %w", io.ErrUnexpectedEOF)
 		}
 		return nil
 	}

@@ -155,7 +155,7 @@ func (c *arrowCodec) decompress(data []byte, size int64) (_ []byte, err error) {
 		}
 		r = c.zstd
 	default:
-		return nil, fmt.Errorf("Arrow's compression number %d is not read", c.kind)
+		return nil, fmt.Errorf("the Arrow compression number %d is not read", c.kind)
 	}
 	return readFull(r, size)
 }
@@ -305,7 +305,7 @@ func (a *arrowArray) writeNumber(w *rowJSON, i int) {
 	case arrowTimestamp:
 		w.time(timeOf(number(a.data, i, 64, true), a.unit), a.zoned)
 	case arrowTime:
-		w.text([]byte(timeOf(number(a.data, i, a.bits, true), a.unit).UTC().Format("15:04:05.999999999")))
+		w.timeOfDay(number(a.data, i, a.bits, true), a.unit)
 	case arrowDate:
 		days := number(a.data, i, a.bits, true)
 		if a.bits == 64 { // milliseconds

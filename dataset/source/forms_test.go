@@ -135,7 +135,7 @@ func forms(t testing.TB) (lines []string, paths map[string]string) {
 		}
 	}
 	tables, err := filepath.Glob("testdata/forms/*.[ap]*")
-	if err != nil || len(tables) != 12 {
+	if err != nil || len(tables) != 19 {
 		t.Fatalf("%d tables, %v", len(tables), err)
 	}
 	for _, path := range tables {

@@ -85,10 +85,10 @@ func memoryDir(f *testing.F) string {
 	return dir
 }
 
-// fuzzTables runs fuzzFile on what became of the tables in testdata/forms.
+// fuzzTables runs fuzzFile on variations of the tables in testdata.
 func fuzzTables(f *testing.F, pattern string) {
 	blockSize = 2000
-	paths, err := filepath.Glob("testdata/forms/" + pattern)
+	paths, err := filepath.Glob("testdata/*/" + pattern)
 	if err != nil || len(paths) == 0 {
 		f.Fatal(paths, err)
 	}

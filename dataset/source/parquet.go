@@ -18,7 +18,8 @@ type parquetRows struct {
 	file   *parquet.File
 	meta   *format.FileMetaData
 	schema *parquetField
-	size   int64 // bytes on disk of the input, compressed where it is
+	leaves []*parquetField // of schema: one a column
+	size   int64           // bytes on disk of the input, compressed where it is
 
 	group   int // that is read
 	rows    parquet.Rows
@@ -57,7 +58,8 @@ func openParquet(ctx context.Context, file File, from Position) (_ rows, err err
 	if p.file, err = parquet.OpenFile(f, f.size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.OptimisticRead(false)); err != nil {
 		return nil, err
 	}
-	p.columns = make([]cursor, p.schema.last)
+	p.leaves = p.schema.leaves(nil)
+	p.columns = make([]cursor, len(p.leaves))
 	for _, g := range p.file.RowGroups() {
 		if g.NumRows() < 0 || g.NumRows() > math.MaxInt64/2-p.total {
 			return nil, errThrift
@@ -83,7 +85,7 @@ func (p *parquetRows) seek() error {
 
 // open goes to a row of the current row group.
 func (p *parquetRows) open(row int64) error {
-	if err := checkPages(p.data, p.data.size, &p.meta.RowGroups[p.group]); err != nil {
+	if err := checkPages(p.data, p.data.size, &p.meta.RowGroups[p.group], p.leaves); err != nil {
 		return err
 	}
 	g := p.file.RowGroups()[p.group]

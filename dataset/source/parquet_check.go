@@ -1,27 +1,22 @@
 package source
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
-	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/snappy"
-	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
-	"github.com/pierrec/lz4/v4"
 )
 
-// Bounds of a Parquet file. The library trusts what a file says of itself, so that all of it is checked before.
+// Bounds of a Parquet file. The library trusts what a file claims about itself, so every claim is checked first.
 const (
 	maxFooter     = 8 << 20
 	maxPageHeader = 1 << 20
 	maxPage       = 256 << 20 // bytes, decompressed
-	maxPages      = 512 << 20 // bytes of the largest pages of a row group's columns, which are in memory together
+	maxPages      = 512 << 20 // bytes, the sum over a row group's columns of their largest page: one of each is in memory
 	maxPageValues = 8 << 20
 	maxFields     = 10000 // of a schema
 	maxDepth      = 24    // of a schema
@@ -38,7 +33,7 @@ func readFooter(r io.ReaderAt, size int64) (*format.FileMetaData, error) {
 	}
 	length := int64(binary.LittleEndian.Uint32(tail[:]))
 	if string(tail[4:]) != "PAR1" {
-		return nil, fmt.Errorf("Parquet's footer is missing: %w", io.ErrUnexpectedEOF)
+		return nil, fmt.Errorf("the Parquet footer is missing: %w", io.ErrUnexpectedEOF)
 	}
 	if length > maxFooter || length > size-12 {
 		return nil, fmt.Errorf("%w: a footer of %d bytes", errThrift, length)
@@ -66,21 +61,27 @@ func decodeThrift(data []byte, to any) (length int, err error) {
 	return length, err
 }
 
-// checkPages walks over the pages of a row group's columns.
-func checkPages(r io.ReaderAt, size int64, group *format.RowGroup) error {
+// pageChecker checks the pages of a row group before the library decodes them.
+type pageChecker struct {
+	file         io.ReaderAt
+	size         int64 // of the file
+	page         []byte
+	decompressor decompressor
+}
+
+// checkPages checks all pages of a row group, whose columns are leaves of the schema.
+func checkPages(file io.ReaderAt, size int64, group *format.RowGroup, leaves []*parquetField) error {
+	if len(group.Columns) != len(leaves) {
+		return fmt.Errorf("%w: a row group of %d columns, not %d", errThrift, len(group.Columns), len(leaves))
+	}
+	c := &pageChecker{file: file, size: size}
+	defer c.decompressor.close()
 	total := int64(0)
 	for i := range group.Columns {
 		m := &group.Columns[i].MetaData
-		start := m.DataPageOffset
-		if m.DictionaryPageOffset > 0 && m.DictionaryPageOffset < start {
-			start = m.DictionaryPageOffset
-		}
-		if start < 4 || m.TotalCompressedSize < 0 || start > size-m.TotalCompressedSize {
-			return fmt.Errorf("%w: a column outside of the file", errThrift)
-		}
-		largest, err := checkColumn(r, start, start+m.TotalCompressedSize, m)
+		largest, err := c.column(m, leaves[i])
 		if err != nil {
-			return fmt.Errorf("column %.60q: %w", fmt.Sprint([]string(m.PathInSchema)), err)
+			return fmt.Errorf("column %.60q: %w", strings.Join(m.PathInSchema, "."), err)
 		}
 		if total += largest; total > maxPages {
 			return fmt.Errorf("a row group's pages take more than %d MB: write the file with smaller pages", maxPages>>20)
@@ -89,11 +90,19 @@ func checkPages(r io.ReaderAt, size int64, group *format.RowGroup) error {
 	return nil
 }
 
-// checkColumn walks over a column's pages, and returns how much of them is in memory at a time.
-func checkColumn(r io.ReaderAt, at, end int64, m *format.ColumnMetaData) (largest int64, err error) {
-	dictionary := int64(0)
-	for values := int64(0); at < end && values < m.NumValues; {
-		h, length, err := readPageHeader(r, at, end)
+// column checks a column's pages, and returns the bytes of memory that its largest one and its dictionary take.
+func (c *pageChecker) column(m *format.ColumnMetaData, leaf *parquetField) (memory int64, err error) {
+	at := m.DataPageOffset
+	if m.DictionaryPageOffset != 0 {
+		at = m.DictionaryPageOffset
+	}
+	if at < 4 || at > m.DataPageOffset || m.TotalCompressedSize < 0 || at > c.size-m.TotalCompressedSize {
+		return 0, fmt.Errorf("%w: a column outside of the file", errThrift)
+	}
+	end := at + m.TotalCompressedSize
+	dictionary, largest, found := int64(0), int64(0), at == m.DataPageOffset
+	for at < end {
+		h, length, err := readPageHeader(c.file, at, end)
 		if err != nil {
 			return 0, err
 		}
@@ -101,26 +110,37 @@ func checkColumn(r io.ReaderAt, at, end int64, m *format.ColumnMetaData) (larges
 		if h.CompressedPageSize < 0 || int64(h.CompressedPageSize) > end-at || h.UncompressedPageSize < 0 || h.UncompressedPageSize > maxPage {
 			return 0, fmt.Errorf("%w: a page of %d bytes (at most %d are read)", errThrift, h.UncompressedPageSize, maxPage)
 		}
-		page := make([]byte, h.CompressedPageSize)
-		if _, err := r.ReadAt(page, at); err != nil {
+		c.page = sized(c.page, int(h.CompressedPageSize))
+		if _, err := c.file.ReadAt(c.page, at); err != nil {
 			return 0, err
 		}
-		at += int64(len(page))
-		count, err := checkPage(h, page, m.Codec)
+		at += int64(len(c.page))
+		found = found || at == m.DataPageOffset
+		used, err := c.check(h, m.Codec, leaf)
 		if err != nil {
 			return 0, err
 		}
 		if h.Type == format.DictionaryPage {
-			dictionary = max(dictionary, int64(h.UncompressedPageSize)+16*int64(count))
-			continue
+			dictionary = max(dictionary, used)
+		} else {
+			largest = max(largest, used)
 		}
-		values += int64(count)
-		largest = max(largest, int64(h.UncompressedPageSize)+16*int64(count))
+	}
+	if !found { // the library would take the middle of a page for a page that has not been checked
+		return 0, fmt.Errorf("%w: no page begins at byte %d", errThrift, m.DataPageOffset)
 	}
 	return largest + dictionary, nil
 }
 
-// readPageHeader reads the header of a page, whose length is not known before.
+// sized returns a buffer of n bytes, b if it is large enough.
+func sized(b []byte, n int) []byte {
+	if cap(b) < n {
+		return make([]byte, n)
+	}
+	return b[:n]
+}
+
+// readPageHeader reads the header of a page. Its length is known only once it is decoded.
 func readPageHeader(r io.ReaderAt, at, end int64) (h *format.PageHeader, length int, err error) {
 	for size := int64(4 << 10); ; size *= 16 {
 		size = min(size, end-at, maxPageHeader)
@@ -134,112 +154,4 @@ func readPageHeader(r io.ReaderAt, at, end int64) (h *format.PageHeader, length 
 			return h, length, err
 		}
 	}
-}
-
-// checkPage checks what a page says of itself, and returns the number of its values.
-func checkPage(h *format.PageHeader, page []byte, codec format.CompressionCodec) (count int32, err error) {
-	data, encoding, size := page, format.Plain, int64(h.UncompressedPageSize)
-	switch h.Type {
-	case format.DictionaryPage:
-		count = h.DictionaryPageHeader.V.NumValues
-	case format.DataPage:
-		count, encoding = h.DataPageHeader.V.NumValues, h.DataPageHeader.V.Encoding
-	case format.DataPageV2:
-		v := h.DataPageHeaderV2.V
-		count, encoding = v.NumValues, v.Encoding
-		levels := int64(v.RepetitionLevelsByteLength) + int64(v.DefinitionLevelsByteLength)
-		if v.RepetitionLevelsByteLength < 0 || v.DefinitionLevelsByteLength < 0 || levels > int64(len(data)) || v.NumNulls < 0 || v.NumNulls > count {
-			return 0, errThrift
-		}
-		if data = data[levels:]; v.IsCompressed.Valid && !v.IsCompressed.V {
-			codec = format.Uncompressed
-		}
-	default:
-		return 0, fmt.Errorf("%w: a page of kind %d", errThrift, h.Type)
-	}
-	if count < 0 || count > maxPageValues {
-		return 0, fmt.Errorf("%w: a page of %d values (at most %d are read)", errThrift, count, maxPageValues)
-	}
-	switch encoding {
-	case format.Plain, format.PlainDictionary, format.RLEDictionary, format.RLE, format.BitPacked, format.ByteStreamSplit:
-	default:
-		// Their own counts decide what is allocated, and a delta of byte arrays grows with the square of its page.
-		return 0, fmt.Errorf("the encoding %s is not read: write the file with plain or dictionary encoding", encoding)
-	}
-	return count, checkSize(codec, data, size)
-}
-
-// checkSize holds a decompressed page within its size. The library's decoders know no limit.
-func checkSize(codec format.CompressionCodec, data []byte, size int64) error {
-	tooLarge := fmt.Errorf("%w: a page is not of the size that it says", errThrift)
-	var r io.Reader
-	switch codec {
-	case format.Uncompressed:
-		return nil
-	case format.Snappy:
-		if n, err := snappy.DecodedLen(data); err != nil || int64(n) > size {
-			return tooLarge
-		}
-		return nil
-	case format.Zstd:
-		if n, known := zstdSize(data); known && n <= size {
-			return nil
-		}
-		d, err := newZstd(bytes.NewReader(data))
-		if err != nil {
-			return err
-		}
-		defer d.Close()
-		r = d
-	case format.Gzip:
-		d, err := gzip.NewReader(bytes.NewReader(data))
-		if err != nil {
-			return err
-		}
-		r = d
-	case format.Brotli:
-		r = brotli.NewReader(bytes.NewReader(data))
-	case format.Lz4Raw:
-		if _, err := lz4.UncompressBlock(data, make([]byte, size)); err != nil {
-			return tooLarge
-		}
-		return nil
-	default:
-		return fmt.Errorf("the compression %s is not read: write the file with zstd or snappy", codec)
-	}
-	if n, err := io.Copy(io.Discard, io.LimitReader(r, size+1)); err != nil || n > size {
-		return errors.Join(tooLarge, err)
-	}
-	return nil
-}
-
-// zstdSize adds up what the frames say they hold; known is false if one does not, or is damaged. A decoder refuses a
-// frame that holds more than it says.
-func zstdSize(data []byte) (size int64, known bool) {
-	for len(data) > 0 {
-		var h zstd.Header
-		if h.Decode(data) != nil || h.Skippable || !h.HasFCS || h.FrameContentSize > maxPage {
-			return 0, false
-		}
-		size += int64(h.FrameContentSize)
-		data = data[h.HeaderSize:]
-		for last := false; !last; {
-			if len(data) < 3 {
-				return 0, false
-			}
-			head := uint32(data[0]) | uint32(data[1])<<8 | uint32(data[2])<<16
-			length := int(head >> 3)
-			if head>>1&3 == 1 { // one byte, repeated
-				length = 1
-			}
-			if last = head&1 == 1; 3+length > len(data) {
-				return 0, false
-			}
-			data = data[3+length:]
-		}
-		if h.HasCheckSum {
-			data = data[min(4, len(data)):]
-		}
-	}
-	return size, true
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/deprecated"
@@ -22,6 +23,7 @@ type parquetField struct {
 	first, last int // columns, half open
 
 	element *format.SchemaElement
+	logical format.LogicalTypeValue // nil where a column is no more than its values
 }
 
 // cursor is how far a column's values of a row have been taken.
@@ -54,7 +56,7 @@ func (b *schemaBuilder) field(parent *parquetField, depth int) (*parquetField, e
 	}
 	e := &b.elements[0]
 	b.elements = b.elements[1:]
-	f := &parquetField{name: e.Name, element: e, first: b.columns}
+	f := &parquetField{name: e.Name, element: e, logical: logicalType(e), first: b.columns}
 	if parent != nil {
 		f.definition, f.repetition = parent.definition, parent.repetition
 		f.optional = e.RepetitionType.Valid && e.RepetitionType.V == format.Optional
@@ -86,23 +88,61 @@ func (b *schemaBuilder) field(parent *parquetField, depth int) (*parquetField, e
 
 // recognise tells the groups that stand for lists and maps.
 func (f *parquetField) recognise() {
-	converted := deprecated.ConvertedType(-1)
-	if f.element.ConvertedType.Valid {
-		converted = f.element.ConvertedType.V
-	}
 	if len(f.children) != 1 || !f.children[0].repeated {
 		return
 	}
-	inner := f.children[0]
-	switch f.element.LogicalType.Value.(type) {
+	switch f.logical.(type) {
 	case *format.ListType:
 		f.list = true
 	case *format.MapType:
-		f.pairs = len(inner.children) == 2
-	case nil:
-		f.list = converted == deprecated.List
-		f.pairs = (converted == deprecated.Map || converted == deprecated.MapKeyValue) && len(inner.children) == 2
+		f.pairs = len(f.children[0].children) == 2
 	}
+}
+
+// logicalType is an element's type, as old writers have it where there is no new one.
+func logicalType(e *format.SchemaElement) format.LogicalTypeValue {
+	if e.LogicalType.Value != nil || !e.ConvertedType.Valid {
+		return e.LogicalType.Value
+	}
+	milliseconds, microseconds := format.TimeUnit{Value: &format.MilliSeconds{}}, format.TimeUnit{Value: &format.MicroSeconds{}}
+	switch e.ConvertedType.V {
+	case deprecated.UTF8:
+		return &format.StringType{}
+	case deprecated.Enum:
+		return &format.EnumType{}
+	case deprecated.Json:
+		return &format.JsonType{}
+	case deprecated.List:
+		return &format.ListType{}
+	case deprecated.Map, deprecated.MapKeyValue:
+		return &format.MapType{}
+	case deprecated.Decimal:
+		return &format.DecimalType{Scale: e.Scale.V, Precision: e.Precision.V}
+	case deprecated.Date:
+		return &format.DateType{}
+	case deprecated.TimeMillis:
+		return &format.TimeType{IsAdjustedToUTC: true, Unit: milliseconds}
+	case deprecated.TimeMicros:
+		return &format.TimeType{IsAdjustedToUTC: true, Unit: microseconds}
+	case deprecated.TimestampMillis:
+		return &format.TimestampType{IsAdjustedToUTC: true, Unit: milliseconds}
+	case deprecated.TimestampMicros:
+		return &format.TimestampType{IsAdjustedToUTC: true, Unit: microseconds}
+	case deprecated.Uint8, deprecated.Uint16, deprecated.Uint32, deprecated.Uint64:
+		return &format.IntType{IsSigned: false}
+	}
+	return nil
+}
+
+// leaves appends the fields that are columns, in the order of the columns.
+func (f *parquetField) leaves(list []*parquetField) []*parquetField {
+	if len(f.children) == 0 {
+		return append(list, f)
+	}
+	for _, c := range f.children {
+		list = c.leaves(list)
+	}
+	return list
 }
 
 // writeRow writes a row's values as an object.
@@ -216,13 +256,30 @@ func (f *parquetField) leaf(w *rowJSON, v parquet.Value) {
 		w.raw("null")
 		return
 	}
-	switch t := f.element.LogicalType.Value.(type) {
+	switch t := f.logical.(type) {
 	case *format.TimestampType:
 		w.time(timeOf(v.Int64(), perSecond(t.Unit)), t.IsAdjustedToUTC)
 		return
 	case *format.DateType:
 		w.date(int64(v.Int32()))
 		return
+	case *format.TimeType:
+		n := v.Int64()
+		if v.Kind() == parquet.Int32 {
+			n = int64(v.Int32())
+		}
+		w.timeOfDay(n, perSecond(t.Unit))
+		return
+	case *format.UUIDType:
+		if b := v.ByteArray(); len(b) == 16 {
+			w.text(fmt.Appendf(nil, "%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+			return
+		}
+	case *format.Float16Type:
+		if b := v.ByteArray(); len(b) == 2 {
+			w.float(half(binary.LittleEndian.Uint16(b)), 32)
+			return
+		}
 	case *format.DecimalType:
 		w.raw(decimal(bigEndian(v), int(t.Scale)))
 		return
@@ -250,16 +307,19 @@ func (f *parquetField) leaf(w *rowJSON, v parquet.Value) {
 		w.float(float64(v.Float()), 32)
 	case parquet.Double:
 		w.float(v.Double(), 64)
+	case parquet.Int96: // a time, as Spark and Impala write it: nanoseconds of a Julian day
+		n := v.Int96()
+		days := int64(n[2]) - julianUnixEpoch
+		w.time(time.Unix(days*86400, int64(uint64(n[1])<<32|uint64(n[0]))), false)
 	case parquet.ByteArray, parquet.FixedLenByteArray:
-		if f.element.ConvertedType.Valid && f.element.ConvertedType.V == deprecated.UTF8 {
-			w.text(v.ByteArray())
-			return
-		}
 		w.binary(v.ByteArray(), f.name)
 	default:
 		panic(&Error{fmt.Errorf("column %.60q is of type %s, which is not read: write the file without it", f.name, v.Kind())})
 	}
 }
+
+// julianUnixEpoch is the Julian day of 1 January 1970.
+const julianUnixEpoch = 2440588
 
 func perSecond(u format.TimeUnit) int64 {
 	switch u.Value.(type) {

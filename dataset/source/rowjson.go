@@ -113,6 +113,11 @@ func (w *rowJSON) date(days int64) {
 	w.text([]byte(time.Unix(days*86400, 0).UTC().Format(time.DateOnly)))
 }
 
+// timeOfDay writes a time of any day, in units of a second's fraction since midnight.
+func (w *rowJSON) timeOfDay(n, perSecond int64) {
+	w.text([]byte(timeOf(n, perSecond).UTC().Format("15:04:05.999999999")))
+}
+
 // key writes a map's key, as a text whatever it is.
 func (w *rowJSON) key(write func()) {
 	mark := len(w.buf)

@@ -1,7 +1,12 @@
-"""Writes the same records in the forms that other programs write: python make_forms.py forms (pyarrow 26)."""
+"""Writes the same records as other programs write them: python make_forms.py . (pyarrow 26, duckdb 2.0, polars 2.1)."""
+import datetime
+import decimal
 import json
 import sys
+import uuid
 
+import duckdb
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -38,7 +43,7 @@ def with_texts_as(table, kind):
     return table.cast(pa.schema([pa.field(f.name, kind) if f.type == pa.string() else f for f in table.schema]))
 
 
-def main(out):
+def forms(out):
     rows = [row(i) for i in range(60)]
     with open(f"{out}/rows.jsonl", "w", encoding="utf-8") as f:
         f.writelines(json.dumps(without_nulls(r), ensure_ascii=False) + "\n" for r in rows)
@@ -49,6 +54,18 @@ def main(out):
         pq.write_table(table, f"{out}/{codec}.parquet", compression=codec, row_group_size=25)
     pq.write_table(table, f"{out}/v2.parquet", data_page_version="2.0", compression="zstd", data_page_size=512, row_group_size=35)
     pq.write_table(table, f"{out}/plain.parquet", use_dictionary=False, data_page_size=256)
+    # Encodings of version 2, in pages of both versions.
+    plain = table.set_column(at, "license", table["license"].cast(pa.string()))
+    deltas = {"instruction": "DELTA_BYTE_ARRAY", "input": "DELTA_LENGTH_BYTE_ARRAY", "output": "DELTA_BYTE_ARRAY",
+              "four_class_label": "DELTA_BYTE_ARRAY", "system": "DELTA_LENGTH_BYTE_ARRAY", "license": "DELTA_LENGTH_BYTE_ARRAY",
+              "four_class_label_id": "DELTA_BINARY_PACKED", "score": "BYTE_STREAM_SPLIT", "nsfw": "RLE",
+              "turns.list.element.content": "DELTA_BYTE_ARRAY", "tags.list.element": "DELTA_LENGTH_BYTE_ARRAY"}
+    for page, codec in [("1.0", "gzip"), ("2.0", "brotli"), ("2.0", "lz4"), ("1.0", "none")]:
+        pq.write_table(plain, f"{out}/delta{page[0]}_{codec}.parquet", version="2.6", data_page_version=page, compression=codec,
+                       use_dictionary=False, column_encoding=deltas, data_page_size=1024, row_group_size=35)
+    for version in ["V1", "V2"]:
+        duckdb.sql(f"copy plain to '{out}/duckdb_{version.lower()}.parquet' (parquet_version {version}, compression zstd)")
+    pl.from_arrow(plain).write_parquet(f"{out}/polars.parquet", row_group_size=35, data_page_size=1024)
     views, large = with_texts_as(table, pa.string_view()), with_texts_as(table, pa.large_string())
     for name, t, codec, new in [("file", table, None, pa.ipc.new_file), ("stream", table, "zstd", pa.ipc.new_stream),
                                 ("views", views, None, pa.ipc.new_stream), ("large", large, "lz4", pa.ipc.new_file)]:
@@ -56,4 +73,27 @@ def main(out):
             w.write_table(t, max_chunksize=17)
 
 
-main(sys.argv[1])
+def types(out):
+    """Writes columns of types that JSON has none for. The timestamps of pyarrow's file are INT96."""
+    day = datetime.datetime(2024, 2, 29, 12, 34, 56, 789000)
+    old = datetime.datetime(1969, 12, 31, 23, 59, 59, 5000)
+    table = pa.table({
+        "stamp": pa.array([day, None, old], pa.timestamp("ns")),
+        "date": pa.array([day.date(), old.date(), None]),
+        "time": pa.array([day.time(), None, old.time()], pa.time64("us")),
+        "decimal": pa.array([decimal.Decimal("12.30"), decimal.Decimal("-0.05"), None], pa.decimal128(9, 2)),
+        "fixed": pa.array([b"abcd", b"abce", None], pa.binary(4)),
+        "half": pa.array([0.5, None, -2.0], pa.float16()),
+        "small": pa.array([1, -1, None], pa.int8()),
+        "unsigned": pa.array([2**63, 0, None], pa.uint64()),
+    })
+    pq.write_table(table, f"{out}/pyarrow.parquet", use_deprecated_int96_timestamps=True, use_dictionary=False,
+                   column_encoding={"fixed": "DELTA_BYTE_ARRAY", "unsigned": "DELTA_BINARY_PACKED", "small": "DELTA_BINARY_PACKED"})
+    ident = uuid.UUID("12345678-9abc-def0-1234-56789abcdef0")
+    duckdb.sql(f"copy (select uuid '{ident}' as uuid, timestamp '{day}' as stamp, date '2024-02-29' as date, time '12:34:56' as time, "
+               f"12.30::decimal(9,2) as decimal, 255::utinyint as small, map {{'k': 1}} as pairs) to '{out}/duckdb.parquet' "
+               "(parquet_version V2)")
+
+
+forms(f"{sys.argv[1]}/forms")
+types(f"{sys.argv[1]}/types")
