@@ -45,7 +45,7 @@ var floors = []struct {
 		{"dataset/neardup", nil},
 		{"dataset/record", []string{"quadruple"}},
 		{"dataset/source", []string{"dataset/flatbuf"}},
-		{"dataset", []string{"dataset/neardup", "dataset/record", "dataset/source", "disk", "policy", "quadruple", "tokenizer"}},
+		{"dataset", []string{"dataset/flatbuf", "dataset/neardup", "dataset/record", "dataset/source", "disk", "policy", "quadruple", "tokenizer"}},
 		{"dataset/card", []string{"dataset", "disk", "page", "quadruple"}},
 		{"engine/safetensors", []string{"disk"}},
 	}},
@@ -101,7 +101,7 @@ var outside = map[string][]string{
 	"github.com/ebitengine/purego":       {"native", "native/nvml"},
 	"github.com/go-json-experiment/json": {"dataset/record", "dataset/source"},
 
-	"github.com/google/flatbuffers":        {"dataset", "dataset/flatbuf"},
+	"github.com/google/flatbuffers":        {"dataset/flatbuf"},
 	"github.com/hanwen/go-fuse/v2":         {"crashlab/powerfs"},
 	"github.com/klauspost/compress":        {"dataset/source"},
 	"github.com/nyaruka/phonenumbers":      {"policy"},
