@@ -55,7 +55,7 @@ func longRecords(t *testing.T, long int) []string {
 }
 
 // A sequence length that most samples exceed is no training run with rc 0.
-func TestMostSamplesTooLong(t *testing.T) {
+func TestCase3MostSamplesTooLong(t *testing.T) {
 	o := options(t, longRecords(t, 232))
 	o.MaxTooLongFraction = 0.05
 	text := refused(t, o)
@@ -74,7 +74,7 @@ func TestMostSamplesTooLong(t *testing.T) {
 }
 
 // Neighbour: the share counts samples, not lines: bad and removed lines do not thin it out.
-func TestTooLongIsAShareOfTheSamples(t *testing.T) {
+func TestCase3ShareOfTheSamples(t *testing.T) {
 	lines := append(longRecords(t, 20), slices.Repeat([]string{"{}"}, 300)...)
 	o := options(t, lines)
 	o.MaxBadFraction, o.MaxTooLongFraction = 0.6, 0.05
@@ -82,7 +82,7 @@ func TestTooLongIsAShareOfTheSamples(t *testing.T) {
 }
 
 // Neighbour: a label of which one rule takes every test record is named, whatever the rule.
-func TestLostLabelsAreNoted(t *testing.T) {
+func TestCase3LostLabels(t *testing.T) {
 	for name, spoil := range map[string]func(i int) string{
 		"too long": func(i int) string { return withText(t, "output", strings.Repeat("できません。", 600), i) },
 		"removed":  func(i int) string { return withText(t, "input", "a@example.co.jp", i) },
@@ -112,7 +112,7 @@ func TestLostLabelsAreNoted(t *testing.T) {
 }
 
 // Neighbour: so many are removed by the policy that a part is empty; the error counts them.
-func TestEverythingRemoved(t *testing.T) {
+func TestCase3EverythingRemoved(t *testing.T) {
 	var lines []string
 	for i := range 100 {
 		lines = append(lines, withText(t, "input", "a@example.co.jp", i))
@@ -122,7 +122,7 @@ func TestEverythingRemoved(t *testing.T) {
 	wantParts(t, refused(t, o), "0 training and 0 test samples", "100 removed")
 }
 
-func TestUnknownLabelsNameTheFour(t *testing.T) {
+func TestCase17UnknownLabels(t *testing.T) {
 	var lines []string
 	for i := range 50 {
 		lines = append(lines, withText(t, "four_class_label", "MAYBE", i))
