@@ -46,7 +46,7 @@ var floors = []struct {
 		{"dataset/record", []string{"quadruple"}},
 		{"dataset/source", []string{"dataset/flatbuf"}},
 		{"dataset", []string{"dataset/flatbuf", "dataset/neardup", "dataset/record", "dataset/source", "disk", "policy", "quadruple", "tokenizer"}},
-		{"dataset/card", []string{"dataset", "disk", "page", "quadruple"}},
+		{"dataset/card", []string{"dataset", "disk", "page", "policy", "quadruple"}},
 		{"engine/safetensors", []string{"disk"}},
 	}},
 	{"3: what computes", []row{

@@ -85,7 +85,7 @@ func writtenAs(t *testing.T, text string) string {
 }
 
 // A directory whose checkpoints were trained on other data is refused by the names of the files, before they are split.
-func TestOtherDataIsRefusedByName(t *testing.T) {
+func TestCase21OtherData(t *testing.T) {
 	more := strings.Repeat(lineOfData, 2)
 	for name, tc := range map[string]struct {
 		there, here map[string]string
@@ -176,7 +176,7 @@ func TestManyFilesThatDifferAreFewLines(t *testing.T) {
 }
 
 // A template that cannot render the shortest conversation is refused in the claim; one that asks for a system turn is not.
-func TestTheClaimTriesTheTemplate(t *testing.T) {
+func TestCase5TheClaimTriesTheTemplate(t *testing.T) {
 	for template, want := range map[string]string{
 		"{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}":                      "",
 		"{% if messages[0].role != 'system' %}{{ raise_exception('no system turn') }}{% endif %}": "",

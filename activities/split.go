@@ -41,7 +41,7 @@ func (j *job) split(ctx context.Context) (out contract.SplitResult, err error) {
 	}
 	ctx, cancel := j.untilStopped(ctx)
 	defer cancel()
-	o.Paths, o.Dir, o.Lease, o.Card = j.run.InputPaths, j.Splits(), j.Lease, card.Write
+	o.Paths, o.Dir, o.Lease, o.Card, o.Trained = j.run.InputPaths, j.Splits(), j.Lease, card.Write, j.Trained()
 	o.Progress = func(read, size int64) {
 		progress.Done, progress.Total = int(read), int(size)
 		j.beat.tell(progress)

@@ -161,6 +161,7 @@ func TestParseSet(t *testing.T) {
 	for text, want := range map[string]any{
 		"training.seed=1": 1, "training.learning_rate=1e-3": 1e-3, "training.bf16=true": true, "output_dir=a=b": "a=b",
 		"so8t.layers=[0, 1]": []any{0, 1}, "output_dir=2025-11-08": "2025-11-08",
+		"data.labels={0: ALLOW, 1.0: DENY, true: REFUSE, ２: ESCALATION}": map[string]any{"0": "ALLOW", "1.0": "DENY", "true": "REFUSE", "２": "ESCALATION"},
 	} {
 		_, got, err := ParseSet(text)
 		if err != nil || !reflect.DeepEqual(got, want) {

@@ -8,7 +8,7 @@ import (
 )
 
 // What trains the same weights is no difference, however it is written.
-func TestDifferencesAreThoseInEffect(t *testing.T) {
+func TestCase21Differences(t *testing.T) {
 	cpu, gpu, second := device.Device{Kind: device.CPU}, device.Device{Kind: device.CUDA}, device.Device{Kind: device.CUDA, Ordinal: 1}
 	for name, tc := range map[string]struct {
 		theirs, ours     map[string]any

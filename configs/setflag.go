@@ -30,10 +30,22 @@ func ParseSet(text string) (key string, value any, err error) {
 	if what := unreadable(node); what != "" {
 		return "", nil, fmt.Errorf("set %s: %s", key, what)
 	}
+	nameKeys(node)
 	if err := node.Decode(&value); err != nil {
 		return "", nil, fmt.Errorf("set %s: %w", key, err)
 	}
 	return key, value, nil
+}
+
+// nameKeys makes texts of the keys of maps, as the file's reader takes them: YAML reads 1 and true as other types, which no
+// JSON object can have as keys.
+func nameKeys(n *yaml.Node) {
+	for i, inner := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 0 && inner.Kind == yaml.ScalarNode {
+			inner.Tag, inner.Style = "!!str", yaml.DoubleQuotedStyle
+		}
+		nameKeys(inner)
+	}
 }
 
 // unreadable names what in a value is not supported: an alias may expand to any amount of

@@ -28,7 +28,7 @@ func (s *splitter) assemble(ctx context.Context, w *work, dir string) (*Manifest
 	}
 	if m.Train.Samples == 0 || m.Test.Samples == 0 {
 		return m, &InputError{Err: fmt.Errorf("%s: %d lines give %d training and %d test samples (%d bad, %d removed, %d too long); both are needed",
-			m.InputPath, m.Lines, m.Train.Samples, m.Test.Samples, m.Bad, r.removals(), m.TooLong)}
+			m.InputPath, m.Lines, m.Train.Samples, m.Test.Samples, m.Bad, sum(r.Removed), m.TooLong)}
 	}
 	if dir == "" {
 		return m, nil

@@ -11,7 +11,8 @@ import (
 	"so8t/policy"
 )
 
-// Splits of earlier formats are used as they are, and read as one made now.
+// A run that was trained on a split of an earlier format goes on with it as it is, and it reads as one made now. Another
+// run splits anew: those formats knew neither the policy nor the options of today.
 func TestSplitsOfEarlierFormats(t *testing.T) {
 	o := options(t, records(t, 0, 40))
 	now := mustSplit(t, o)
@@ -24,7 +25,11 @@ func TestSplitsOfEarlierFormats(t *testing.T) {
 			old := o
 			old.Paths, old.Dir = []string{filepath.Join(dir, "in.jsonl")}, filepath.Join(dir, "out", "splits")
 			old.Policy = withPolicy(t, func(*policy.Options) {}) // which those formats did not know
+			old.Trained = true
 			then := mustSplit(t, old)
+			if notes := readReportPointer(t, old).Notes("r.json"); !slices.Contains(notes, "read from in.jsonl by an earlier version, which knew no policy") {
+				t.Errorf("notes %q", notes)
+			}
 			if !then.Reused || then.FormatVersion != format || now.FormatVersion != formatVersion || then.DatasetDigest != now.DatasetDigest ||
 				then.Identity() != then.DatasetDigest || now.Identity() == now.DatasetDigest {
 				t.Errorf("then %+v\nnow %+v", then, now)
@@ -40,9 +45,18 @@ func TestSplitsOfEarlierFormats(t *testing.T) {
 			if len(samples) > 0 {
 				t.Errorf("%d samples are missing", len(samples))
 			}
-			old.Seed++
-			if m := mustSplit(t, old); m.Reused || m.FormatVersion != formatVersion {
+			other := old
+			other.Seed++
+			other.Dir = filepath.Join(t.TempDir(), "splits")
+			if err := os.CopyFS(other.Dir, os.DirFS(old.Dir)); err != nil {
+				t.Fatal(err)
+			}
+			if m := mustSplit(t, other); m.Reused || m.FormatVersion != formatVersion {
 				t.Errorf("another seed: %+v", m)
+			}
+			old.Trained = false
+			if m := mustSplit(t, old); m.Reused || m.Options.PolicyVersion != old.Policy.Version() {
+				t.Errorf("a new run: %+v", m)
 			}
 		})
 	}

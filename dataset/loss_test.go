@@ -3,13 +3,16 @@ package dataset
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"so8t/dataset/record"
 	"so8t/policy"
 	"so8t/quadruple"
 )
@@ -52,7 +55,7 @@ func longRecords(t *testing.T, long int) []string {
 }
 
 // A sequence length that most samples exceed is no training run with rc 0.
-func TestMostSamplesTooLong(t *testing.T) {
+func TestCase3MostSamplesTooLong(t *testing.T) {
 	o := options(t, longRecords(t, 232))
 	o.MaxTooLongFraction = 0.05
 	text := refused(t, o)
@@ -71,7 +74,7 @@ func TestMostSamplesTooLong(t *testing.T) {
 }
 
 // Neighbour: the share counts samples, not lines: bad and removed lines do not thin it out.
-func TestTooLongIsAShareOfTheSamples(t *testing.T) {
+func TestCase3ShareOfTheSamples(t *testing.T) {
 	lines := append(longRecords(t, 20), slices.Repeat([]string{"{}"}, 300)...)
 	o := options(t, lines)
 	o.MaxBadFraction, o.MaxTooLongFraction = 0.6, 0.05
@@ -79,7 +82,7 @@ func TestTooLongIsAShareOfTheSamples(t *testing.T) {
 }
 
 // Neighbour: a label of which one rule takes every test record is named, whatever the rule.
-func TestLostLabelsAreNoted(t *testing.T) {
+func TestCase3LostLabels(t *testing.T) {
 	for name, spoil := range map[string]func(i int) string{
 		"too long": func(i int) string { return withText(t, "output", strings.Repeat("できません。", 600), i) },
 		"removed":  func(i int) string { return withText(t, "input", "a@example.co.jp", i) },
@@ -109,7 +112,7 @@ func TestLostLabelsAreNoted(t *testing.T) {
 }
 
 // Neighbour: so many are removed by the policy that a part is empty; the error counts them.
-func TestEverythingRemoved(t *testing.T) {
+func TestCase3EverythingRemoved(t *testing.T) {
 	var lines []string
 	for i := range 100 {
 		lines = append(lines, withText(t, "input", "a@example.co.jp", i))
@@ -119,7 +122,7 @@ func TestEverythingRemoved(t *testing.T) {
 	wantParts(t, refused(t, o), "0 training and 0 test samples", "100 removed")
 }
 
-func TestUnknownLabelsNameTheFour(t *testing.T) {
+func TestCase17UnknownLabels(t *testing.T) {
 	var lines []string
 	for i := range 50 {
 		lines = append(lines, withText(t, "four_class_label", "MAYBE", i))
@@ -186,13 +189,6 @@ func TestReportStaysSmall(t *testing.T) {
 	}
 }
 
-func sum(counts map[string]int64) (n int64) {
-	for _, count := range counts {
-		n += count
-	}
-	return n
-}
-
 func TestRowsAreReadAsWritten(t *testing.T) {
 	if _, err := appendRow(nil, &Sample{InputIDs: []int32{1}, Labels: []int32{2}}); err == nil {
 		t.Error("a label of another token was written")
@@ -239,5 +235,90 @@ func TestRowsAreReadAsWritten(t *testing.T) {
 	}
 	if err := log.each(t.Context(), func([]byte) error { return nil }); err == nil {
 		t.Error("a cut log was read")
+	}
+}
+
+// A refusal never names a report that is of another input: the finished split that stands there, and its report, stay.
+func TestRefusalBesideAFinishedSplit(t *testing.T) {
+	o := options(t, records(t, 0, 100))
+	mustSplit(t, o)
+	writeLines(t, o.Paths[0], slices.Repeat([]string{"{}"}, 50))
+	text := refused(t, o)
+	wantParts(t, text, "50 of 50 lines", "bin/worker data check --json lists them")
+	if strings.Contains(text, "policy_report.json") || readReport(t, o).Lines != 100 {
+		t.Errorf("%q, %d lines in the report", text, readReport(t, o).Lines)
+	}
+}
+
+// A finished split is taken again under the same rule that took it: removed records are no samples.
+func TestFinishedSplitsAreJudgedAlike(t *testing.T) {
+	lines := longRecords(t, 20)
+	for i := 100; i < 300; i++ {
+		lines[i] = withText(t, "input", "a@example.co.jp", i)
+	}
+	o := options(t, lines)
+	o.MaxTooLongFraction, o.Policy = 0.2, withPolicy(t, func(*policy.Options) {})
+	mustSplit(t, o)
+	o.MaxTooLongFraction = 0.19 // 20 of 100, but 20 of 300 lines
+	wantParts(t, refused(t, o), "20 of 100 samples (20.00 %)")
+}
+
+// What trains the model is noted with its labels, its lengths and the share of it that the loss counts.
+func TestNotesDescribeTheParts(t *testing.T) {
+	o := options(t, records(t, 0, 200))
+	m := mustSplit(t, o)
+	r := readReportPointer(t, o)
+	for i, name := range []string{"training", "validation", "test"} {
+		p := m.part(i)
+		if !hasNote(r, fmt.Sprintf("%s: %d records (ALLOW %d, ", name, p.Samples, p.PerLabel["ALLOW"]), " % of their tokens are in the loss",
+			fmt.Sprintf("the longest has %d tokens", p.Longest)) {
+			t.Errorf("%s: notes %q", name, r.Notes("r.json"))
+		}
+	}
+	o.Records.FourClass, o.QuadrupleThinking = false, false
+	mustSplit(t, o)
+	if r = readReportPointer(t, o); !hasNote(r, " records; ") {
+		t.Errorf("without labels: notes %q", r.Notes("r.json"))
+	}
+}
+
+// Records that lack nothing but the label are told how to train without it.
+func TestMissingLabelsNameTheKey(t *testing.T) {
+	var lines []string
+	for i := range 50 {
+		r := example(i)
+		delete(r, "four_class_label")
+		lines = append(lines, jsonLine(t, r))
+	}
+	wantParts(t, refused(t, options(t, lines)), "data.four_class: false trains on records without labels")
+	for i := range lines {
+		lines[i] = `{"instruction":"x"}`
+	}
+	if text := refused(t, options(t, lines)); strings.Contains(text, "data.four_class") {
+		t.Errorf("%q", text)
+	}
+}
+
+// Every reason has words of its own: none is told by its key alone.
+func TestReasonsHaveWords(t *testing.T) {
+	source, err := os.ReadFile("record/reason.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := regexp.MustCompile(`Reason += "([a-z0-9_]+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(keys) < 18 {
+		t.Fatalf("%d reasons", len(keys))
+	}
+	page, err := os.ReadFile("../docs/data.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if _, ok := wordings[record.Reason(key[1])]; !ok {
+			t.Errorf("%s has no words", key[1])
+		}
+		if record.Reason(key[1]) != record.BlankLine && !strings.Contains(string(page), "`"+key[1]+"`") {
+			t.Errorf("docs/data.md does not name %s", key[1])
+		}
 	}
 }

@@ -30,7 +30,7 @@ func (r *Report) Notes(path string) []string {
 		note("%d records (%s) are longer than data.max_seq_length, %d tokens, and left out; the longest has %d",
 			r.TooLong, percent(r.TooLongFraction), r.MaxSeqLength, r.Longest)
 	}
-	if n := r.removals(); n > 0 {
+	if n := sum(r.Removed); n > 0 {
 		note("%d of %d records are removed by the policy: %s", n, r.Lines, ranked(r.Removed))
 	}
 	if len(r.MaskedByKind) > 0 {
@@ -55,12 +55,38 @@ func (r *Report) Notes(path string) []string {
 	if r.Duplicates > 0 {
 		note("%d records are equal to an earlier one", r.Duplicates)
 	}
+	for i, name := range partNames {
+		if p := r.Parts[name]; p != nil && p.Samples > 0 {
+			note("%s: %d records%s; %s of their tokens are in the loss; the longest has %d tokens", partsInWords[i], p.Samples, p.labels(),
+				percent(float64(p.Targets)/float64(max(p.Tokens, 1))), p.Longest)
+		}
+	}
+	if len(r.Inputs) == 0 {
+		note("read from %s by an earlier version, which knew no policy", filepath.Base(r.InputPath))
+		return append(notes, "details: "+path)
+	}
 	var files []string
 	for _, f := range r.Inputs {
 		files = append(files, filepath.Base(f.Path))
 	}
 	note("read from %s", few(files))
 	return append(notes, "details: "+path)
+}
+
+var partsInWords = [parts]string{"training", "validation", "test"}
+
+// labels is the label balance, empty where records have no labels.
+func (s *Statistics) labels() string {
+	var balance []string
+	for _, label := range quadruple.Labels {
+		if n, counted := s.PerLabel[label]; counted {
+			balance = append(balance, fmt.Sprintf("%s %d", label, n))
+		}
+	}
+	if balance == nil {
+		return ""
+	}
+	return " (" + strings.Join(balance, ", ") + ")"
 }
 
 // lost are the labels of which the part has no sample.

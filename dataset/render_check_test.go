@@ -11,7 +11,7 @@ import (
 )
 
 // No text may hold a token that the template marks turns with or that ends an answer; other added tokens are text.
-func TestControlTokens(t *testing.T) {
+func TestCase9ControlTokens(t *testing.T) {
 	tok := withTemplate(t, fallback, "")
 	ends, err := tok.EndTokens()
 	if end, _ := tok.ID("<|end|>"); err != nil || !slices.Contains(ends, end) {
@@ -51,7 +51,7 @@ func TestControlTokens(t *testing.T) {
 }
 
 // The same token is text for one model and a control token for another, which writes it or stops at it.
-func TestControlTokensOfOtherModels(t *testing.T) {
+func TestCase9ControlTokensOfOtherModels(t *testing.T) {
 	config, err := os.ReadFile(filepath.Join(fallback, "tokenizer_config.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func ofTurns(turns ...tokenizer.Message) record.Record {
 
 // The labels are those of transformers: its encoding of the conversation and of each prompt, and its mask of what
 // {% generation %} marks (testdata/render/make_cases.py).
-func TestLabelsOfTransformers(t *testing.T) {
+func TestCase8LabelsOfTransformers(t *testing.T) {
 	file, err := os.Open(filepath.Join("testdata", "render", "cases.jsonl"))
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,10 @@ type SplitOptions struct {
 	Seed               uint64
 	Policy             *policy.Policy // nil: none
 
+	// Trained says that checkpoints were trained on the split in Dir: one of an earlier format, which knew no policy, is then
+	// kept, so that the run goes on with its own samples.
+	Trained bool
+
 	Threads int         // 0: one for each core; the files do not depend on it
 	Lease   *disk.Lease // must be held when files are put in place; nil: not checked
 
@@ -49,7 +53,8 @@ type InputError = source.Error
 //
 // The folder appears whole or not at all. A split of the same input with the same options that is already there is
 // recognised by the input's digest and returned as it is. A split that was killed goes on where it last committed, in a
-// hidden folder beside Dir. If too many records are bad or too long, only policy_report.json is written, which lists them.
+// hidden folder beside Dir. If too many records are bad or too long, only policy_report.json is written, which lists them;
+// a finished split that is already there stays.
 func Split(ctx context.Context, o SplitOptions) (*Manifest, error) {
 	if o.Tokenizer == nil {
 		return nil, errors.New("split dataset: options: no tokenizer")
@@ -148,7 +153,10 @@ func (s *splitter) finished() *Manifest {
 	if err != nil || m.DatasetDigest != datasetDigest(s.input.Files) || !m.madeWith(s.options) || !m.covers(s.Dir) {
 		return nil // absent, damaged, or of another input or other options: split again
 	}
-	if exceeds(m.Bad, m.Lines, s.MaxBadFraction) || exceeds(m.TooLong, m.Lines-m.Bad, s.MaxTooLongFraction) {
+	if m.FormatVersion < formatVersion && !s.Trained {
+		return nil // it knows neither the policy nor the options of today
+	}
+	if exceeds(m.Bad, m.Lines, s.MaxBadFraction) || exceeds(m.TooLong, rendered(m.Lines, m.Bad, m.Removed), s.MaxTooLongFraction) {
 		return nil
 	}
 	m.Reused = true
@@ -188,7 +196,17 @@ func (s *splitter) gather(ctx context.Context, w *work) error {
 }
 
 func (s *splitter) limits() limits {
-	return limits{bad: s.MaxBadFraction, tooLong: s.MaxTooLongFraction, report: filepath.Join(s.Dir, reportName)}
+	l := limits{bad: s.MaxBadFraction, tooLong: s.MaxTooLongFraction, listed: "all are listed in " + filepath.Join(s.Dir, reportName)}
+	if s.stands() {
+		l.listed = "bin/worker data check --json lists them"
+	}
+	return l
+}
+
+// stands reports whether a finished split, which is never overwritten by a refusal, stands in Dir with a report of its own.
+func (s *splitter) stands() bool {
+	_, err := os.Stat(filepath.Join(s.Dir, manifestName))
+	return err == nil
 }
 
 func (s *splitter) newReport() *Report {
@@ -201,7 +219,7 @@ func (s *splitter) newReport() *Report {
 
 // leaveReport writes policy_report.json of a refused input, unless a finished split stands there.
 func (s *splitter) leaveReport(r *Report) error {
-	if _, err := os.Stat(filepath.Join(s.Dir, manifestName)); err == nil {
+	if s.stands() {
 		return nil
 	}
 	return disk.ReplaceDir(s.Lease, s.Dir, func(temp string) error {

@@ -82,9 +82,9 @@ func (r *Report) near(part int, s *Sample, twin neardup.Twin) {
 
 const nearDuplicate = "near_duplicate"
 
-// removals is the number of records that a rule removed.
-func (r *Report) removals() (n int64) {
-	for _, count := range r.Removed {
+// sum adds up the rows of a table.
+func sum(counts map[string]int64) (n int64) {
+	for _, count := range counts {
 		n += count
 	}
 	return n

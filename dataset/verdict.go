@@ -15,7 +15,7 @@ import (
 type limits struct {
 	bad     float64 // of the lines
 	tooLong float64 // of the samples
-	report  string  // path of policy_report.json; empty where none is written
+	listed  string  // where all lines are listed; empty: not said
 }
 
 // exceeds says whether n of whole are more than the fraction allows.
@@ -23,23 +23,28 @@ func exceeds(n, whole int64, fraction float64) bool {
 	return float64(n) > fraction*float64(max(whole, 1))
 }
 
+// rendered is the number of records that became samples, too long or not. Near duplicates are dropped afterwards.
+func rendered(lines, bad int64, removed map[string]int64) int64 {
+	return lines - bad - sum(removed) + removed[nearDuplicate]
+}
+
 // verdict returns the error of an input of which too much is bad or too long.
 func (r *Report) verdict(l limits) error {
 	r.BadFraction = float64(r.Bad) / float64(max(r.Lines, 1))
-	samples := r.Lines - r.Bad - r.removals()
+	samples := rendered(r.Lines, r.Bad, r.Removed)
 	r.TooLongFraction = float64(r.TooLong) / float64(max(samples, 1))
 	var text string
 	switch {
-	case r.BadFraction > l.bad:
+	case exceeds(r.Bad, r.Lines, l.bad):
 		text = r.badText(l.bad)
-	case r.TooLongFraction > l.tooLong:
+	case exceeds(r.TooLong, samples, l.tooLong):
 		text = fmt.Sprintf("%d of %d samples (%s) are longer than data.max_seq_length, which is %d tokens; the longest has %d. "+
 			"data.max_too_long_fraction allows %s", r.TooLong, samples, percent(r.TooLongFraction), r.MaxSeqLength, r.Longest, percent(l.tooLong))
 	default:
 		return nil
 	}
-	if l.report != "" {
-		text += "; all are listed in " + l.report
+	if l.listed != "" {
+		text += "; " + l.listed
 	}
 	return &InputError{Err: errors.New(r.names() + ": " + text)}
 }
@@ -58,12 +63,14 @@ func (r *Report) names() string {
 func (r *Report) badText(allowed float64) string {
 	var causes, first []string
 	for _, reason := range r.reasons() {
-		causes = append(causes, fmt.Sprintf("%s (%s, %d)", wording(reason), reason, r.BadByReason[reason]))
-	}
-	if len(causes) == 1 {
-		for reason := range r.BadByReason {
-			causes[0] = fmt.Sprintf("%s (%s)", wording(reason), reason)
+		cause := fmt.Sprintf("%s (%s, %d)", InWords(reason), reason, r.BadByReason[reason])
+		if len(r.BadByReason) == 1 {
+			cause = fmt.Sprintf("%s (%s)", InWords(reason), reason)
 		}
+		if reason == record.MissingField && r.lacksLabels() {
+			cause += "; data.four_class: false trains on records without labels"
+		}
+		causes = append(causes, cause)
 	}
 	for _, b := range r.BadLines[:min(5, len(r.BadLines))] {
 		text := fmt.Sprintf("line %d", b.Line)
@@ -82,6 +89,13 @@ func (r *Report) badText(allowed float64) string {
 		strings.Join(causes, "; "), r.Bad, r.Lines, percent(r.BadFraction), percent(allowed), strings.Join(first, "; "))
 }
 
+// lacksLabels reports whether a listed record has everything but its label, which is read last.
+func (r *Report) lacksLabels() bool {
+	return slices.ContainsFunc(r.BadLines, func(b BadLine) bool {
+		return b.Reason == record.MissingField && strings.HasPrefix(b.Detail, "four_class_label")
+	})
+}
+
 // reasons are those that occur, the most frequent first.
 func (r *Report) reasons() []record.Reason {
 	return slices.SortedFunc(maps.Keys(r.BadByReason), func(a, b record.Reason) int {
@@ -92,7 +106,7 @@ func (r *Report) reasons() []record.Reason {
 	})
 }
 
-// wordings say what is wrong in plain words, and what is expected.
+// wordings say what is wrong in plain words, and what is expected. Each reason has one: TestReasonsHaveWords.
 var wordings = map[record.Reason]string{
 	record.LineTooLong:        "a line is longer than can be read",
 	record.InvalidUTF8:        "the text is not UTF-8",
@@ -103,15 +117,22 @@ var wordings = map[record.Reason]string{
 	record.MissingField:       "a field is missing: data.columns says which column holds it",
 	record.EmptyField:         "a field is empty",
 	record.UnknownLabel:       "the label is none of " + strings.Join(quadruple.Labels[:], ", ") + ": data.labels says which value stands for which",
+	record.BlankLine:          "a record is blank",
+	record.UnknownRole:        "a turn is of a role that is none of system, user, assistant",
+	record.MisplacedSystem:    "a system turn stands behind another turn, or differs from the record's own",
+	record.NoPrompt:           "no user's turn stands before the answer",
+	record.NoAnswer:           "the conversation does not end with the assistant's turn",
+	record.NotText:            "a turn holds an image, a sound or the like",
 	record.ControlToken:       "a text holds a token that marks or ends turns",
-	record.MalformedQuadruple: "the output has some of the tags think-task, think-safety, think-policy, final, but not the form",
+	record.MalformedQuadruple: "an answer is not in the quadruple form, though it has some of its tags or is an earlier turn that is trained too",
 	record.DecisionMismatch:   "the output decides otherwise than four_class_label",
 	"nsfw_allowed":            "a record marked nsfw has the label ALLOW: such records teach DENY, REFUSE and ESCALATION only",
 	"source_url":              "source_url is no http or https address",
 	"lookalike_tag":           "the answer holds a tag like <think-…> or <final>",
 }
 
-func wording(reason record.Reason) string {
+// InWords says what is wrong with a record.
+func InWords(reason record.Reason) string {
 	if text, ok := wordings[reason]; ok {
 		return text
 	}

@@ -51,7 +51,7 @@ func variant(t *testing.T, config map[string]any, generation string) *tokenizer.
 
 // What ends an answer is asked of the tokenizer: the same tokens as in training. Answers hold HTML's </s>, which is a token of its own in
 // Phi-3.5's vocabulary and ends nothing there.
-func TestCaseStrikeThrough(t *testing.T) {
+func TestCase9StrikeThrough(t *testing.T) {
 	mistral := "{% for m in messages %}{% if m['role'] == 'user' %}{{ '<|user|>' + m['content'] + '<|assistant|>' }}" +
 		"{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"
 	for _, c := range []struct {
@@ -76,7 +76,7 @@ func TestCaseStrikeThrough(t *testing.T) {
 }
 
 // A model that answers as it was taught, with </s> within the answer, is well-formed.
-func TestCaseStrikeThroughRun(t *testing.T) {
+func TestCase9StrikeThroughRun(t *testing.T) {
 	tok := loadTokenizer(t)
 	model := believer(t, tok)
 	inner := model.answer

@@ -13,7 +13,7 @@ import (
 
 // A run that trains the same weights goes on with the checkpoints, under the digest that they carry, however its
 // configuration is written; one that trains others is told what differs in effect, and nothing else.
-func TestWhatDiffersInEffectDecides(t *testing.T) {
+func TestCase21WhatDiffersInEffect(t *testing.T) {
 	cpu, gpu := device.Device{Kind: device.CPU}, device.Device{Kind: device.CUDA}
 	run := func(dir, id, named string, on device.Device, change func(*configs.Config)) contract.Run {
 		r := runOf(dir, id)

@@ -34,7 +34,7 @@ func loadTemplate(t *testing.T, template, eos, generation string) *Tokenizer {
 	return tok
 }
 
-func TestEndTokens(t *testing.T) {
+func TestCase9EndTokens(t *testing.T) {
 	const forbid = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
 	const demand = "{% if messages[0].role != 'system' %}{{ raise_exception('a system turn') }}{% endif %}"
 	for _, c := range []struct {
@@ -80,7 +80,7 @@ func TestEndTokens(t *testing.T) {
 }
 
 // The demo ends an answer where its generation_config.json does.
-func TestEndTokensOfDemo(t *testing.T) {
+func TestCase9EndTokensOfDemo(t *testing.T) {
 	tok, err := Load("../demo/base")
 	if err != nil {
 		t.Fatal(err)
@@ -98,9 +98,9 @@ func TestEndTokensOfDemo(t *testing.T) {
 	}
 }
 
-// TestGenerationMarkers is public report trl#5526 and its neighbours: generation blocks, macros and strftime_now render, and a
+// TestCase8GenerationMarkers is public report trl#5526 and its neighbours: generation blocks, macros and strftime_now render, and a
 // fault is one line.
-func TestGenerationMarkers(t *testing.T) {
+func TestCase8GenerationMarkers(t *testing.T) {
 	for template, want := range map[string]string{
 		"{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}{% endif %}{% endfor %}": "b",
 		"{%- generation -%} x {%- endgeneration -%}":                                                                 "x",

@@ -158,6 +158,13 @@ func TestCardOfLittle(t *testing.T) {
 	if !strings.Contains(string(files[MarkdownName]), "no labels") || !strings.Contains(string(files[MarkdownName]), "Personal data was not looked for") {
 		t.Errorf("the card does not say what it lacks:\n%s", files[MarkdownName])
 	}
+	for _, version := range []string{"none", strings.Repeat("c", 64)} {
+		m, r := fullSplit()
+		r.PolicyVersion, r.Policy.PII, r.Policy.PIIKinds, r.PIIByKind, r.MaskedByKind = version, "keep", nil, nil, nil
+		if _, files := write(t, m, r); !strings.Contains(string(files[MarkdownName]), "Personal data was not looked for") {
+			t.Errorf("policy version %q: the card does not say that personal data was kept", version)
+		}
+	}
 	write(t, &dataset.Manifest{}, &dataset.Report{})
 	var old dataset.Report
 	if err := json.Unmarshal([]byte(`{"input_path":"/a.jsonl","lines":3,"bad_by_reason":{"invalid_json":1},"removed_by_rule":{}}`), &old); err != nil {

@@ -1,14 +1,31 @@
 package card
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+
+	"so8t/policy"
 )
+
+// hasPolicy is false for splits made without one; earlier versions wrote "none", or nothing.
+func (f facts) hasPolicy() bool { return f.r.PolicyVersion != "" && f.r.PolicyVersion != "none" }
+
+// lookedForPersonal reports whether a kind of personal data was not simply kept.
+func (f facts) lookedForPersonal() bool {
+	const keep = "keep"
+	for _, kind := range policy.Kinds() {
+		if cmp.Or(f.r.Policy.PIIKinds[kind], f.r.Policy.PII) != keep {
+			return f.hasPolicy()
+		}
+	}
+	return false
+}
 
 // personal says what became of personal data.
 func (f facts) personal() section {
 	s := section{ID: "personal-data", Title: "Personal data"}
-	if f.r.PolicyVersion == "" {
+	if !f.lookedForPersonal() {
 		s.Says = []string{"Personal data was not looked for."}
 		return s
 	}
@@ -79,7 +96,7 @@ func (f facts) robots() section {
 // policy lists the keys in force.
 func (f facts) policy() section {
 	s := section{ID: "policy", Title: "Policy in force"}
-	if f.r.PolicyVersion == "" {
+	if !f.hasPolicy() {
 		s.Says = []string{"None."}
 		return s
 	}

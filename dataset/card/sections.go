@@ -177,11 +177,11 @@ func (f facts) leftOut() section {
 		})
 		t.Rows = append(t.Rows, rows...)
 	}
-	bad := map[string]int64{}
+	bad, words := map[string]int64{}, map[string]string{}
 	for reason, n := range f.r.BadByReason {
-		bad[string(reason)] = n
+		bad[string(reason)], words[string(reason)] = n, dataset.InWords(reason)
 	}
-	add("bad: ", bad, func(key string) string { return inWords(key, badReasons) })
+	add("bad: ", bad, func(key string) string { return words[key] })
 	if f.r.TooLong > 0 {
 		add("", map[string]int64{"too_long": f.r.TooLong}, func(string) string {
 			return fmt.Sprintf("it has more than %s tokens (data.max_seq_length)", number(int64(f.r.MaxSeqLength)))

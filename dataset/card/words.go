@@ -8,30 +8,6 @@ import (
 	"strings"
 )
 
-// badReasons say in words why a record is bad.
-var badReasons = map[string]string{
-	"line_too_long":       "the line is too long to be a record",
-	"invalid_utf8":        "it is not UTF-8 text",
-	"invalid_json":        "it is not JSON",
-	"duplicate_key":       "a key stands twice",
-	"unknown_field":       "it has a column that is not known (data.unknown_columns: refuse)",
-	"wrong_type":          "a value has the wrong type",
-	"missing_field":       "a field is missing",
-	"empty_field":         "a field is empty",
-	"unknown_label":       "its label is none of the four",
-	"unknown_role":        "a turn has a role that is not known",
-	"misplaced_system":    "a system turn stands behind another turn",
-	"no_prompt":           "nobody asks before the answer",
-	"no_answer":           "the conversation does not end with an answer",
-	"not_text":            "a turn holds an image, a sound or the like",
-	"control_token":       "its text holds one of the model's control tokens",
-	"malformed_quadruple": "its answer is not in the four-part form",
-	"decision_mismatch":   "the decision in its answer differs from its label",
-	"nsfw_allowed":        "it is marked nsfw and labelled ALLOW",
-	"source_url":          "its source_url is no URL",
-	"lookalike_tag":       "its final answer holds what looks like a thinking tag",
-}
-
 // rules say in words why the policy removed a record.
 var rules = map[string]string{
 	"nsfw":            "it is marked nsfw (policy.nsfw: drop)",

@@ -36,12 +36,14 @@ func (p *parser) class(m *member) (string, *fault) {
 	switch kind := m.value.Kind(); {
 	case kind == '"':
 		value = string(unquote(m.value))
-	case len(p.labels) > 0 && kind == '0':
+	case kind == '0':
 		value = string(m.value)
 		if n, err := strconv.ParseFloat(value, 64); err == nil {
-			value = strconv.FormatFloat(n, 'f', -1, 64) // 1.0 is 1
+			if _, written := p.Labels[value]; !written {
+				value = strconv.FormatFloat(n, 'f', -1, 64) // 1.0 is 1
+			}
 		}
-	case len(p.labels) > 0 && (kind == 't' || kind == 'f'):
+	case kind == 't', kind == 'f':
 		value = string(m.value)
 	default:
 		return "", wrongType(m)

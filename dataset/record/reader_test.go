@@ -178,7 +178,10 @@ func TestLabels(t *testing.T) {
 		{`false`, mapped, "", "", `unknown_label "false", not one of`},
 		{`"許可"`, nil, "", "", `unknown_label "許可", not one of ALLOW, ESCALATION, DENY, REFUSE`},
 		{`"` + strings.Repeat("長", 50) + `"`, nil, "", "", `unknown_label "` + strings.Repeat("長", 40) + `", not`},
-		{`0`, nil, "", "", "wrong_type four_class_label is a JSON number"},
+		{`0`, nil, "", "", `unknown_label "0", not one of ALLOW`},
+		{`true`, nil, "", "", `unknown_label "true", not one of ALLOW`},
+		{`[]`, nil, "", "", "wrong_type four_class_label is a JSON array"},
+		{`1.0`, map[string]string{"1.0": "REFUSE", "2": "ALLOW"}, "REFUSE", "", ""},
 		{`null`, nil, "", "", "missing_field four_class_label"},
 		{`""`, nil, "", "", "empty_field four_class_label"},
 	} {

@@ -36,8 +36,8 @@ func parsed(t *testing.T, content []byte) (records []record.Record, bad []string
 	return records, bad, seen
 }
 
-// TestCaseBlankLines (graphrag#2424, jsonlines#18): lines without a record are passed over, and are no bad lines.
-func TestCaseBlankLines(t *testing.T) {
+// TestCase16BlankLines (graphrag#2424, jsonlines#18): lines without a record are passed over, and are no bad lines.
+func TestCase16BlankLines(t *testing.T) {
 	for name, text := range map[string]string{
 		"between":              good + "\n" + good,
 		"at the end":           good + good + "\n\n\n",
@@ -58,8 +58,8 @@ func TestCaseBlankLines(t *testing.T) {
 	}
 }
 
-// TestCaseOtherForms (datasets#6851, LlamaFactory#3665, #7016): what people have is read, or said by name.
-func TestCaseOtherForms(t *testing.T) {
+// TestCase17OtherForms (datasets#6851, LlamaFactory#3665, #7016): what people have is read, or said by name.
+func TestCase17OtherForms(t *testing.T) {
 	sjis, _ := japanese.ShiftJIS.NewEncoder().String(strings.Repeat(good, 300))
 	euc, _ := japanese.EUCJP.NewEncoder().String(strings.Repeat(good, 3))
 	line := strings.TrimSpace(good)

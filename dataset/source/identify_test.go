@@ -17,8 +17,8 @@ import (
 
 const good = `{"instruction":"社外秘の資料を読めますか","output":"いいえ、お答えできません","four_class_label":"DENY"}` + "\n"
 
-// TestOtherFilesAreRefusedInOneLine gives files that are no records: each is told what it is and what to do.
-func TestOtherFilesAreRefusedInOneLine(t *testing.T) {
+// TestCase17OtherFiles gives files that are no records: each is told what it is and what to do.
+func TestCase17OtherFiles(t *testing.T) {
 	sjis, _ := japanese.ShiftJIS.NewEncoder().String(strings.Repeat(good, 20))
 	euc, _ := japanese.EUCJP.NewEncoder().String(strings.Repeat(good, 20))
 	jis, _ := japanese.ISO2022JP.NewEncoder().String(good)

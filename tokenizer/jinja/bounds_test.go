@@ -128,7 +128,7 @@ func TestConcurrent(t *testing.T) {
 	wait.Wait()
 }
 
-func TestErrorsAreOneLine(t *testing.T) {
+func TestCase8ErrorsAreOneLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"a\n{{ raise_exception('no\n such\r\nrole') }}": "line 2: no  such role",
 		"\n\n{% frob %}": `line 3: the statement "frob" is not supported`,

@@ -82,6 +82,34 @@ func TestCheckCountsTokensWithATokenizer(t *testing.T) {
 	}
 }
 
+// Samples that are too long have their places too, and what is not there is not spoken of.
+func TestCheckNamesWhatIsTooLong(t *testing.T) {
+	long := fmt.Sprintf(`{"instruction":"%s","input":"","output":"o","four_class_label":"DENY"}`, strings.Repeat("長い話。", 2000))
+	out, err := run(t, Check{Files: []string{input(t, long, long)}, BaseModel: "../../demo/base"})
+	if err != nil || !strings.Contains(out, "\ntoo long: the longest has ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"\n  line 201  ", "\n  line 202  "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	out, err = run(t, Check{Files: []string{empty(t)}, BaseModel: "../../demo/base"})
+	if err == nil || strings.Contains(out, "by length") || strings.Contains(out, "they stay") || strings.Contains(out, "too long:") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// empty writes records none of which can be used.
+func empty(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "empty.jsonl")
+	if err := os.WriteFile(path, []byte(strings.Repeat("{}\n", 20)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // What a run would refuse is refused with the run's words.
 func TestCheckRefusesWhatARunRefuses(t *testing.T) {
 	path := input(t, strings.Repeat("no JSON\n", 20))

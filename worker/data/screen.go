@@ -25,6 +25,7 @@ func (s *screen) print() {
 	s.files()
 	s.records()
 	s.bad()
+	s.tooLong()
 	s.policy()
 	s.robots()
 	s.counts("records by licence", s.report.Licenses)
@@ -86,6 +87,19 @@ func (s *screen) bad() {
 			}
 		}
 		t.row(reason, r.BadByReason[reason], "at "+strings.Join(places, ", "))
+	}
+	t.print(s.out)
+}
+
+func (s *screen) tooLong() {
+	r := s.report
+	if r.TooLong == 0 {
+		return
+	}
+	s.section("too long: the longest has %s tokens; the first are", grouped(int64(r.Longest)))
+	var t table
+	for _, l := range r.TooLongLines[:min(firstLines, len(r.TooLongLines))] {
+		t.row(s.place(l.File, l.Line), int64(l.Tokens), "tokens")
 	}
 	t.print(s.out)
 }
@@ -210,6 +224,9 @@ func (s *screen) lengths() {
 			most = max(most, bins[bin.UpTo])
 		}
 	}
+	if len(bins) == 0 {
+		return
+	}
 	s.section("samples by length")
 	var t table
 	for _, upTo := range slices.Sorted(maps.Keys(bins)) {
@@ -227,11 +244,14 @@ func (s *screen) duplicates() {
 	if n == nil {
 		return
 	}
-	what := "stay"
-	if n.Dropped {
-		what = "are left out"
+	what := "; they stay"
+	switch {
+	case n.Val+n.Test == 0:
+		what = ""
+	case n.Dropped:
+		what = "; they are left out"
 	}
-	fmt.Fprintf(s.out, "%s validation and %s test records are near one in training (similarity %v or more); they %s\n",
+	fmt.Fprintf(s.out, "%s validation and %s test records are near one in training (similarity %v or more)%s\n",
 		grouped(n.Val), grouped(n.Test), n.Threshold, what)
 	var t table
 	for _, l := range n.Lines[:min(firstLines, len(n.Lines))] {
