@@ -58,11 +58,11 @@ func (r *Report) names() string {
 func (r *Report) badText(allowed float64) string {
 	var causes, first []string
 	for _, reason := range r.reasons() {
-		causes = append(causes, fmt.Sprintf("%s (%s, %d)", wording(reason), reason, r.BadByReason[reason]))
+		causes = append(causes, fmt.Sprintf("%s (%s, %d)", r.wording(reason), reason, r.BadByReason[reason]))
 	}
 	if len(causes) == 1 {
 		for reason := range r.BadByReason {
-			causes[0] = fmt.Sprintf("%s (%s)", wording(reason), reason)
+			causes[0] = fmt.Sprintf("%s (%s)", r.wording(reason), reason)
 		}
 	}
 	for _, b := range r.BadLines[:min(5, len(r.BadLines))] {
@@ -111,9 +111,27 @@ var wordings = map[record.Reason]string{
 	"lookalike_tag":           "the answer holds a tag like <think-…> or <final>",
 }
 
-func wording(reason record.Reason) string {
+const noLabels = "records have no four_class_label: data.columns says which column holds it; data.four_class: false trains without labels"
+
+// wording says what is wrong, and names the keys that help.
+func (r *Report) wording(reason record.Reason) string {
+	if reason == record.MissingField && r.lackLabels() {
+		return noLabels
+	}
 	if text, ok := wordings[reason]; ok {
 		return text
 	}
 	return strings.ReplaceAll(string(reason), "_", " ")
+}
+
+// lackLabels reports whether nearly all lines are bad for want of a four_class_label, by those that are listed.
+func (r *Report) lackLabels() bool {
+	lacking := 0
+	for _, b := range r.BadLines {
+		if b.Reason == record.MissingField && strings.HasPrefix(b.Detail, "four_class_label") {
+			lacking++
+		}
+	}
+	const nearly = 0.9
+	return float64(lacking) >= nearly*float64(len(r.BadLines)) && float64(r.Bad) >= nearly*float64(r.Lines)
 }
