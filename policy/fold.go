@@ -66,7 +66,8 @@ var foldings = sync.Pool{New: func() any { return new(folded) }}
 // free gives the memory of a text that nobody reads any more to the next. That of a rare long one is let go.
 func (t *folded) free() {
 	if cap(t.r) <= 64<<10 {
-		*t = folded{r: t.r[:0], at: t.at[:0], digits: t.digits[:0], kanji: t.kanji[:0], ats: t.ats[:0], places: t.places[:0], colons: t.colons[:0], plus: t.plus[:0]}
+		*t = folded{r: t.r[:0], at: t.at[:0], digits: t.digits[:0], kanji: t.kanji[:0], ats: t.ats[:0], places: t.places[:0],
+			colons: t.colons[:0], plus: t.plus[:0]}
 		foldings.Put(t)
 	}
 }

@@ -8,7 +8,8 @@ import (
 // TestLook: a text that the look passes over is one in which the rules find nothing.
 func TestLook(t *testing.T) {
 	texts := []string{"", "〇三―一二三四―五六七八", "港区麻布一の二の三", "ＣＯＮＦＩＤＥＮＴＩＡＬ", "C O N F I D E N T I A L", "C    o    n    fidential", "t\u00a0o\u3000p secret",
-		"Internal\u3000use only", "CompanyConfidential", "【持ち出し 禁止】", "取扱 注意", "ﾏﾙ秘", "連絡は info＠example.jp", "cＯnfidential", "\xe7\xa7持\xff禁", "\xe312\xe30", "international", "制限二",
+		"Internal\u3000use only", "CompanyConfidential", "【持ち出し 禁止】", "取扱 注意", "ﾏﾙ秘", "連絡は info＠example.jp",
+		"cＯnfidential", "\xe7\xa7持\xff禁", "\xe312\xe30", "international", "制限二",
 		"第三者は市に注文", "conf", "i n t e r n a l"}
 	for _, path := range []string{"testdata/cases/pii.jsonl", "testdata/cases/confidential.jsonl"} {
 		for _, c := range readSet[personalCase](t, path) {
