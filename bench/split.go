@@ -24,6 +24,7 @@ type splitCommand struct {
 	Input     string  `help:"File of records; by default records are generated."`
 	Megabytes float64 `default:"100" help:"Of generated records."`
 	Threads   []int   `default:"1,2" help:"Each is measured."`
+	Rounds    int     `default:"3" help:"Of every measurement, by turns; the table has medians."`
 	Dir       string  `help:"Where to write; a temporary folder by default."`
 }
 
@@ -32,7 +33,7 @@ type splitResult struct {
 	Threads   int     `json:"threads"`
 	Policy    bool    `json:"policy"`
 	Seconds   float64 `json:"seconds"`
-	CPU       float64 `json:"cpu_seconds"`
+	CPU       float64 `json:"cpu_seconds"` // user and system, of the whole process
 	MB        float64 `json:"mb"`
 	PeakBytes int64   `json:"peak_bytes"`
 	Samples   int64   `json:"samples"`
@@ -41,6 +42,10 @@ type splitResult struct {
 
 // Run prints a table of splits with each number of threads, without and with the policy.
 func (c *splitCommand) Run(ctx context.Context) error {
+	host, err := thisMachine()
+	if err != nil {
+		return err
+	}
 	dir, clean, err := saveFolder(c.Dir)
 	if err != nil {
 		return err
@@ -53,24 +58,20 @@ func (c *splitCommand) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	var results []splitResult
-	fmt.Println("threads policy seconds   MB/s MB/s a core peak MB  bytes as with the first number of threads")
-	for _, policy := range []bool{false, true} {
-		first := ""
-		for _, threads := range c.Threads {
-			r, err := c.once(ctx, input, dir, threads, policy)
-			if err != nil {
-				return err
+	table := splitTable{Machine: host}
+	for range c.Rounds {
+		for _, policy := range []bool{false, true} {
+			for _, threads := range c.Threads {
+				r, err := c.once(ctx, input, dir, threads, policy)
+				if err != nil {
+					return err
+				}
+				table.Results = append(table.Results, r)
 			}
-			if first == "" {
-				first = r.SHA256
-			}
-			fmt.Printf("%7d %6t %7.1f %6.2f %11.2f %7.0f  %t\n", threads, policy, r.Seconds, r.MB/r.Seconds, r.MB/r.Seconds/float64(threads),
-				float64(r.PeakBytes)/1e6, r.SHA256 == first)
-			results = append(results, r)
 		}
 	}
-	return printJSON(results)
+	fmt.Print(table)
+	return printJSON(table)
 }
 
 func (c *splitCommand) once(ctx context.Context, input, dir string, threads int, policy bool) (r splitResult, err error) {

@@ -121,7 +121,7 @@ func (s *splitter) write(ctx context.Context, w *work, order <-chan *task, relea
 			disk.Crash("split.half")
 		}
 		if since >= s.commitEvery {
-			if err := w.commit(next, read); err != nil {
+			if err := s.commit(w, next, read); err != nil {
 				return err
 			}
 			since = 0
@@ -129,6 +129,17 @@ func (s *splitter) write(ctx context.Context, w *work, order <-chan *task, relea
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	return s.commit(w, next, read)
+}
+
+// commit makes what was added durable, unless the policy removed records because it could not read a robots file: those would
+// stay removed in the attempt that goes on from here.
+func (s *splitter) commit(w *work, next source.Position, read int64) error {
+	if s.Policy != nil {
+		if err := s.Policy.Err(); err != nil {
+			return fmt.Errorf("policy: %w", err)
+		}
 	}
 	return w.commit(next, read)
 }

@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -154,7 +153,7 @@ func (d *renderer) check(r *record.Record) (reason record.Reason, detail string)
 
 // sample renders the record. Its ids are those of the whole conversation encoded at once, as transformers does it, up to
 // the token that ends the answer; they begin with the ids of the prompt as generation sees it. Its labels are −100 but
-// on the tokens that are trained.
+// on the tokens that are trained. What the sample has of the record itself is the sorter's to add.
 func (d *renderer) sample(r *record.Record) (Sample, error) {
 	answer := r.Output
 	if d.inForm() {
@@ -169,12 +168,7 @@ func (d *renderer) sample(r *record.Record) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	digest := r.Digest()
-	s := Sample{InputIDs: ids, Labels: labels, PromptLength: prompt, Domain: r.DomainLabel, SourceLine: r.Line, Digest: hex.EncodeToString(digest[:])}
-	if d.FourClass {
-		s.Label = r.FourClassLabel
-	}
-	return s, nil
+	return Sample{InputIDs: ids, Labels: labels, PromptLength: prompt}, nil
 }
 
 // label encodes a conversation and sets the labels. By {% generation %} markers they are the mask of transformers, which

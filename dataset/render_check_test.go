@@ -112,9 +112,8 @@ func TestEarlierTurnsInForm(t *testing.T) {
 		if reason != "" {
 			continue
 		}
-		s, err := d.sample(&c.record)
-		if err != nil || (s.Label != "") != c.o.FourClass {
-			t.Errorf("%s: label %q, %v", c.name, s.Label, err)
+		if _, err := d.sample(&c.record); err != nil {
+			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 }

@@ -102,6 +102,28 @@ func TestTooManyBadLines(t *testing.T) {
 	}
 }
 
+// Data without classes are told how they can be trained all the same; a few records without one are not.
+func TestMissingLabelsNameFourClass(t *testing.T) {
+	lines := records(t, 0, 100)
+	for _, c := range []struct {
+		without int
+		named   bool
+	}{{100, true}, {95, true}, {50, false}} {
+		for i := range c.without {
+			r := example(i)
+			delete(r, "four_class_label")
+			lines[i] = jsonLine(t, r)
+		}
+		for i := c.without; i < len(lines); i++ {
+			lines[i] = jsonLine(t, example(i))
+		}
+		_, err := Split(context.Background(), options(t, lines))
+		if err == nil || strings.Contains(err.Error(), "data.four_class: false") != c.named || !strings.Contains(err.Error(), "data.columns") {
+			t.Errorf("%d without: %v", c.without, err)
+		}
+	}
+}
+
 func TestReportListsFewButCountsAll(t *testing.T) {
 	r := newReport(nil, Options{})
 	for i := range int64(maxListed + 7) {

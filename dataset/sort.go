@@ -41,6 +41,7 @@ func newSorter(s *splitter, rows *record.Reader) *sorter {
 
 func (s *sorter) block(b *source.Block, to *sorted) error {
 	to.report = newReport(nil, s.options)
+	to.kept = make([]kept, 0, min(len(b.Rows), 1<<10)) // rows of a few bytes may be many, and bad
 	for _, row := range b.Rows {
 		if err := s.row(b.File, row, to); err != nil {
 			return err
@@ -128,8 +129,7 @@ func textsOf(r *record.Record) []field {
 
 // keep renders a record and appends it to its part, unless it is too long.
 func (s *sorter) keep(rec *record.Record, to *sorted) error {
-	digest := rec.Digest()
-	sample := Sample{Label: rec.FourClassLabel, Domain: rec.DomainLabel, Digest: hex.EncodeToString(digest[:])}
+	var sample Sample
 	if s.renderer != nil {
 		var err error
 		if sample, err = s.renderer.sample(rec); err != nil {
@@ -140,7 +140,11 @@ func (s *sorter) keep(rec *record.Record, to *sorted) error {
 			return nil
 		}
 	}
-	sample.SourceFile, sample.SourceLine = rec.File, rec.Line
+	digest := rec.Digest()
+	sample.SourceFile, sample.SourceLine, sample.Domain, sample.Digest = rec.File, rec.Line, rec.DomainLabel, hex.EncodeToString(digest[:])
+	if s.Records.FourClass {
+		sample.Label = rec.FourClassLabel
+	}
 	part := s.parter.part(rec)
 	var err error
 	if to.rows[part], err = appendRow(to.rows[part], &sample); err != nil {
@@ -156,6 +160,9 @@ func (s *sorter) keep(rec *record.Record, to *sorted) error {
 
 // nearText is what is compared of two records: the prompt without the system text, which many records share.
 func nearText(r *record.Record) string {
+	if len(r.Earlier) == 0 && r.Input == "" {
+		return r.Instruction
+	}
 	var b strings.Builder
 	for _, t := range r.Earlier {
 		b.WriteString(t.Content + "\n")

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sync/errgroup"
+
 	"so8t/dataset/neardup"
 	"so8t/dataset/source"
 	"so8t/disk"
@@ -106,13 +108,13 @@ func (w *work) open() (err error) {
 
 // commit makes everything that was added durable, then says so in progress.json.
 func (w *work) commit(next source.Position, read int64) error {
+	var syncs errgroup.Group // at once: the disk writes them together
 	for i, log := range w.logs {
-		if err := log.sync(); err != nil {
-			return err
-		}
+		syncs.Go(log.sync)
 		w.Logs[i] = log.size
 	}
-	if err := w.store.Sync(); err != nil {
+	syncs.Go(w.store.Sync)
+	if err := syncs.Wait(); err != nil {
 		return err
 	}
 	w.Next, w.Read, w.Near = next, read, w.store.Position()

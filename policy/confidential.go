@@ -14,62 +14,22 @@ func Confidential(text string) bool {
 // confidentialAt returns where the first marker stands, in bytes, that is a label of the text: in brackets, alone on a line, the
 // value of a field of classification, or said of the text itself. The word as a topic, in a quotation or in prose is none.
 func confidentialAt(text string) (start, end int, marked bool) {
-	if !mayMark(text) {
+	if !look(text).confidential() {
 		return 0, 0, false
 	}
+	return readMarkers(text)
+}
+
+// readMarkers is confidentialAt for a text in which a marker may stand.
+func readMarkers(text string) (start, end int, marked bool) {
 	t := fold(text)
+	defer t.free()
 	for i := range t.r {
 		if m, ok := t.markerAt(i); ok && (t.bracketed(m) || t.alone(m) || t.classified(m) || t.saidOfItself(m)) {
 			return int(t.at[m.start]), int(t.at[m.end]), true
 		}
 	}
 	return 0, 0, false
-}
-
-// mayMark tells cheaply whether a marker may stand in a text.
-func mayMark(text string) bool {
-	if strings.Contains(text, "秘") || strings.Contains(text, "㊙") ||
-		strings.Contains(text, "禁") && strings.Contains(text, "持") || strings.Contains(text, "注") && strings.Contains(text, "取") {
-		return true
-	}
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c|0x20 == 'c' || c|0x20 == 't' || c|0x20 == 'i':
-			if begins(text[i+1:], c|0x20) {
-				return true
-			}
-		case c == 0xEF && i+2 < len(text) && text[i+1] >= 0xBC && text[i+1] <= 0xBD: // full-width letters
-			if r := rune(text[i+1]&3)<<6 | rune(text[i+2]&0x3F); r >= 0x21 && r < 0x5B || r >= 0x41 && r < 0x7F {
-				if letter := byte(r) + 0x20; isLetter(rune(letter)) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// begins tells whether the letters of "confidential", "top secret" or "internal" go on, spread or not.
-func begins(text string, first byte) bool {
-	rest := "onf"
-	switch first {
-	case 't':
-		rest = "ops"
-	case 'i':
-		rest = "nte"
-	}
-	for i, k := 0, 0; i < len(text) && i < 12; i++ {
-		if text[i] == ' ' {
-			continue
-		}
-		if text[i]|0x20 != rest[k] {
-			return false
-		}
-		if k++; k == len(rest) {
-			return true
-		}
-	}
-	return false
 }
 
 // marker is a marker in a folded text, [start, end) in runes.
@@ -90,9 +50,20 @@ var markers = func() (all [][]rune) {
 	return all
 }()
 
+// markersBegin tells by its low byte whether a character may be a marker's first.
+var markersBegin = func() (begin [256]bool) {
+	for _, word := range markers {
+		begin[byte(word[0])] = true
+	}
+	return begin
+}()
+
 // markerAt reads the longest marker at rune i.
 func (t *folded) markerAt(i int) (marker, bool) {
 	first := lower(t.r[i])
+	if !markersBegin[byte(first)] {
+		return marker{}, false
+	}
 	for _, word := range markers {
 		if word[0] != first {
 			continue

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -27,8 +28,13 @@ type folded struct {
 
 // fold reads a text once.
 func fold(text string) *folded {
-	n := utf8.RuneCountInString(text)
-	t := &folded{text: text, r: make([]rune, 0, n), at: make([]int32, 0, n+1)}
+	t := foldings.Get().(*folded)
+	t.text = text
+	if cap(t.r) < len(text) {
+		if n := utf8.RuneCountInString(text); cap(t.r) < n {
+			t.r, t.at = make([]rune, 0, n), make([]int32, 0, n+1)
+		}
+	}
 	for i := 0; i < len(text); {
 		r, size := rune(text[i]), 1
 		if r == '[' {
@@ -54,6 +60,18 @@ func fold(text string) *folded {
 	return t
 }
 
+// foldings are spent, for their memory.
+var foldings = sync.Pool{New: func() any { return new(folded) }}
+
+// free gives the memory of a text that nobody reads any more to the next. That of a rare long one is let go.
+func (t *folded) free() {
+	if cap(t.r) <= 64<<10 {
+		*t = folded{r: t.r[:0], at: t.at[:0], digits: t.digits[:0], kanji: t.kanji[:0], ats: t.ats[:0], places: t.places[:0],
+			colons: t.colons[:0], plus: t.plus[:0]}
+		foldings.Put(t)
+	}
+}
+
 // index notes where rules have to look.
 func (t *folded) index() {
 	for i, r := range t.r {
@@ -73,10 +91,12 @@ func (t *folded) index() {
 					t.plus = append(t.plus, i)
 				}
 			}
-		case kanjiDigit(r) >= 0:
-			t.kanji = extend(t.kanji, i)
-		case r == '市' || r == '区' || r == '町' || r == '村' || r == '郡':
-			t.places = append(t.places, i)
+		case r < 1<<16:
+			if has := traitsOf[r]; has&hasNumeral != 0 {
+				t.kanji = extend(t.kanji, i)
+			} else if has&hasPlace != 0 {
+				t.places = append(t.places, i)
+			}
 		}
 	}
 }

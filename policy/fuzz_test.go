@@ -21,6 +21,7 @@ func FuzzPersonal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		fuzzguard.Call(t, len(text), readBound, func() { findPersonal(text) })
 		holdProperties(t, text)
+		holdsLook(t, text)
 	})
 }
 
@@ -32,6 +33,7 @@ func FuzzConfidential(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		fuzzguard.Call(t, len(text), readBound, func() {
 			start, end, marked := confidentialAt(text)
+			holdsLook(t, text)
 			if marked && (start >= end || end > len(text)) || !marked && end != 0 {
 				t.Fatalf("%q: [%d, %d) of %d bytes, marked is %t", text, start, end, len(text), marked)
 			}

@@ -15,9 +15,14 @@ func (p *Policy) Judge(r *Record) Verdict {
 			return v
 		}
 	}
-	masking, v := p.personal(r)
+	var few [8]traits
+	seen := few[:0]
+	for _, t := range r.Texts {
+		seen = append(seen, look(t.Text))
+	}
+	masking, v := p.personal(r, seen)
 	if v.Result == Keep {
-		v = p.confidential(r) // of the texts as they came: a mask never hides a label
+		v = p.confidential(r, seen) // of the texts as they came: a mask never hides a label
 	}
 	if v.Result == Keep && masking {
 		v.Masks = p.mask(r)
@@ -91,12 +96,15 @@ func (p *Policy) action(kind string) string {
 }
 
 // personal removes a record for the first value whose kind is dropped; masking says that some value is to be masked.
-func (p *Policy) personal(r *Record) (masking bool, v Verdict) {
+func (p *Policy) personal(r *Record, seen []traits) (masking bool, v Verdict) {
 	if p.keepsPersonal {
 		return false, Verdict{}
 	}
-	for _, t := range r.Texts {
-		for _, f := range findPersonal(t.Text) {
+	for i, t := range r.Texts {
+		if !seen[i].personal() {
+			continue
+		}
+		for _, f := range readPersonal(t.Text) {
 			switch p.action(f.kind) {
 			case "drop":
 				return false, Verdict{Result: Remove, Rule: "pii:" + f.kind, At: spanOf(t, f.start, f.end)}
@@ -108,12 +116,15 @@ func (p *Policy) personal(r *Record) (masking bool, v Verdict) {
 	return masking, Verdict{}
 }
 
-func (p *Policy) confidential(r *Record) Verdict {
+func (p *Policy) confidential(r *Record, seen []traits) Verdict {
 	if p.options.Confidential != "drop" {
 		return Verdict{}
 	}
-	for _, t := range r.Texts {
-		if start, end, marked := confidentialAt(t.Text); marked {
+	for i, t := range r.Texts {
+		if !seen[i].confidential() {
+			continue
+		}
+		if start, end, marked := readMarkers(t.Text); marked {
 			return Verdict{Result: Remove, Rule: "confidential", At: spanOf(t, start, end)}
 		}
 	}

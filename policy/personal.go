@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"slices"
-	"strings"
 )
 
 // The kinds of personal data that are looked for.
@@ -92,9 +91,20 @@ func Personal(text string) []string {
 // findPersonal returns the personal data in a text, in order, none overlapping. What a rule would find once these were
 // masked is among them: a mask parts what touched before, and brings a naming word nearer.
 func findPersonal(text string) []found {
+	if !look(text).personal() {
+		return nil
+	}
+	return readPersonal(text)
+}
+
+// readPersonal is findPersonal for a text that may hold personal data.
+func readPersonal(text string) []found {
 	all := findOnce(text)
 	for more := all; len(more) > 0; {
 		masked, edges := replace(text, all)
+		if !look(masked).personal() {
+			break
+		}
 		if more = findOnce(masked); len(more) > 0 {
 			for i, f := range more {
 				more[i].start, more[i].end = edges.before(f.start, false), edges.before(f.end, true)
@@ -107,10 +117,8 @@ func findPersonal(text string) []found {
 
 // findOnce runs every rule over a text.
 func findOnce(text string) []found {
-	if !strings.ContainsAny(text, "0123456789@＠０１２３４５６７８９〇零○一二三四五六七八九") {
-		return nil
-	}
 	t := fold(text)
+	defer t.free()
 	var all []found
 	for _, k := range kinds {
 		for _, s := range k.find(t) {

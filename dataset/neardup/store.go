@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"math"
 	"os"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Ref names a record: the index of its input file and its line there.
@@ -121,11 +123,11 @@ func (s *Store) Position() Position {
 
 // Sync writes everything that was added to disk.
 func (s *Store) Sync() error {
-	var errs []error
+	var syncs errgroup.Group // at once: the disk writes them together
 	for i := range s.columns {
-		errs = append(errs, s.columns[i].sync())
+		syncs.Go(s.columns[i].sync)
 	}
-	return errors.Join(errs...)
+	return syncs.Wait()
 }
 
 // Truncate takes the store back to a position that it had when it was last synced, or before. Files that are too short
