@@ -28,15 +28,11 @@ func (t *folded) heading(i int) (name, bool) {
 	if !ok {
 		return name{}, false
 	}
-	if t.rows == nil {
-		t.readRows()
-	}
-	at := sort.Search(len(t.rows), func(n int) bool { return t.rows[n].start > i }) - 1
-	r := t.rows[at]
+	at, r := t.rowAt(i)
 	if r.head < at {
 		columns := t.columns(r.head)
 		if len(columns) > 0 {
-			if n := columns[min(t.column(r, k), len(columns)-1)]; n.word != nil || n.kind != "" {
+			if n := columns[min(t.column(r, k), len(columns)-1)]; n.kind != "" {
 				return n, true
 			}
 		}
@@ -53,6 +49,15 @@ func (t *folded) heading(i int) (name, bool) {
 		}
 	}
 	return name{}, false
+}
+
+// rowAt returns the row in which rune i stands.
+func (t *folded) rowAt(i int) (at int, r row) {
+	if t.rows == nil {
+		t.readRows()
+	}
+	at = sort.Search(len(t.rows), func(n int) bool { return t.rows[n].start > i }) - 1
+	return at, t.rows[at]
 }
 
 // cellBegin returns where the cell or the line begins whose value begins at rune i; false where more than joining words and
