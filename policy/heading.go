@@ -75,6 +75,8 @@ next:
 		case strings.ContainsRune(" :=([{「『【\"'#.・-→*※■●◆▼", c):
 			k--
 			continue
+		case isDigit(c): // no joining word ends so; most numbers stand among numbers
+			return 0, false
 		}
 		for _, word := range joiners {
 			if t.endsAt(k, word) {

@@ -58,8 +58,8 @@ func (t *folded) ipv4(g int, first group) (span, bool) {
 	}
 	start, end := first.start, t.digits[g+3].end
 	before, after := t.peek(start-1), t.peek(end)
-	compared := before == '=' && t.peek(start-2) == '=' || before == '^' || before == '~' || before == '@' && !t.loggedIn(start, end) || before == '/' && isLetter(t.peek(start-2)) &&
-		!t.slashes(start)
+	compared := before == '=' && t.peek(start-2) == '=' || before == '^' || before == '~' || before == '@' && !t.loggedIn(start, end) ||
+		before == '/' && isLetter(t.peek(start-2)) && !t.slashes(start)
 	switch {
 	case isWord(before) || before == '.' || isHyphen(before) && isLetter(t.peek(start-2)) || compared:
 		return span{}, false
