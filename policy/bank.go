@@ -28,17 +28,22 @@ func findBankAccounts(t *folded) (spans []span) {
 var deposits = []string{"普通", "当座", "貯蓄", "(普)", "(当)"}
 
 func (t *folded) deposit(i int) bool {
-	for k := i; k > 0 && i-k < window && t.r[k-1] != '\n'; k-- {
+	for k := i; k > 0 && i-k < window; k-- {
 		switch t.r[k-1] {
 		case '通', '座', '蓄', ')':
 			for _, word := range deposits {
 				if t.endsAt(k, word) {
-					return t.joins(k, i)
+					return t.joins(k, i) && !t.usually(k)
 				}
 			}
 		}
 	}
 	return false
+}
+
+// usually tells whether 普通 before rune k is the adverb: 普通は…, 普通に….
+func (t *folded) usually(k int) bool {
+	return t.endsAt(k, "普通") && strings.ContainsRune("はにがも", t.peek(k))
 }
 
 // postBank reads the symbol at group g, 1ddd0, and the number behind it: 記号 10120 番号 12345671, or 10120-12345671 where named.
@@ -55,7 +60,7 @@ func (t *folded) postBank(g int) (span, bool) {
 		!t.opens(symbol.start) || !t.closes(number.end) {
 		return span{}, false
 	}
-	between := strings.Trim(string(t.r[symbol.end:number.start]), " :、,/-ー‐−–0123456789\t|=")
+	between := strings.Trim(string(t.r[symbol.end:number.start]), " :、,/-ー‐−–0123456789\t\n|=・■●◆")
 	if between == "番号" && t.before(symbol.start, "記号", 4) {
 		return span{number.start, number.end, named}, true
 	}

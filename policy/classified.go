@@ -30,16 +30,40 @@ func (t *folded) classified(m marker) bool {
 		}
 		i--
 	}
-	if !separated {
-		return false
-	}
+	return separated && t.isField(i) || t.inField(m)
+}
+
+// isField tells whether the name of a field of classification ends before rune i.
+func (t *folded) isField(i int) bool {
 	for _, field := range fields {
 		if start, ok := t.matchLabel([]rune(field), i); ok {
-			before := t.peek(start - 1)
-			return !isLetter(before)
+			return !isLetter(t.peek(start - 1))
 		}
 	}
 	return false
+}
+
+// inField tells whether a marker fills a cell of a column of classification.
+func (t *folded) inField(m marker) bool {
+	k, ok := t.cellBegin(m.start)
+	if !ok {
+		return false
+	}
+	at, r := t.rowAt(m.start)
+	end := t.cellEnd(r, m.end)
+	if r.head == at || strings.Trim(string(t.r[m.end:end]), " \"*") != "" {
+		return false
+	}
+	head := t.rows[r.head]
+	i := head.start
+	for range t.column(r, k) {
+		i = t.cellEnd(head, i) + 1
+	}
+	end = t.cellEnd(head, i)
+	for end > i && strings.ContainsRune(" \"*", t.r[end-1]) {
+		end--
+	}
+	return t.isField(end)
 }
 
 // valueEnds tells whether the value of a field ends before rune i: no sentence goes on.

@@ -181,7 +181,7 @@ func (t *folded) alone(m marker) bool {
 	if m.start-start >= 80 || end-m.end >= 80 {
 		return false
 	}
-	if string(t.r[m.start:m.end]) == "㊙" && t.lineBegins(m.start) && t.peek(m.end) == ' ' {
+	if string(t.r[m.start:m.end]) == "㊙" && (t.lineBegins(m.start) || t.peek(m.start-1) == ':') && t.peek(m.end) == ' ' {
 		return true
 	}
 	return t.labels(start, end) && !t.itemAmong(start, end) || t.heads(m)

@@ -63,7 +63,8 @@ func (t *folded) span(g, digits, start int) (end int, ok bool) {
 	for total < digits && g+1 < len(t.digits) {
 		g++
 		next := t.digits[g]
-		joins := next.start == end+1 && (bySpace && t.r[end] == ' ' || !bySpace && isHyphen(t.r[end]))
+		joins := next.start == end+1 && (bySpace && t.r[end] == ' ' || !bySpace && isHyphen(t.r[end])) ||
+			next.start == end+3 && t.joint(end, next.start) == '-'
 		if !joins {
 			return 0, false
 		}

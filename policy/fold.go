@@ -18,12 +18,14 @@ type folded struct {
 	text   string
 	r      []rune
 	at     []int32
-	digits []group // runs of 0 to 9, in order
-	kanji  []group // runs of kanji digits, in order
-	ats    []int   // where an @ stands
-	places []int   // where 市, 区, 町, 村 or 郡 stands
-	colons []int   // where two colons stand side by side, or one between hexadecimal digits
-	plus   []int   // where a + stands before a digit or a parenthesis
+	digits []group        // runs of 0 to 9, in order
+	kanji  []group        // runs of kanji digits, in order
+	ats    []int          // where an @ stands
+	places []int          // where 市, 区, 町, 村 or 郡 stands
+	colons []int          // where two colons stand side by side, or one between hexadecimal digits
+	plus   []int          // where a + stands before a digit or a parenthesis
+	rows   []row          // the lines, read when a heading is first asked for
+	tables map[int][]name // the names in the first row of a table, by its index in rows
 }
 
 // fold reads a text once.

@@ -58,8 +58,8 @@ func (t *folded) ipv4(g int, first group) (span, bool) {
 	}
 	start, end := first.start, t.digits[g+3].end
 	before, after := t.peek(start-1), t.peek(end)
-	compared := before == '=' && t.peek(start-2) == '=' || before == '^' || before == '~' || before == '@' || before == '/' && isLetter(t.peek(start-2)) &&
-		!t.slashes(start)
+	compared := before == '=' && t.peek(start-2) == '=' || before == '^' || before == '~' || before == '@' && !t.loggedIn(start, end) ||
+		before == '/' && isLetter(t.peek(start-2)) && !t.slashes(start)
 	switch {
 	case isWord(before) || before == '.' || isHyphen(before) && isLetter(t.peek(start-2)) || compared:
 		return span{}, false
@@ -76,13 +76,29 @@ func (t *folded) ipv4(g int, first group) (span, bool) {
 // slashes tells whether a path or URL stands before rune i, not the name of a product: nginx/1.25.3.1.
 func (t *folded) slashes(i int) bool { return t.endsAt(i, "//") }
 
+// loggedIn tells whether a user stands before the @ at rune start-1, root@… and not a package: pkg@1.2.3.4.
+func (t *folded) loggedIn(start, end int) bool {
+	user := start - 1
+	for user > 0 && start-user < window && (isWord(t.r[user-1]) || t.r[user-1] == '-' || t.r[user-1] == '.') {
+		user--
+	}
+	return user < start-1 && (t.peek(end) == ':' || t.slashes(user) || string(t.r[user:start-1]) == "root" ||
+		t.before(user, "ssh|sftp|scp|rsync|mosh|ssh-copy-id|autossh", 2*window))
+}
+
 // versioned tells whether what stands there is called a version or a chapter.
 func (t *folded) versioned(start, end int) bool {
-	is := false
+	release := func(n name) bool { return n.kind == version || n.kind == other && string(n.word) == "oid" }
+	is, on := false, false
 	t.names(start, func(n name) bool {
-		is = n.kind == version || n.kind == other && string(n.word) == "oid"
-		return !is && n.kind != ipAddress
+		is = release(n)
+		on = is || n.kind == ipAddress
+		return !on
 	})
+	if !on {
+		n, ok := t.heading(start)
+		is = ok && release(n)
+	}
 	is = is || t.before(start, "Bump|bump|Bumps|bumps|pgrade|pgraded|owngrade|owngraded|バージョンアップ", 60) // Bump, upgraded, Downgrade … from 6.0.6.1 to 6.1.7.5
 	for _, word := range []string{"版", "章", "節", "項", "系", "以降", "以前", "未満", "リリース", "バージョン", "ビルド"} {
 		is = is || t.hasAt(end, word) || t.peek(end) == ' ' && t.hasAt(end+1, word)

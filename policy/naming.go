@@ -186,23 +186,34 @@ func (t *folded) matchLabel(word []rune, e int) (start int, ok bool) {
 	return i, true
 }
 
-// named tells whether what begins at rune i is named as that kind: a contrary word that stands nearer wins.
+// named tells whether what begins at rune i is named as that kind, on its line or by its heading: a contrary word that stands
+// nearer wins.
 func (t *folded) named(i int, kind string) bool {
-	is := false
+	is, decided := false, false
 	t.names(i, func(n name) bool {
 		is = n.kind == kind
-		return !is && (n.weak && n.kind != other || n.kind == version)
+		decided = is || n.kind != version && (!n.weak || n.kind == other)
+		return !decided
 	})
+	if !decided {
+		n, ok := t.heading(i)
+		return ok && n.kind == kind
+	}
 	return is
 }
 
 // misnamed tells whether a word right before rune i names something that is not of that kind.
 func (t *folded) misnamed(i int, kind string) bool {
-	is := false
+	contrary := func(n name) bool { return n.kind != kind && (!n.weak || n.kind == other) }
+	is, on := false, false
 	t.names(i, func(n name) bool {
-		is = n.kind != kind && (!n.weak || n.kind == other) && t.joins(n.end, i)
+		is, on = contrary(n) && t.joins(n.end, i), true
 		return false
 	})
+	if !on {
+		n, ok := t.heading(i)
+		return ok && contrary(n)
+	}
 	return is
 }
 
@@ -213,7 +224,7 @@ var joiners = []string{"預金", "口座", "番号", "number", "is", "was", "no"
 func (t *folded) joins(start, end int) bool {
 next:
 	for start < end {
-		if strings.ContainsRune(" \t:=()[]{}「」『』\"'#.,、・|/<>→-*※", t.r[start]) {
+		if strings.ContainsRune(" \t\n:=()[]{}「」『』【】\"'#.,、・|/<>→-*※■●◆▼", t.r[start]) {
 			start++
 			continue
 		}

@@ -1,5 +1,7 @@
 package policy
 
+import "strings"
+
 // findPhones finds telephone numbers: of Japan, in digits or kanji digits, with separators or a naming word; of any country with
 // a +; of the United States as (NPA) NXX-XXXX or NPA-NXX-XXXX.
 func findPhones(t *folded) (spans []span) {
@@ -84,13 +86,25 @@ func (t *folded) japanese(groups []group, g int) (span, bool) {
 		if !isNamed && (!separated(groups[g:g+n], joints, number) || t.misnamed(start, phone) || t.crowded(start, end, joints[n-1-n/3])) || t.counts(end) {
 			continue
 		}
-		s := span{start, end, formed}
+		s := span{start, t.secondLine(groups, g+n, end), formed}
 		if isNamed {
 			s.rank = named
 		}
 		return s, true
 	}
 	return span{}, false
+}
+
+// secondLine returns where a number ends that ends before rune end, with the last digits of a second line: 03-1234-0098/0099.
+func (t *folded) secondLine(groups []group, g, end int) int {
+	if g >= len(groups) || groups[g].start != end+1 || !strings.ContainsRune("/・~〜", t.r[end]) {
+		return end
+	}
+	last, second := groups[g-1], groups[g]
+	if n := second.end - second.start; n != 4 || last.end-last.start != n || !t.closes(second.end) || t.counts(second.end) || t.peek(second.end) == '/' {
+		return end
+	}
+	return second.end
 }
 
 // separated tells whether groups of digits have the form of a number of Japan, so that no name need stand before them.

@@ -16,7 +16,7 @@ import (
 )
 
 // rulesVersion is raised with every change of what a rule finds, so that splits are made anew.
-const rulesVersion = "so8t policy 1"
+const rulesVersion = "so8t policy 2"
 
 // Record is what the rules read of a record.
 type Record struct {
