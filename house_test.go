@@ -113,7 +113,7 @@ var outside = map[string][]string{
 	"go.temporal.io/sdk/contrib/envconfig": {"worker"},
 	"golang.org/x/sys":                     {"crashlab/powerfs", "dataset", "disk", "engine/checkpoint", "engine/safetensors"},
 	"golang.org/x/net":                     {"page/pagetest", "policy", "policy/robots"},
-	"golang.org/x/sync":                    {"dataset"},
+	"golang.org/x/sync":                    {"dataset", "dataset/neardup"},
 	"golang.org/x/text":                    {"dataset/neardup", "dataset/record", "dataset/source", "quadruple", "tokenizer/jinja", "worker/data"},
 	"gonum.org/v1/plot":                    {"evaluation/report", "page"},
 	"google.golang.org/grpc":               {"worker"},

@@ -89,11 +89,16 @@ func (r *Report) badText(allowed float64) string {
 		strings.Join(causes, "; "), r.Bad, r.Lines, percent(r.BadFraction), percent(allowed), strings.Join(first, "; "))
 }
 
-// lacksLabels reports whether a listed record has everything but its label, which is read last.
+// lacksLabels reports whether nearly all lines are bad for want of a four_class_label, by those that are listed.
 func (r *Report) lacksLabels() bool {
-	return slices.ContainsFunc(r.BadLines, func(b BadLine) bool {
-		return b.Reason == record.MissingField && strings.HasPrefix(b.Detail, "four_class_label")
-	})
+	lacking := 0
+	for _, b := range r.BadLines {
+		if b.Reason == record.MissingField && strings.HasPrefix(b.Detail, "four_class_label") {
+			lacking++
+		}
+	}
+	const nearly = 0.9
+	return float64(lacking) >= nearly*float64(len(r.BadLines)) && float64(r.Bad) >= nearly*float64(r.Lines)
 }
 
 // reasons are those that occur, the most frequent first.
