@@ -97,8 +97,9 @@ func TestFormsGiveTheSameBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	spaced := "\n" + strings.Join(strings.Split(jsonLine(t, rows), "},{"), "}\n,\n{")
+	stream, file := asArrow(t, rows)
 	others := map[string][]byte{
-		"parquet": asParquet(t, rows), "arrow": asArrow(t, rows), "utf-16": asUTF16(string(plain)), "zstd": asZstd(t, plain),
+		"parquet": asParquet(t, rows), "arrow": file, "arrow stream": stream, "arrow in zstd": asZstd(t, file), "utf-16": asUTF16(string(plain)), "zstd": asZstd(t, plain),
 		"array": []byte(jsonLine(t, rows)), "array over lines": []byte(spaced), "gzip": zipped.Bytes(),
 		"messages": lines(func(r map[string]any) map[string]any {
 			return map[string]any{"four_class_label": r["four_class_label"], "domain_label": r["domain_label"], "messages": []map[string]any{
@@ -148,7 +149,8 @@ func asParquet(t *testing.T, rows []map[string]any) []byte {
 	return b.Bytes()
 }
 
-func asArrow(t *testing.T, rows []map[string]any) []byte {
+// asArrow writes a stream, as the datasets library does, and a file, whose stream this writer does not end.
+func asArrow(t *testing.T, rows []map[string]any) (stream, file []byte) {
 	var fields []arrow.Field
 	names := []string{"instruction", "input", "output", "four_class_label", "domain_label"}
 	for _, name := range names {
@@ -165,11 +167,23 @@ func asArrow(t *testing.T, rows []map[string]any) []byte {
 	record := batch.NewRecord()
 	defer record.Release()
 	var b bytes.Buffer
-	w := ipc.NewWriter(&b, ipc.WithSchema(schema)) // a stream, as the datasets library writes
-	if err := errors.Join(w.Write(record), w.Close()); err != nil {
+	w := ipc.NewWriter(&b, ipc.WithSchema(schema))
+	path := filepath.Join(t.TempDir(), "file.arrow")
+	f, err := os.Create(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Bytes()
+	fw, err := ipc.NewFileWriter(f, ipc.WithSchema(schema))
+	if err == nil {
+		err = errors.Join(w.Write(record), w.Close(), fw.Write(record), fw.Close(), f.Close())
+	}
+	if err == nil {
+		file, err = os.ReadFile(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes(), file
 }
 
 func asUTF16(text string) []byte {

@@ -24,6 +24,7 @@ type arrowRows struct {
 	in           arrowBytes
 	head         []byte // of a stream, taken but not read: its first two words
 	file         bool   // ends with a mark, not with its last message
+	marked       bool   // a mark stands before each message
 	fields       []*arrowField
 	names        [][]byte
 	dictionaries map[int64][]*arrowArray
@@ -38,7 +39,8 @@ type arrowRows struct {
 
 // arrowBytes is where messages come from.
 type arrowBytes interface {
-	take(n int64) ([]byte, error) // the next bytes; io.EOF where there is none left
+	take(n int64) ([]byte, error)    // the next bytes; io.EOF where there is none left
+	rest(most int64) ([]byte, error) // all bytes left; no more than most and one
 	read() int64
 	io.Closer
 }
@@ -121,8 +123,13 @@ func (a *arrowRows) message() (kind byte, header flatbuf.Table, body []byte, err
 		return 0, header, nil, io.EOF
 	}
 	length, err := a.word()
-	if length == -1 && err == nil { // since Arrow 0.15 a mark comes before the length
+	switch {
+	case err == nil && length == -1: // since Arrow 0.15 a mark comes before the length
+		a.marked = true
 		length, err = a.word()
+	case err == nil && length != 0 && a.file && a.marked: // Go's writer ends the stream of a file by the footer alone
+		a.ended = true
+		return 0, header, nil, a.footer()
 	}
 	if err == nil && length == 0 || errors.Is(err, io.EOF) && !a.file {
 		a.ended = true
@@ -148,6 +155,20 @@ func (a *arrowRows) message() (kind byte, header flatbuf.Table, body []byte, err
 		return 0, header, nil, errors.Join(err, errCut)
 	}
 	return m.GetByteSlot(flatbuf.Slot(1), 0), m.Child(2), body, nil
+}
+
+// footer returns io.EOF where what is left of a file is its footer, whose first word has been read.
+func (a *arrowRows) footer() error {
+	rest, err := a.in.rest(maxArrowHeader)
+	if err != nil {
+		return errors.Join(err, errCut)
+	}
+	const word, mark = 4, 6
+	tail := len(rest) - word - mark
+	if tail < 0 || string(rest[tail+word:]) != "ARROW1" || int64(binary.LittleEndian.Uint32(rest[tail:])) != int64(word+tail) {
+		return errors.New("is damaged: neither a message nor the footer stands behind a batch")
+	}
+	return io.EOF
 }
 
 func (a *arrowRows) word() (int32, error) {
@@ -278,6 +299,8 @@ func (m *mapped) take(n int64) ([]byte, error) {
 	return m.data[m.at-n : m.at : m.at], nil
 }
 
+func (m *mapped) rest(int64) ([]byte, error) { return m.data[m.at:], nil }
+
 func (m *mapped) read() int64  { return m.at }
 func (m *mapped) Close() error { return syscall.Munmap(m.data) }
 
@@ -292,6 +315,10 @@ func (s *streamed) take(n int64) ([]byte, error) {
 			n>>20, maxArrowBody>>20, "gzip or zstd")
 	}
 	return readFull(s.stream, n)
+}
+
+func (s *streamed) rest(most int64) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(s.stream, most+1))
 }
 
 func (s *streamed) read() int64 { return s.consumed }
