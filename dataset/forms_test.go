@@ -99,7 +99,8 @@ func TestFormsGiveTheSameBytes(t *testing.T) {
 	spaced := "\n" + strings.Join(strings.Split(jsonLine(t, rows), "},{"), "}\n,\n{")
 	stream, file := asArrow(t, rows)
 	others := map[string][]byte{
-		"parquet": asParquet(t, rows), "arrow": file, "arrow stream": stream, "arrow in zstd": asZstd(t, file), "utf-16": asUTF16(string(plain)), "zstd": asZstd(t, plain),
+		"parquet": asParquet(t, rows), "arrow": file, "arrow stream": stream, "arrow in zstd": asZstd(t, file),
+		"utf-16": asUTF16(string(plain)), "zstd": asZstd(t, plain),
 		"array": []byte(jsonLine(t, rows)), "array over lines": []byte(spaced), "gzip": zipped.Bytes(),
 		"messages": lines(func(r map[string]any) map[string]any {
 			return map[string]any{"four_class_label": r["four_class_label"], "domain_label": r["domain_label"], "messages": []map[string]any{
