@@ -75,7 +75,7 @@ var floors = []struct {
 		{"workflows", []string{"contract"}},
 	}},
 	{"7: the program", []row{
-		{"worker/data", []string{"activities", "configs", "dataset", "dataset/source", "quadruple", "tokenizer"}},
+		{"worker/data", []string{"activities", "configs", "dataset", "dataset/source", "page", "quadruple", "tokenizer"}},
 		{"worker/policy", []string{"policy", "policy/robots"}},
 		{"worker/start", []string{"configs", "contract"}},
 		{"worker/schedule", []string{"contract", "worker/start"}},

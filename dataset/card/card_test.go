@@ -11,6 +11,7 @@ import (
 	"so8t/dataset"
 	"so8t/dataset/record"
 	"so8t/dataset/source"
+	"so8t/page"
 	"so8t/page/pagetest"
 	"so8t/policy"
 )
@@ -175,8 +176,8 @@ func TestCardOfLittle(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 12: "12", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
-		if got := number(n); got != want {
-			t.Errorf("number(%d) = %s, want %s", n, got, want)
+		if got := page.Number(n); got != want {
+			t.Errorf("page.Number(%d) = %s, want %s", n, got, want)
 		}
 	}
 	for n, want := range map[int64]string{0: "0 bytes", 1: "1 byte", 999: "999 bytes", 1000: "1.0 kB", 999_999: "1.0 MB", 1_234_567: "1.2 MB", 5e12: "5.0 TB"} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"so8t/page"
 	"so8t/policy"
 )
 
@@ -41,7 +42,7 @@ func (f facts) personal() section {
 	} else {
 		t := table{Head: []column{{Name: "kind"}, {Name: "records removed", Number: true}, {Name: "places masked", Number: true}}}
 		t.Rows, t.Note = ranked(all, func(kind string, _ int64) []string {
-			return []string{inWords(kind, kinds), number(f.r.PIIByKind[kind]), number(f.r.MaskedByKind[kind])}
+			return []string{inWords(kind, kinds), page.Number(f.r.PIIByKind[kind]), page.Number(f.r.MaskedByKind[kind])}
 		})
 		s.Tables = []table{t}
 	}
@@ -61,7 +62,7 @@ func (f facts) licences() section {
 		if key == "" {
 			key = "none"
 		}
-		return []string{key, number(n), share(n, f.r.Lines)}
+		return []string{key, page.Number(n), share(n, f.r.Lines)}
 	})
 	s.Tables = []table{t}
 	return s
@@ -83,7 +84,7 @@ func (f facts) robots() section {
 			if use.Status != 0 {
 				status = fmt.Sprint(use.Status)
 			}
-			return []string{authority, number(n), number(use.Removed), status, use.FetchedAt, use.SHA256}
+			return []string{authority, page.Number(n), page.Number(use.Removed), status, use.FetchedAt, use.SHA256}
 		})
 		s.Tables = []table{t}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"so8t/dataset"
+	"so8t/page"
 	"so8t/quadruple"
 )
 
@@ -47,14 +48,15 @@ func newCard(m *dataset.Manifest, r *dataset.Report) (card, error) {
 	c := card{
 		Title: "Data card",
 		Lead: []string{fmt.Sprintf("Of %s in %s, %s train the model, %s validate it and %s test it; %s left out.",
-			counted(r.Lines, "record"), counted(int64(len(f.inputs())), "file"), number(m.Train.Samples), number(m.Val.Samples), number(m.Test.Samples),
+			counted(r.Lines, "record"), counted(int64(len(f.inputs())), "file"), page.Number(m.Train.Samples), page.Number(m.Val.Samples),
+			page.Number(m.Test.Samples),
 			isOrAre(r.Lines-f.samples))},
 		Tiles: []tile{
-			{"Training", number(m.Train.Samples), "records that the model learns from"},
-			{"Validation", number(m.Val.Samples), "records that training is watched on"},
-			{"Test", number(m.Test.Samples), "records that the model is judged on"},
-			{"Bad", number(r.Bad), "records with a fault in them"},
-			{"Removed", number(removed), "records that a rule of the policy removed"},
+			{"Training", page.Number(m.Train.Samples), "records that the model learns from"},
+			{"Validation", page.Number(m.Val.Samples), "records that training is watched on"},
+			{"Test", page.Number(m.Test.Samples), "records that the model is judged on"},
+			{"Bad", page.Number(r.Bad), "records with a fault in them"},
+			{"Removed", page.Number(removed), "records that a rule of the policy removed"},
 		},
 	}
 	if len(f.labels) == 0 {
@@ -85,7 +87,7 @@ func isOrAre(n int64) string {
 	if n == 1 {
 		return "1 is"
 	}
-	return number(n) + " are"
+	return page.Number(n) + " are"
 }
 
 // clean cleans every text that may come of the data.
@@ -143,8 +145,8 @@ func (f facts) split() section {
 		{Name: "loss tokens", Number: true}, {Name: "share", Number: true}, {Name: "longest, tokens", Number: true}},
 		Note: "Loss tokens are those that the model is taught to write: the answers. The others are what it is asked."}
 	for _, p := range f.parts {
-		t.Rows = append(t.Rows, []string{p.name, number(p.info.Samples), share(p.info.Samples, f.samples), number(p.info.Tokens),
-			number(p.info.Targets), share(p.info.Targets, p.info.Tokens), number(p.info.Longest)})
+		t.Rows = append(t.Rows, []string{p.name, page.Number(p.info.Samples), share(p.info.Samples, f.samples), page.Number(p.info.Tokens),
+			page.Number(p.info.Targets), share(p.info.Targets, p.info.Tokens), page.Number(p.info.Longest)})
 	}
 	s := section{ID: "parts", Title: "Parts", Tables: []table{t}, Says: []string{
 		"Records are put into their part by a keyed hash of what they ask, so that equal questions never stand in two parts, " +
@@ -160,7 +162,7 @@ func (f facts) split() section {
 		row := []string{label}
 		for _, p := range f.parts {
 			n := p.info.PerLabel[label]
-			row = append(row, number(n), share(n, p.info.Samples))
+			row = append(row, page.Number(n), share(n, p.info.Samples))
 		}
 		balance.Rows = append(balance.Rows, row)
 	}
@@ -173,7 +175,7 @@ func (f facts) leftOut() section {
 	t := table{Head: []column{{Name: "rule"}, {Name: "why"}, {Name: "records", Number: true}, {Name: "of all", Number: true}}}
 	add := func(group string, counts map[string]int64, words func(string) string) {
 		rows, _ := ranked(counts, func(key string, n int64) []string {
-			return []string{group + key, words(key), number(n), share(n, f.r.Lines)}
+			return []string{group + key, words(key), page.Number(n), share(n, f.r.Lines)}
 		})
 		t.Rows = append(t.Rows, rows...)
 	}
@@ -184,7 +186,7 @@ func (f facts) leftOut() section {
 	add("bad: ", bad, func(key string) string { return words[key] })
 	if f.r.TooLong > 0 {
 		add("", map[string]int64{"too_long": f.r.TooLong}, func(string) string {
-			return fmt.Sprintf("it has more than %s tokens (data.max_seq_length)", number(int64(f.r.MaxSeqLength)))
+			return fmt.Sprintf("it has more than %s tokens (data.max_seq_length)", page.Number(int64(f.r.MaxSeqLength)))
 		})
 	}
 	add("policy: ", f.r.Removed, ruleInWords)
@@ -217,7 +219,7 @@ func (f facts) duplicates() section {
 	}
 	text := fmt.Sprintf("%s in validation and %s in test %s nearly the same as one in training: "+
 		"the Jaccard similarity of their prompts, over pieces of 5 characters, is %g or more.",
-		counted(n.Val, "record"), number(n.Test), map[bool]string{true: "is", false: "are"}[n.Val+n.Test == 1], n.Threshold)
+		counted(n.Val, "record"), page.Number(n.Test), map[bool]string{true: "is", false: "are"}[n.Val+n.Test == 1], n.Threshold)
 	if n.Val+n.Test > 0 {
 		text += " " + kept
 	}
@@ -229,7 +231,7 @@ func recordsAre(n int64) string {
 	if n == 1 {
 		return "1 record is"
 	}
-	return number(n) + " records are"
+	return page.Number(n) + " records are"
 }
 
 // read says what was made of the rows: forms, columns passed over, labels folded.
@@ -240,7 +242,7 @@ func (f facts) read() section {
 			return
 		}
 		t := table{Head: []column{{Name: head[0]}, {Name: head[1], Number: true}}}
-		t.Rows, t.Note = ranked(counts, func(key string, n int64) []string { return []string{key, number(n)} })
+		t.Rows, t.Note = ranked(counts, func(key string, n int64) []string { return []string{key, page.Number(n)} })
 		s.Tables = append(s.Tables, t)
 	}
 	add(f.r.Formats, "form of the records", "records")
@@ -283,7 +285,7 @@ func (f facts) made() section {
 func list(names []string) string {
 	shown := slices.Clone(names[:min(longest, len(names))])
 	if more := len(names) - len(shown); more > 0 {
-		shown = append(shown, fmt.Sprintf("and %s more", number(int64(more))))
+		shown = append(shown, fmt.Sprintf("and %s more", page.Number(int64(more))))
 	}
 	return strings.Join(shown, ", ")
 }

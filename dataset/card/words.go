@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"so8t/page"
 )
 
 // rules say in words why the policy removed a record.
@@ -54,18 +56,9 @@ func ranked(counts map[string]int64, row func(key string, n int64) []string) (ro
 		rows = append(rows, row(key, counts[key]))
 	}
 	if more := len(keys) - longest; more > 0 {
-		note = fmt.Sprintf("%s more: policy_report.json.", number(int64(more)))
+		note = fmt.Sprintf("%s more: policy_report.json.", page.Number(int64(more)))
 	}
 	return rows, note
-}
-
-// number groups digits: 1,234,567.
-func number(n int64) string {
-	digits := fmt.Sprint(n)
-	for at := len(digits) - 3; at > 0; at -= 3 {
-		digits = digits[:at] + "," + digits[at:]
-	}
-	return digits
 }
 
 // share writes n of all as a percentage.
@@ -81,18 +74,12 @@ func counted(n int64, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	return number(n) + " " + thing + "s"
+	return page.Number(n) + " " + thing + "s"
 }
 
 func bytesInWords(n int64) string {
 	if n < 1000 {
 		return counted(n, "byte")
 	}
-	value, units := float64(n), []string{"kB", "MB", "GB", "TB"}
-	at := -1
-	for value >= 999.95 && at < len(units)-1 {
-		value /= 1000
-		at++
-	}
-	return fmt.Sprintf("%.1f %s", value, units[max(at, 0)])
+	return page.Size(n)
 }

@@ -10,6 +10,7 @@ import (
 
 	"so8t/configs"
 	"so8t/dataset"
+	"so8t/page"
 	"so8t/quadruple"
 )
 
@@ -96,7 +97,7 @@ func (s *screen) tooLong() {
 	if r.TooLong == 0 {
 		return
 	}
-	s.section("too long: the longest has %s tokens; the first are", grouped(int64(r.Longest)))
+	s.section("too long: the longest has %s tokens; the first are", page.Number(int64(r.Longest)))
 	var t table
 	for _, l := range r.TooLongLines[:min(firstLines, len(r.TooLongLines))] {
 		t.row(s.place(l.File, l.Line), int64(l.Tokens), "tokens")
@@ -239,7 +240,7 @@ func (s *screen) lengths() {
 
 func (s *screen) duplicates() {
 	r := s.report
-	s.section("%s records are equal to an earlier one", grouped(r.Duplicates))
+	s.section("%s records are equal to an earlier one", page.Number(r.Duplicates))
 	n := r.NearDuplicates
 	if n == nil {
 		return
@@ -252,7 +253,7 @@ func (s *screen) duplicates() {
 		what = "; they are left out"
 	}
 	fmt.Fprintf(s.out, "%s validation and %s test records are near one in training (similarity %v or more)%s\n",
-		grouped(n.Val), grouped(n.Test), n.Threshold, what)
+		page.Number(n.Val), page.Number(n.Test), n.Threshold, what)
 	var t table
 	for _, l := range n.Lines[:min(firstLines, len(n.Lines))] {
 		t.row(l.Part, s.place(l.File, l.Line), "is near "+s.place(l.OfFile, l.OfLine), fmt.Sprintf("%.2f", l.Similarity))
@@ -263,9 +264,9 @@ func (s *screen) duplicates() {
 // place names a line, and its file's number where there are several files.
 func (s *screen) place(file int, line int64) string {
 	if len(s.report.Inputs) > 1 {
-		return fmt.Sprintf("file %d line %s", file+1, grouped(line))
+		return fmt.Sprintf("file %d line %s", file+1, page.Number(line))
 	}
-	return "line " + grouped(line)
+	return "line " + page.Number(line)
 }
 
 // span is the place of a text's part, in characters.

@@ -3,11 +3,12 @@ package data
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"unicode"
 
 	"golang.org/x/text/width"
+
+	"so8t/page"
 )
 
 // table prints rows in columns. Columns with a number or an amount stand to the right.
@@ -27,7 +28,7 @@ func (t *table) row(cells ...any) {
 	for i, cell := range cells {
 		switch v := cell.(type) {
 		case int64:
-			row[i], t.right[i] = grouped(v), true
+			row[i], t.right[i] = page.Number(v), true
 		case amount:
 			row[i], t.right[i] = string(v), true
 		default:
@@ -86,27 +87,8 @@ func printable(text string) string {
 	}, text)
 }
 
-// grouped writes a number in groups of three digits.
-func grouped(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-// size writes a size as a person would.
-func size(n int64) amount {
-	value, unit := float64(n), 0
-	units := []string{"B", "kB", "MB", "GB", "TB"}
-	for value >= 1000 && unit < len(units)-1 {
-		value, unit = value/1000, unit+1
-	}
-	if unit == 0 {
-		return amount(fmt.Sprintf("%d B", n))
-	}
-	return amount(fmt.Sprintf("%.1f %s", value, units[unit]))
-}
+// size is a number of bytes.
+func size(n int64) amount { return amount(page.Size(n)) }
 
 func percent(part, whole int64) amount {
 	return amount(fmt.Sprintf("%.2f %%", 100*float64(part)/float64(max(whole, 1))))
