@@ -27,7 +27,15 @@ type Request struct {
 	Temperature  float64                      // 0: greedy
 	TopP         float64                      // 0 or 1: the whole distribution
 	Seed         uint64
-	Index        int // with Seed and a token's place in the answer, it names the random number of the token's draw
+	Index        int    // with Seed and a token's place in the answer, it names the random number of the token's draw
+	Client       string // free slots go round the clients that wait, so that one with many requests does not hold up the others
+}
+
+// Probe asks for the log-probabilities of continuations of one prompt.
+type Probe struct {
+	Of            RequestID // a sequence whose pages hold the beginning of Prompt; 0, or one that has ended: all of it is computed
+	Prompt        []int32
+	Continuations [][]int32 // none of them empty
 }
 
 // Generation is the continuation of one prompt.
@@ -41,11 +49,12 @@ type Generation struct {
 // RequestID names a submitted request.
 type RequestID uint64
 
-// Event is one new token of a sequence, or its end.
+// Event is one new token of a sequence, its end, or a probe's scores.
 type Event struct {
-	ID    RequestID
-	Token int32       // where End is nil
-	End   *Generation // the whole answer
+	ID     RequestID
+	Token  int32       // where End and Scores are nil
+	End    *Generation // the whole answer
+	Scores []float64   // of a probe: the sum of log-probabilities of each continuation, in nats
 }
 
 // Scheduler decodes sequences together that come and go at any time: continuous batching over a pool of pages (Yu et al.,
@@ -68,6 +77,7 @@ type Scheduler struct {
 	mu        sync.Mutex // guards the rest
 	last      RequestID
 	submitted []*sequence
+	probes    []probe
 	live      map[RequestID]*sequence // neither ended nor cancelled
 }
 
@@ -145,6 +155,41 @@ func (r Request) check(longest, vocabulary int) error {
 	return nil
 }
 
+// probe is a Probe on its way.
+type probe struct {
+	Probe
+	id RequestID
+}
+
+// Score queues a probe. It counts as a request: Cancel and Len know it.
+func (s *Scheduler) Score(p Probe) (RequestID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last++
+	s.probes = append(s.probes, probe{p, s.last})
+	return s.last, nil
+}
+
+// scoreProbes answers what was asked since the last step.
+func (s *Scheduler) scoreProbes() error {
+	s.mu.Lock()
+	probes := s.probes
+	s.probes = nil
+	s.mu.Unlock()
+	for _, p := range probes {
+		out := make([][]float64, 1)
+		b, err := s.model.scoreBatch([][]int32{p.Prompt}, 16)
+		if err != nil {
+			return err
+		}
+		if err := s.model.score([][]int32{p.Prompt}, p.Continuations, b, out); err != nil {
+			return err
+		}
+		s.events = append(s.events, Event{ID: p.id, Scores: out[0]})
+	}
+	return nil
+}
+
 // Cancel drops a request: no step that begins later has an event of it. Its pages are free with the next step. Nothing
 // happens if it has ended already.
 func (s *Scheduler) Cancel(id RequestID) {
@@ -177,7 +222,10 @@ func (s *Scheduler) Step(ctx context.Context) (events []Event, err error) {
 func (s *Scheduler) step() ([]Event, error) {
 	s.events = nil
 	s.takeNotice()
-	err := s.admit()
+	err := s.scoreProbes()
+	if err == nil {
+		err = s.admit()
+	}
 	if err == nil {
 		s.freePages()
 		err = s.advance()

@@ -1,0 +1,2 @@
+// Package serve is the process that answers: a promoted model behind a guard, its HTTP routes, its audit log.
+package serve

@@ -1,0 +1,2 @@
+// Package servetest plays a model for tests.
+package servetest

@@ -1,0 +1,2 @@
+// Package serve is the command that serves a promoted model.
+package serve
