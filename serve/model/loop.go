@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"time"
 
 	"so8t/engine"
 )
@@ -47,6 +48,7 @@ func (m *Model) begun() {
 func (m *Model) deliver(events []engine.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	for _, e := range events {
 		if e.Scores != nil {
 			if p := m.probes[e.ID]; p != nil {
@@ -60,7 +62,7 @@ func (m *Model) deliver(events []engine.Event) {
 			continue
 		}
 		if e.End == nil {
-			s.put(e.Token)
+			s.put(e.Token, now)
 			continue
 		}
 		delete(m.sequences, e.ID)
