@@ -47,9 +47,8 @@ type row struct {
 	ids, rope, position, sample, slot, cuSeqlens, picked, target []int32
 }
 
-// append adds a whole sequence from position 0, with the targets of its labels.
-func (r *row) append(m *Model, s Sequence, slot int32) {
-	base := m.rope.base(len(s.IDs))
+// append adds a sequence from position 0, whose row of the rope table is base, with the targets of its labels.
+func (r *row) append(base int, s Sequence, slot int32) {
 	if len(r.cuSeqlens) == 0 {
 		r.cuSeqlens = append(r.cuSeqlens, 0)
 	}
@@ -67,8 +66,17 @@ func (r *row) append(m *Model, s Sequence, slot int32) {
 	r.cuSeqlens = append(r.cuSeqlens, int32(len(r.ids)))
 }
 
-// pickLast picks the token added last: its logits are wanted.
-func (r *row) pickLast() { r.picked = append(r.picked, int32(len(r.ids)-1)) }
+// pick picks tokens of the piece that begins at row first.
+func (r *row) pick(p Pick, first int) {
+	switch p {
+	case PickLast:
+		r.picked = append(r.picked, int32(len(r.ids)-1))
+	case PickEvery:
+		for i := first; i < len(r.ids); i++ {
+			r.picked = append(r.picked, int32(i))
+		}
+	}
+}
 
 // upload checks a row and copies it to the device.
 func (m *Model) upload(r *row) error {

@@ -128,7 +128,7 @@ func (m *Model) pack(sequences []Sequence) (*row, error) {
 		if s.Labels != nil && len(s.Labels) != len(s.IDs) {
 			return nil, fmt.Errorf("a sequence of %d tokens has %d labels", len(s.IDs), len(s.Labels))
 		}
-		r.append(m, s, 0)
+		r.append(m.rope.base(len(s.IDs)), s, 0)
 	}
 	return r, nil
 }
@@ -189,24 +189,6 @@ func (m *Model) Logits(sequences []Sequence, adapter bool) ([][]float32, error) 
 	return m.PickedLogits()
 }
 
-// PickedLogits computes float32 logits of the last pass's picked rows and copies them to the host.
-func (m *Model) PickedLogits() ([][]float32, error) {
-	m.pick()
-	var out [][]float32
-	err := m.chunks(func(first, n int) error {
-		m.lmHead(first, n, m.scratch.logits32)
-		flat := make([]float32, n*m.Config.VocabSize)
-		if err := native.Download(m.device, flat, m.scratch.logits32); err != nil {
-			return err
-		}
-		for i := range n {
-			out = append(out, flat[i*m.Config.VocabSize:(i+1)*m.Config.VocabSize])
-		}
-		return nil
-	})
-	return out, err
-}
-
 // Sampling is how the next token of a row is chosen.
 type Sampling struct {
 	Temperature float64 // 0: the likeliest token
@@ -214,34 +196,77 @@ type Sampling struct {
 	U           float32 // the random number in [0, 1) that the draw uses
 }
 
-// PickedTokens chooses the next token of each picked row of the last pass.
-func (m *Model) PickedTokens(how []Sampling) ([]int32, error) {
-	if len(how) != m.batch.pickedRows {
-		return nil, fmt.Errorf("sampling of %d rows, %d were picked", len(how), m.batch.pickedRows)
+// PickedLogits returns float32 logits of the last pass's picked rows.
+func (m *Model) PickedLogits() ([][]float32, error) {
+	_, logits, err := m.Picked(nil)
+	return logits, err
+}
+
+// Picked chooses the next tokens of the first len(how) picked rows of the last pass, and returns the float32 logits of the
+// others.
+func (m *Model) Picked(how []Sampling) (ids []int32, logits [][]float32, err error) {
+	if m.batch.pickedRows == 0 && len(how) == 0 {
+		return nil, nil, nil
+	}
+	if len(how) > m.batch.pickedRows {
+		return nil, nil, fmt.Errorf("sampling of %d rows, %d were picked", len(how), m.batch.pickedRows)
 	}
 	m.pick()
-	s, d, vocab := &m.scratch, m.device, int64(m.Config.VocabSize)
-	out := make([]int32, len(how))
-	return out, m.chunks(func(first, n int) error {
-		m.lmHead(first, n, s.logits32)
-		for from, to := 0, 0; from < n; from = to {
-			h := how[first+from]
-			for to = from; to < n && how[first+to].Temperature == h.Temperature && how[first+to].TopP == h.TopP; to++ {
-			}
-			rows, x, index := int64(to-from), s.logits32.Row(from), s.choice.Column(from)
-			if h.Temperature == 0 {
-				d.Argmax(&native.Argmax{Rows: rows, Columns: vocab, X: x, Index: index})
-				continue
-			}
-			u := make([]float32, 0, to-from)
-			for _, row := range how[first+from : first+to] {
-				u = append(u, row.U)
-			}
-			if err := native.Upload(d, s.u.Column(from), u); err != nil {
+	ids = make([]int32, len(how))
+	err = m.chunks(func(first, n int) error {
+		m.lmHead(first, n, m.scratch.logits32)
+		sampled := max(0, min(n, len(how)-first))
+		if sampled < n {
+			rows, err := m.download(sampled, n-sampled)
+			if err != nil {
 				return err
 			}
-			d.Sample(&native.Sample{Rows: rows, Columns: vocab, X: x, U: s.u.Column(from), Index: index, Temperature: h.Temperature, TopP: h.TopP})
+			logits = append(logits, rows...)
 		}
-		return native.Download(d, out[first:first+n], s.choice)
+		if sampled == 0 {
+			return nil
+		}
+		if err := m.sample(how[first : first+sampled]); err != nil {
+			return err
+		}
+		return native.Download(m.device, ids[first:first+sampled], m.scratch.choice)
 	})
+	return ids, logits, err
+}
+
+// download copies rows of the logits to the host.
+func (m *Model) download(first, n int) (rows [][]float32, err error) {
+	vocab := m.Config.VocabSize
+	flat := make([]float32, n*vocab)
+	if err := native.Download(m.device, flat, m.scratch.logits32.Row(first)); err != nil {
+		return nil, err
+	}
+	for i := range n {
+		rows = append(rows, flat[i*vocab:(i+1)*vocab])
+	}
+	return rows, nil
+}
+
+// sample chooses a token of each of the first rows of the logits, neighbours of one kind together.
+func (m *Model) sample(how []Sampling) error {
+	s, d, vocab := &m.scratch, m.device, int64(m.Config.VocabSize)
+	for from, to := 0, 0; from < len(how); from = to {
+		h := how[from]
+		for to = from; to < len(how) && how[to].Temperature == h.Temperature && how[to].TopP == h.TopP; to++ {
+		}
+		rows, x, index := int64(to-from), s.logits32.Row(from), s.choice.Column(from)
+		if h.Temperature == 0 {
+			d.Argmax(&native.Argmax{Rows: rows, Columns: vocab, X: x, Index: index})
+			continue
+		}
+		u := make([]float32, 0, to-from)
+		for _, row := range how[from:to] {
+			u = append(u, row.U)
+		}
+		if err := native.Upload(d, s.u.Column(from), u); err != nil {
+			return err
+		}
+		d.Sample(&native.Sample{Rows: rows, Columns: vocab, X: x, U: s.u.Column(from), Index: index, Temperature: h.Temperature, TopP: h.TopP})
+	}
+	return nil
 }
