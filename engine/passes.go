@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -22,6 +23,14 @@ type work struct {
 	phi3.Piece
 	of           *sequence
 	continuation int // of a probe; -1: the sequence's own tokens
+}
+
+// rank orders a pass: its first picked rows are sampled, the logits of the others are read (see phi3's Picked).
+func (w work) rank() int {
+	if w.of.probe == nil {
+		return 0
+	}
+	return 1
 }
 
 // begin gives waiting sequences slots and computes the beginnings of their prompts, until nothing more fits the step. A
@@ -139,8 +148,9 @@ func (s *Scheduler) advance() error {
 	return s.compute(append(all, branches...), s.model.phi.Extend)
 }
 
-// compute runs as few passes as the pieces fit, in their order, and takes the results of each.
+// compute runs as few passes as the pieces fit, requests before probes, and takes the results of each.
 func (s *Scheduler) compute(all []work, pass func(*phi3.Cache, []phi3.Piece, bool) error) error {
+	slices.SortStableFunc(all, func(a, b work) int { return cmp.Compare(a.rank(), b.rank()) })
 	for len(all) > 0 {
 		rows := 0
 		var pieces []phi3.Piece
