@@ -25,7 +25,7 @@ type work struct {
 	continuation int // of a probe; -1: the sequence's own tokens
 }
 
-// rank orders a pass: its first picked rows are sampled, the logits of the others are read (see phi3's Picked).
+// rank orders a pass: its first picked rows are sampled, the others have targets (see phi3's Picked).
 func (w work) rank() int {
 	if w.of.probe == nil {
 		return 0
@@ -115,8 +115,11 @@ func (s *Scheduler) fills() (fills []work, behind bool) {
 func (s *Scheduler) own(q *sequence) work {
 	at, end := s.cache.Length(q.slot), s.end(q)
 	w := work{of: q, continuation: -1, Piece: phi3.Piece{Slot: q.slot, IDs: q.tokens[at:end], Whole: s.model.phi.Filled(len(q.Prompt), len(q.tokens))}}
-	if end < len(q.tokens) {
+	switch {
+	case end < len(q.tokens):
 		w.Pick = phi3.PickNone
+	case q.probe != nil:
+		w.Targets = q.probe.firsts()
 	}
 	return w
 }
@@ -152,10 +155,11 @@ func (s *Scheduler) advance() error {
 func (s *Scheduler) compute(all []work, pass func(*phi3.Cache, []phi3.Piece, bool) error) error {
 	slices.SortStableFunc(all, func(a, b work) int { return cmp.Compare(a.rank(), b.rank()) })
 	for len(all) > 0 {
-		rows := 0
+		rows, picked := 0, 0
 		var pieces []phi3.Piece
 		for _, w := range all {
-			if rows += len(w.IDs); rows > s.model.options.MaxTokens {
+			rows, picked = rows+len(w.IDs), picked+max(1, len(w.Targets))
+			if max(rows, picked) > s.model.options.MaxTokens {
 				break
 			}
 			pieces = append(pieces, w.Piece)
@@ -171,7 +175,7 @@ func (s *Scheduler) compute(all []work, pass func(*phi3.Cache, []phi3.Piece, boo
 	return nil
 }
 
-// take takes the next token of each request of the last pass, and the probes' logits.
+// take takes the next token of each request of the last pass, and the probes' scores.
 func (s *Scheduler) take(all []work) error {
 	var chosen []*sequence
 	var how []phi3.Sampling
@@ -180,7 +184,7 @@ func (s *Scheduler) take(all []work) error {
 			chosen, how = append(chosen, w.of), append(how, w.of.sampling())
 		}
 	}
-	ids, logits, err := s.model.phi.Picked(how)
+	ids, scores, err := s.model.phi.Picked(how)
 	if err != nil {
 		return err
 	}
@@ -188,17 +192,12 @@ func (s *Scheduler) take(all []work) error {
 		s.choose(q, ids[i])
 	}
 	for _, w := range all {
-		if w.of.probe == nil || w.Pick == phi3.PickNone {
-			continue
+		if n := len(w.Targets); n > 0 {
+			if err := s.score(w, scores[:n]); err != nil {
+				return err
+			}
+			scores = scores[n:]
 		}
-		rows := 1
-		if w.Pick == phi3.PickEvery {
-			rows = len(w.IDs)
-		}
-		if err := s.score(w, logits[:rows]); err != nil {
-			return err
-		}
-		logits = logits[rows:]
 	}
 	return nil
 }

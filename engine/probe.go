@@ -55,8 +55,8 @@ func (s *Scheduler) Score(p Probe) (RequestID, error) {
 		}
 		longest = max(longest, len(c))
 	}
-	if longest == 0 {
-		return 0, fmt.Errorf("a probe without continuations")
+	if longest == 0 || len(p.Continuations) > m.options.MaxTokens {
+		return 0, fmt.Errorf("a probe of %d continuations; the model was opened for 1 to %d", len(p.Continuations), m.options.MaxTokens)
 	}
 	if err := s.checkPrompt(p.Prompt, s.capacity-longest); err != nil {
 		return 0, err
@@ -126,7 +126,7 @@ func (s *Scheduler) branches() (all []work, err error) {
 			}
 			p.pending = p.pending[1:]
 			p.passing++
-			all = append(all, work{of: q, continuation: c, Piece: phi3.Piece{Slot: slot, IDs: ids, Pick: phi3.PickEvery}})
+			all = append(all, work{of: q, continuation: c, Piece: phi3.Piece{Slot: slot, IDs: ids, Pick: phi3.PickEvery, Targets: p.Continuations[c][1:]}})
 			if slot == q.slot {
 				break
 			}
@@ -135,16 +135,25 @@ func (s *Scheduler) branches() (all []work, err error) {
 	return all, nil
 }
 
-// score takes the logits that a piece of a probe picked.
-func (s *Scheduler) score(w work, logits [][]float32) error {
+// firsts are the first tokens of the continuations.
+func (p *probe) firsts() []int32 {
+	ids := make([]int32, len(p.Continuations))
+	for i, c := range p.Continuations {
+		ids[i] = c[0]
+	}
+	return ids
+}
+
+// score takes the log-probabilities of a piece's targets.
+func (s *Scheduler) score(w work, targets []float32) error {
 	q, p := w.of, w.of.probe
 	if w.continuation < 0 {
-		if err := s.scoreFirst(q, logits[0]); err != nil {
+		if err := s.scoreFirst(q, targets); err != nil {
 			return err
 		}
 	} else {
-		for i, id := range p.Continuations[w.continuation][1:] {
-			p.scores[w.continuation] += logProbability(logits[i], id)
+		for _, t := range targets {
+			p.scores[w.continuation] += float64(t)
 		}
 		p.passing--
 		if w.Slot == q.slot {
@@ -160,12 +169,11 @@ func (s *Scheduler) score(w work, logits [][]float32) error {
 	return nil
 }
 
-// scoreFirst takes the logits of the context's last token. A continuation that outgrows longrope's short factors is
+// scoreFirst takes the log-probabilities of the first tokens. A continuation that outgrows longrope's short factors is
 // computed in a pass of its own, as Model.Score does.
-func (s *Scheduler) scoreFirst(q *sequence, logits []float32) (err error) {
+func (s *Scheduler) scoreFirst(q *sequence, targets []float32) (err error) {
 	p := q.probe
 	p.scores = make([]float64, len(p.Continuations))
-	top, rest := logSum(logits)
 	for i, c := range p.Continuations {
 		if s.model.phi.Outgrows(s.cache, q.slot, len(c)) {
 			if p.scores[i], err = s.model.scoreWhole(q.Prompt, c); err != nil {
@@ -173,7 +181,7 @@ func (s *Scheduler) scoreFirst(q *sequence, logits []float32) (err error) {
 			}
 			continue
 		}
-		if p.scores[i] = float64(logits[c[0]]) - top - rest; len(c) > 1 {
+		if p.scores[i] = float64(targets[i]); len(c) > 1 {
 			p.pending = append(p.pending, i)
 		}
 	}

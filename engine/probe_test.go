@@ -178,7 +178,7 @@ func TestProbeErrors(t *testing.T) {
 	prompt := samples[0].InputIDs[:9]
 	for want, p := range map[string]Probe{
 		"continuation 1 is empty": {Prompt: prompt, Continuations: [][]int32{{1}, {}}},
-		"without continuations":   {Prompt: prompt},
+		"0 continuations":         {Prompt: prompt},
 		"0 tokens":                {Continuations: labels},
 		"57 tokens":               {Prompt: make([]int32, 57), Continuations: labels},
 		"token 1048576 is":        {Prompt: prompt, Continuations: [][]int32{{1 << 20}}},

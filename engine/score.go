@@ -134,18 +134,12 @@ func (m *Model) scoreWhole(prompt, continuation []int32) (float64, error) {
 
 // logProbability is log softmax(logits)[id], in float64.
 func logProbability(logits []float32, id int32) float64 {
-	top, rest := logSum(logits)
-	return float64(logits[id]) - top - rest
-}
-
-// logSum is log Σ exp(logits), in float64: the largest logit, and what comes on top of it.
-func logSum(logits []float32) (top, rest float64) {
-	top = float64(slices.Max(logits))
+	top := slices.Max(logits)
 	sum := 0.0
 	for _, l := range logits {
-		sum += math.Exp(float64(l) - top)
+		sum += math.Exp(float64(l) - float64(top))
 	}
-	return top, math.Log(sum)
+	return float64(logits[id]) - float64(top) - math.Log(sum)
 }
 
 // Loss returns the summed cross entropy of samples over their targets (labels not −100, shifted by one as

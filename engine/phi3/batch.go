@@ -2,6 +2,7 @@ package phi3
 
 import (
 	"fmt"
+	"slices"
 
 	"so8t/native"
 )
@@ -29,6 +30,7 @@ type batch struct {
 	rows       int
 	sequences  int
 	pickedRows int
+	targets    int // of the first of the picked rows
 }
 
 func (b *batch) allocate(d *native.Device, t int) error {
@@ -66,15 +68,22 @@ func (r *row) append(base int, s Sequence, slot int32) {
 	r.cuSeqlens = append(r.cuSeqlens, int32(len(r.ids)))
 }
 
-// pick picks tokens of the piece that begins at row first.
-func (r *row) pick(p Pick, first int) {
-	switch p {
-	case PickLast:
-		r.picked = append(r.picked, int32(len(r.ids)-1))
-	case PickEvery:
-		for i := first; i < len(r.ids); i++ {
-			r.picked = append(r.picked, int32(i))
+// pick picks tokens of the piece that begins at row first, and notes their targets.
+func (r *row) pick(p Piece, first int) {
+	last := int32(len(r.ids) - 1)
+	switch {
+	case p.Pick == PickEvery:
+		for i := int32(first); i <= last; i++ {
+			r.picked = append(r.picked, i)
 		}
+	case p.Pick == PickLast && len(p.Targets) > 0:
+		r.picked = append(r.picked, slices.Repeat([]int32{last}, len(p.Targets))...)
+	case p.Pick == PickLast:
+		r.picked = append(r.picked, last)
+	}
+	if len(p.Targets) > 0 { // rows before it may have none
+		r.target = append(r.target, make([]int32, len(r.picked)-len(p.Targets)-len(r.target))...)
+		r.target = append(r.target, p.Targets...)
 	}
 }
 
@@ -94,7 +103,7 @@ func (m *Model) upload(r *row) error {
 		}
 	}
 	b := &m.batch
-	b.rows, b.sequences, b.pickedRows = len(r.ids), max(0, len(r.cuSeqlens)-1), len(r.picked)
+	b.rows, b.sequences, b.pickedRows, b.targets = len(r.ids), max(0, len(r.cuSeqlens)-1), len(r.picked), len(r.target)
 	for _, x := range []struct {
 		to   native.Tensor
 		from []int32

@@ -92,7 +92,7 @@ func (c *Cache) attend(m *Model, rows, layer int, q, out native.Tensor) {
 		Q: q, CacheK: c.keys[layer], CacheV: c.values[layer], Slot: m.batch.slot, Position: m.batch.position, Out: out})
 }
 
-// Pick is which of a piece's tokens are picked: their logits are wanted (see Picked).
+// Pick is which of a piece's tokens are picked: their logits are wanted.
 type Pick int
 
 const (
@@ -107,6 +107,9 @@ type Piece struct {
 	IDs   []int32
 	Whole int // of Fill: tokens of the whole sequence of which IDs is the beginning; 0: IDs is all of it
 	Pick  Pick
+	// Targets are tokens whose log-probability is wanted (see Picked): behind each token where every one is picked, all of
+	// them behind the last token where that is picked, once for each.
+	Targets []int32
 }
 
 // Fill computes sequences, or their beginnings, into slots, replacing what they held. All of them together must fit one
@@ -128,7 +131,7 @@ func (m *Model) Fill(c *Cache, pieces []Piece, adapter bool) error {
 		c.long[p.Slot] = base != 0
 		first := len(r.ids)
 		r.append(base, Sequence{IDs: p.IDs}, int32(p.Slot))
-		r.pick(p.Pick, first)
+		r.pick(p, first)
 	}
 	return m.extend(c, pieces, r, &pass{adapter: adapter, cache: c, fill: true})
 }
@@ -154,7 +157,7 @@ func (m *Model) Extend(c *Cache, pieces []Piece, adapter bool) error {
 			r.slot = append(r.slot, int32(p.Slot))
 			r.sample = append(r.sample, 0)
 		}
-		r.pick(p.Pick, first)
+		r.pick(p, first)
 	}
 	return m.extend(c, pieces, r, &pass{adapter: adapter, cache: c})
 }

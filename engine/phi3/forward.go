@@ -196,32 +196,43 @@ type Sampling struct {
 	U           float32 // the random number in [0, 1) that the draw uses
 }
 
-// PickedLogits returns float32 logits of the last pass's picked rows.
+// PickedLogits computes float32 logits of the last pass's picked rows and copies them to the host.
 func (m *Model) PickedLogits() ([][]float32, error) {
-	_, logits, err := m.Picked(nil)
-	return logits, err
+	m.pick()
+	var out [][]float32
+	err := m.chunks(func(first, n int) error {
+		m.lmHead(first, n, m.scratch.logits32)
+		flat := make([]float32, n*m.Config.VocabSize)
+		if err := native.Download(m.device, flat, m.scratch.logits32); err != nil {
+			return err
+		}
+		for i := range n {
+			out = append(out, flat[i*m.Config.VocabSize:(i+1)*m.Config.VocabSize])
+		}
+		return nil
+	})
+	return out, err
 }
 
-// Picked chooses the next tokens of the first len(how) picked rows of the last pass, and returns the float32 logits of the
-// others.
-func (m *Model) Picked(how []Sampling) (ids []int32, logits [][]float32, err error) {
-	if m.batch.pickedRows == 0 && len(how) == 0 {
+// Picked chooses the next tokens of the first len(how) picked rows of the last pass. The others must have targets: it
+// returns the log-probabilities of those, in nats.
+func (m *Model) Picked(how []Sampling) (ids []int32, targets []float32, err error) {
+	all := m.batch.pickedRows
+	if all == 0 && len(how) == 0 {
 		return nil, nil, nil
 	}
-	if len(how) > m.batch.pickedRows {
-		return nil, nil, fmt.Errorf("sampling of %d rows, %d were picked", len(how), m.batch.pickedRows)
+	if len(how) > all || all > max(len(how), m.batch.targets) {
+		return nil, nil, fmt.Errorf("sampling of %d rows: %d were picked, %d with targets", len(how), all, m.batch.targets)
 	}
 	m.pick()
-	ids = make([]int32, len(how))
+	s := &m.scratch
+	ids, targets = make([]int32, len(how)), make([]float32, all-len(how))
 	err = m.chunks(func(first, n int) error {
-		m.lmHead(first, n, m.scratch.logits32)
+		m.lmHead(first, n, s.logits32)
 		sampled := max(0, min(n, len(how)-first))
 		if sampled < n {
-			rows, err := m.download(sampled, n-sampled)
-			if err != nil {
-				return err
-			}
-			logits = append(logits, rows...)
+			m.device.CrossEntropyForward(&native.CrossEntropy{Rows: int64(n - sampled), Columns: int64(m.Config.VocabSize), Logits: s.logits32.Row(sampled),
+				Target: m.batch.target.Column(first + sampled), Loss: s.loss.Column(first + sampled)})
 		}
 		if sampled == 0 {
 			return nil
@@ -229,22 +240,15 @@ func (m *Model) Picked(how []Sampling) (ids []int32, logits [][]float32, err err
 		if err := m.sample(how[first : first+sampled]); err != nil {
 			return err
 		}
-		return native.Download(m.device, ids[first:first+sampled], m.scratch.choice)
+		return native.Download(m.device, ids[first:first+sampled], s.choice)
 	})
-	return ids, logits, err
-}
-
-// download copies rows of the logits to the host.
-func (m *Model) download(first, n int) (rows [][]float32, err error) {
-	vocab := m.Config.VocabSize
-	flat := make([]float32, n*vocab)
-	if err := native.Download(m.device, flat, m.scratch.logits32.Row(first)); err != nil {
-		return nil, err
+	if err == nil && len(targets) > 0 {
+		err = native.Download(m.device, targets, s.loss.Column(len(how)))
 	}
-	for i := range n {
-		rows = append(rows, flat[i*vocab:(i+1)*vocab])
+	for i := range targets {
+		targets[i] = -targets[i]
 	}
-	return rows, nil
+	return ids, targets, err
 }
 
 // sample chooses a token of each of the first rows of the logits, neighbours of one kind together.
