@@ -1,11 +1,8 @@
-// Package serve is the process around a server's routes: listeners that a crowd cannot block, an orderly end, and nothing
-// of what was thought in a core dump, a log or a panic.
+// Package serve is the process around a server's routes: its addresses, an orderly end, and no thinking in a core dump.
 package serve
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,7 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"so8t/serve/panics"
+	"so8t/serve/api"
+	"so8t/serve/guard"
 )
 
 // Options of a Server.
@@ -26,35 +24,23 @@ type Options struct {
 	Log             *slog.Logger
 }
 
-// Bounds on what a client may take up. There is none on the time of an answer: its own deadline ends it.
-const (
-	maxConnections    = 512
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 30 * time.Second
-	idleTimeout       = 60 * time.Second
-	maxHeaderBytes    = 16 << 10
-	lastWords         = 5 * time.Second // for telling clients that their answers end here
-)
+// lastWords is how long clients have to hear that their answers end here.
+const lastWords = 5 * time.Second
 
-// ErrStopping is the cause with which the context of a request ends that outlasts the drain.
-var ErrStopping = errors.New("the server is stopping")
+// ErrStopping is the cause with which the context of a request ends that outlasts the drain, and what is told to those who
+// ask during it.
+var ErrStopping = &guard.Error{Kind: guard.Unavailable, Code: "shutting_down", Message: "The server is shutting down."}
 
 // Server has its addresses, and answers nothing yet.
 type Server struct {
 	o                Options
 	public, internal net.Listener
-	certificate      atomic.Pointer[tls.Certificate]
 	draining         atomic.Bool
 	running          atomic.Int64 // requests
-	readTimeout      time.Duration
 }
 
 // Listen binds the addresses.
 func Listen(o Options) (*Server, error) {
-	s := &Server{o: o, readTimeout: readTimeout}
-	if err := s.Reload(); err != nil {
-		return nil, err
-	}
 	listener, err := net.Listen("tcp", o.Address)
 	if err != nil {
 		return nil, fmt.Errorf("serve.address: %w", err)
@@ -63,11 +49,7 @@ func Listen(o Options) (*Server, error) {
 		_ = listener.Close()
 		return nil, fmt.Errorf("serve.address: %s is %v, which is no loopback address; without serve.keys_file only this host may ask", o.Address, listener.Addr())
 	}
-	s.public = &connections{Listener: listener, most: maxConnections}
-	if o.TLSCert != "" {
-		s.public = tls.NewListener(s.public, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate.Load(), nil }})
-	}
+	s := &Server{o: o, public: listener}
 	if o.InternalAddress != "" {
 		if s.internal, err = net.Listen("tcp", o.InternalAddress); err != nil {
 			s.Close()
@@ -75,19 +57,6 @@ func Listen(o Options) (*Server, error) {
 		}
 	}
 	return s, nil
-}
-
-// Reload reads the TLS certificate again. On an error the old one stays.
-func (s *Server) Reload() error {
-	if s.o.TLSCert == "" {
-		return nil
-	}
-	pair, err := tls.LoadX509KeyPair(s.o.TLSCert, s.o.TLSKey)
-	if err != nil {
-		return fmt.Errorf("serve.tls_cert, serve.tls_key: %w", err)
-	}
-	s.certificate.Store(&pair)
-	return nil
 }
 
 // URL is that of the public routes.
@@ -123,14 +92,14 @@ func (s *Server) Close() {
 func (s *Server) Run(ctx context.Context, public, internal http.Handler) error {
 	working, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
-	servers := []*http.Server{s.server(working, s.counted(public))}
-	listeners := []net.Listener{s.public}
+	servers := []*api.HTTPServer{api.NewHTTPServer(s.counted(public), s.o.Log)}
 	if s.internal != nil {
-		servers, listeners = append(servers, s.server(working, internal)), append(listeners, s.internal)
+		servers = append(servers, api.NewHTTPServer(internal, s.o.Log))
 	}
 	failed := make(chan error, len(servers))
 	for i, server := range servers {
-		go func() { failed <- server.Serve(listeners[i]) }()
+		server.Under(working)
+		go func() { failed <- s.serve(server, i == 0) }()
 	}
 	var err error
 	select {
@@ -151,6 +120,16 @@ func (s *Server) Run(ctx context.Context, public, internal http.Handler) error {
 	return err
 }
 
+func (s *Server) serve(h *api.HTTPServer, public bool) error {
+	switch {
+	case !public:
+		return h.Serve(s.internal)
+	case s.o.TLSCert != "":
+		return h.ServeTLS(s.public, s.o.TLSCert, s.o.TLSKey)
+	}
+	return h.Serve(s.public)
+}
+
 // untilQuiet returns when no request is under way, at the latest after patience.
 func (s *Server) untilQuiet(patience time.Duration) {
 	for end := time.Now().Add(patience); s.running.Load() > 0 && time.Now().Before(end); {
@@ -158,26 +137,10 @@ func (s *Server) untilQuiet(patience time.Duration) {
 	}
 }
 
-func (s *Server) server(base context.Context, h http.Handler) *http.Server {
-	return &http.Server{
-		Handler: s.recovered(reading(h)), BaseContext: func(net.Listener) context.Context { return base }, ConnContext: withConnection,
-		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: s.readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
-	}
-}
-
 func (s *Server) counted(inner http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.running.Add(1)
 		defer s.running.Add(-1)
-		inner.ServeHTTP(w, r)
-	})
-}
-
-// recovered ends a handler's panic without its value: net/http would log it. The connection is closed.
-func (s *Server) recovered(inner http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer panics.Recover(s.o.Log, "request", func() { panic(http.ErrAbortHandler) })
 		inner.ServeHTTP(w, r)
 	})
 }

@@ -67,9 +67,14 @@ func (f *failure) after(d time.Duration) *failure {
 // retryAfter is the header's value: whole seconds, rounded up.
 func (f *failure) retryAfter() string { return strconv.Itoa(int(math.Ceil(f.retry.Seconds()))) }
 
-// failureOf says what a client is told of the guard's error. client is the request's own context, which has no deadline.
+// failureOf says what a client is told of the guard's error. client is the request's own context, which has no deadline. It
+// ends when the client goes, or with a *guard.Error as its cause (HTTPServer.Under), which is told.
 func failureOf(err error, client context.Context) *failure {
-	if client.Err() != nil {
+	var stopped *guard.Error
+	switch {
+	case errors.As(context.Cause(client), &stopped):
+		err, client = stopped, context.Background()
+	case client.Err() != nil:
 		return failed(statusClientGone, serverError, "client_gone", "The client has gone.")
 	}
 	var e *guard.Error

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime"
-	"strings"
 	"time"
+
+	"so8t/serve/panics"
 )
 
 // finish logs and counts a request. Everything it takes was made here or is a number: no text of request or answer.
@@ -48,20 +48,6 @@ func (s *Server) recover(x *exchange) {
 	if value == http.ErrAbortHandler {
 		panic(value)
 	}
-	s.o.Log.Error("panic", "request_id", x.id, "route", x.route, "type", fmt.Sprintf("%T", value), "stack", stack())
+	s.o.Log.Error("panic", "request_id", x.id, "route", x.route, "type", fmt.Sprintf("%T", value), "stack", panics.Stack())
 	x.fail(failed(http.StatusInternalServerError, serverError, "internal_error", "The server failed to answer. The request id names it in the server's log."))
-}
-
-// stack is the stack of a panic that is being recovered: functions, files and lines.
-func stack() string {
-	var counters [64]uintptr
-	frames := runtime.CallersFrames(counters[:runtime.Callers(3, counters[:])])
-	var b strings.Builder
-	for {
-		frame, more := frames.Next()
-		fmt.Fprintf(&b, "%s %s:%d\n", frame.Function, frame.File, frame.Line)
-		if !more {
-			return b.String()
-		}
-	}
 }

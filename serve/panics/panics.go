@@ -5,18 +5,32 @@ package panics
 import (
 	"fmt"
 	"log/slog"
-	"runtime/debug"
+	"runtime"
+	"strings"
 )
 
-// Recover, deferred, ends a panic and logs its type and stack. Stacks hold addresses and lengths, no text. then, unless
-// nil, is called after a panic.
+// Recover, deferred, ends a panic and logs its type and stack. then, unless nil, is called after a panic.
 func Recover(log *slog.Logger, where string, then func()) {
 	value := recover()
 	if value == nil {
 		return
 	}
-	log.Error("panic", "in", where, "type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()))
+	log.Error("panic", "in", where, "type", fmt.Sprintf("%T", value), "stack", Stack())
 	if then != nil {
 		then()
+	}
+}
+
+// Stack is that of a panic that the caller's caller is recovering: functions, files and lines, without arguments.
+func Stack() string {
+	var counters [64]uintptr
+	frames := runtime.CallersFrames(counters[:runtime.Callers(3, counters[:])])
+	var b strings.Builder
+	for {
+		frame, more := frames.Next()
+		fmt.Fprintf(&b, "%s %s:%d\n", frame.Function, frame.File, frame.Line)
+		if !more {
+			return b.String()
+		}
 	}
 }
