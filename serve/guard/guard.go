@@ -28,7 +28,8 @@ type Tokenizer interface {
 	decision.Tokenizer
 	EndTokens() ([]int32, error)
 	ControlTokens() ([]string, error)
-	NewStream(skipSpecial bool) *tokenizer.Stream
+	// Bytes is what a token adds to a text; of a character that never comes whole they are dropped, not replaced.
+	Bytes(id int32) string
 }
 
 // Sequence is an answer that is being generated. Its methods are for one goroutine, except that Score may be called beside
