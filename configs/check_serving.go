@@ -25,7 +25,7 @@ func (d *decoder) checkServing(s *Serving) {
 	for i, prompt := range s.Serve.Prompts {
 		k.text(fmt.Sprintf("serve.prompts[%d]", i), prompt)
 	}
-	k.escalation(&s.Serve.Escalation)
+	k.escalation(&s.Serve)
 	k.audit(&s.Audit)
 	k.outside("serve.escalation.outbox", s.Serve.Escalation.Outbox, s.Audit.Dir)
 }
@@ -84,11 +84,16 @@ func (k checker) answering(s *Serve) {
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-func (k checker) escalation(e *Escalation) {
+func (k checker) escalation(s *Serve) {
+	e := &s.Escalation
 	k.oneOf("serve.escalation.share", e.Share, []string{"query", "none"})
 	k.need(e.CodecKeyEnv == "" || variableName.MatchString(e.CodecKeyEnv), "serve.escalation.codec_key_env",
 		"must be the name of an environment variable, never the key itself")
-	k.atLeast("serve.escalation.reminder_minutes", e.ReminderMinutes, 1)
+	metrics, _, _ := net.SplitHostPort(s.MetricsAddress)
+	k.need(e.CodecOrigin == "" || e.CodecKeyEnv != "", "serve.escalation.codec_origin", "needs serve.escalation.codec_key_env")
+	k.need(e.CodecOrigin == "" || loopback(metrics), "serve.escalation.codec_origin",
+		"needs a loopback address as serve.metrics_address: whoever reaches it may decrypt")
+	k.atLeast("serve.escalation.reminder_minutes", e.ReminderMinutes, 0)
 	k.atLeast("serve.escalation.deadline_minutes", e.DeadlineMinutes, 1)
 	k.oneOf("serve.escalation.default", e.Default, []string{"allow", "deny"})
 	k.text("serve.escalation.outbox", e.Outbox)

@@ -68,7 +68,8 @@ type Serve struct {
 	// Beside is always (a promoted model is loaded beside the old one), never (the old one first answers what it has begun,
 	// and is closed), or auto (beside where memory allows).
 	Beside string `json:"beside"`
-	// Prompts are put to a promoted model; it takes over only if it answers each in the four-part form.
+	// Prompts are put to a promoted model; it takes over only if it answers each in the four-part form. Empty: two of
+	// serve/promotion.
 	Prompts []string `json:"prompts"`
 
 	// Escalate starts a workflow for each request labelled ESCALATION, on the Temporal server that TEMPORAL_ADDRESS names.
@@ -83,7 +84,10 @@ type Escalation struct {
 	// CodecKeyEnv names the environment variable with the key that encrypts what Temporal stores: the base64 of 32 bytes.
 	// Empty: in clear.
 	CodecKeyEnv string `json:"codec_key_env"`
-	// ReminderMinutes lie between two reminders. After DeadlineMinutes, Default (allow or deny) is the decision.
+	// CodecOrigin is where the Temporal Web UI is served (http://localhost:8080). Its pages may then have payloads decrypted
+	// at MetricsAddress, under /codec, by whoever reaches that: it must be a loopback address. Empty: nobody may.
+	CodecOrigin string `json:"codec_origin"`
+	// ReminderMinutes lie between two reminders; 0: none. After DeadlineMinutes, Default (allow or deny) is the decision.
 	ReminderMinutes int    `json:"reminder_minutes"`
 	DeadlineMinutes int    `json:"deadline_minutes"`
 	Default         string `json:"default"`
@@ -115,7 +119,6 @@ func DefaultServing() Serving {
 			ModelName: "so8t", Address: "127.0.0.1:8088", MetricsAddress: "127.0.0.1:9464", Device: "auto", LoadIn8bit: true, BF16: true,
 			Slots: 16, Queue: 64, MaxNewTokens: 512, DeadlineSeconds: 120, DrainSeconds: 30, MinConfidence: 0.5,
 			Refusal: "model", Fallback: "申し訳ありませんが、このご依頼にはお答えできません。", Usage: "visible", PollSeconds: 5, Beside: "auto",
-			Prompts:    []string{"営業時間を教えてください。", "What are your opening hours?"},
 			Escalation: Escalation{Share: "query", ReminderMinutes: 60, DeadlineMinutes: 1440, Default: "deny", Outbox: "audit/outbox"},
 		},
 		Audit: Audit{Dir: "audit/log", KeysDir: "audit/keys", ReasoningHash: "hmac", User: "hmac", SegmentMiB: 64, CheckpointRecords: 1000,

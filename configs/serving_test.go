@@ -61,6 +61,10 @@ func TestFaultsOfServingNameFileLineAndKey(t *testing.T) {
 		{"share", "serve: {model: m, escalation: {share: all}}\n", "s.yaml:1: serve.escalation.share: must be one of query, none"},
 		{"a key for its variable", "serve: {model: m, escalation: {codec_key_env: 'q83v+w=='}}\n",
 			"s.yaml:1: serve.escalation.codec_key_env: must be the name of an environment variable"},
+		{"codec without a key", "serve: {model: m, escalation: {codec_origin: 'http://localhost:8080'}}\n",
+			"s.yaml:1: serve.escalation.codec_origin: needs serve.escalation.codec_key_env"},
+		{"codec open to all", "serve: {model: m, metrics_address: ':80', escalation: {codec_key_env: K, codec_origin: o}}\n",
+			"s.yaml:1: serve.escalation.codec_origin: needs a loopback address"},
 		{"default", "serve: {model: m, escalation: {default: ask}}\n", "s.yaml:1: serve.escalation.default: must be one of allow, deny"},
 		{"deadline of a person", "serve: {model: m, escalation: {deadline_minutes: 0}}\n", "s.yaml:1: serve.escalation.deadline_minutes: must be at least 1"},
 		{"keys in the log", leastServing + "audit: {dir: a, keys_dir: a/../a/keys}\n", "s.yaml:2: audit.keys_dir: a/../a/keys lies in audit.dir, a"},
@@ -84,6 +88,7 @@ func TestServingAccepts(t *testing.T) {
 		"serve: {model: m, address: 'localhost:0'}\n", "serve: {model: m, address: '[::1]:80'}\n", "serve: {model: m, metrics_address: ''}\n",
 		"serve: {model: m, address: '0.0.0.0:80', keys_file: k}\n", "serve: {model: m, tls_cert: c, tls_key: k}\n",
 		"serve: {model: m, fallback: 'I cannot help with that: 3 < 5.'}\n", "serve: {model: m, prompts: []}\n",
+		"serve: {model: m, escalation: {reminder_minutes: 0, codec_key_env: K, codec_origin: 'http://localhost:8080'}}\n",
 		leastServing + "audit: {dir: a/log, keys_dir: a/logs}\n", // beside it, under a name that begins alike
 	} {
 		if _, err := ParseServing("s.yaml", []byte(text), nil); err != nil {
