@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"so8t/version"
+	"so8t/worker/audit"
 	"so8t/worker/data"
 	"so8t/worker/policy"
 	"so8t/worker/schedule"
@@ -31,6 +32,7 @@ var cli struct {
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
 	Data     data.Command     `cmd:"" help:"Say what a run would take of its data."`
 	Policy   policy.Command   `cmd:"" help:"Try the rules of the data policy on lines of JSON."`
+	Audit    audit.Command    `cmd:"" help:"Verify an audit log, and prove what is in it."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -59,6 +61,10 @@ func main() {
 	}))
 	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "worker:", err)
+		var status interface{ ExitStatus() int }
+		if errors.As(err, &status) {
+			os.Exit(status.ExitStatus())
+		}
 		os.Exit(1)
 	}
 }
