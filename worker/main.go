@@ -20,6 +20,7 @@ import (
 
 	"so8t/version"
 	"so8t/worker/ask"
+	"so8t/worker/audit"
 	"so8t/worker/data"
 	"so8t/worker/policy"
 	"so8t/worker/schedule"
@@ -37,6 +38,7 @@ var cli struct {
 	Serve    serve.Command    `cmd:"" help:"Serve a promoted model: its answers, never its thinking."`
 	Ask      ask.Command      `cmd:"" help:"Put questions to a server and print what it answers."`
 	Keys     serve.Keys       `cmd:"" help:"API keys of a server."`
+	Audit    audit.Command    `cmd:"" help:"Verify an audit log, and prove what is in it."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -66,6 +68,10 @@ func main() {
 	command.Bind(serve.Temporal(clientOptions))
 	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "worker:", err)
+		var status interface{ ExitStatus() int }
+		if errors.As(err, &status) {
+			os.Exit(status.ExitStatus())
+		}
 		os.Exit(1)
 	}
 }
