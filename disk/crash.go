@@ -27,6 +27,8 @@ var CrashPoints = []string{
 	"activity.ends",                     // its work is done, the server does not know
 	"temporal.telling", "temporal.told", // the server is being told; knows
 	"lease.taken",
+	"escalation.queued",  // a case is on disk, its answer has not left
+	"escalation.started", // its workflow exists, the case is still on disk
 }
 
 var (
