@@ -125,7 +125,7 @@ func (e *escalation) await(ctx workflow.Context) {
 func (e *escalation) record(ctx workflow.Context) error {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		Summary:             e.decision.Decision + " into the audit log",
-		StartToCloseTimeout: 2 * time.Minute, // until a process that was killed while it recorded is replaced
+		StartToCloseTimeout: 10 * time.Second, // for a process that was killed while it recorded; a second attempt does no harm
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
 	})
 	result := contract.EscalationResult{Decision: *e.decision, By: e.by, At: e.at}

@@ -51,13 +51,10 @@ func (c *Command) Run(ctx context.Context) error {
 	return nil
 }
 
-// short is the beginning of "algorithm:hex".
+// short is the beginning of a hash such as hmac:k1:HEX.
 func short(hash string) string {
-	algorithm, digits, _ := strings.Cut(hash, ":")
-	if len(digits) <= 12 {
-		return hash
-	}
-	return algorithm + ":" + digits[:12] + "…"
+	digits := strings.LastIndex(hash, ":") + 1
+	return hash[:min(digits+12, len(hash))] + "…"
 }
 
 // untilReady returns once the server is ready, or says why it is not, after Wait.

@@ -49,7 +49,7 @@ func TestAsk(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = io.WriteString(w, `{"error":{"message":"the audit log cannot be written","code":"audit_unavailable"}}`)
 		default:
-			_, _ = io.WriteString(w, `{"answer":"承知しました。","safety_label":"ALLOW","safety_conf":0.987,"internal_reasoning_hash":"hmac:0123456789abcdef"}`)
+			_, _ = io.WriteString(w, `{"answer":"承知しました。","safety_label":"ALLOW","safety_conf":0.987,"internal_reasoning_hash":"hmac:k1:0123456789abcdef"}`)
 		}
 	})
 	server := httptest.NewServer(mux)
@@ -61,7 +61,7 @@ func TestAsk(t *testing.T) {
 	c.Wait = 10 * time.Second
 	out, err := printed(t, c)
 	const want = "  question                      answer          label  confidence  reasoning\n" +
-		"  会社案内を要約してください。  承知しました。  ALLOW        0.99  hmac:0123456789ab…\n"
+		"  会社案内を要約してください。  承知しました。  ALLOW        0.99  hmac:k1:0123456789ab…\n"
 	if out != want || err != nil {
 		t.Errorf("%q, %v", out, err)
 	}
