@@ -53,12 +53,12 @@ func (s *Server) body(x *exchange) (*fields, *failure) {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	v, err := d.ReadValue()
 	if err == nil {
-		_, err = d.ReadToken()
+		v = v.Clone() // the next read takes its memory
+		if _, err = d.ReadToken(); err == io.EOF {
+			return parse(v, "")
+		}
 	}
-	if err != io.EOF {
-		return nil, notJSON(err, d.InputOffset())
-	}
-	return parse(v, "")
+	return nil, notJSON(err, d.InputOffset())
 }
 
 // notJSON says where a body is no JSON. The decoder's own error quotes the text.
@@ -88,7 +88,7 @@ func parse(v jsontext.Value, path string) (*fields, *failure) {
 	d := jsontext.NewDecoder(bytes.NewReader(v))
 	for d.ReadToken(); d.PeekKind() == '"'; {
 		name, _ := d.ReadToken()
-		key := name.String() // before the next read, which reuses the token's memory
+		key := name.String() // before the next read, which takes its memory
 		value, _ := d.ReadValue()
 		if value.Kind() != 'n' {
 			f.values[key] = value.Clone()
