@@ -163,6 +163,9 @@ func (f *final) release() string {
 	}
 	for f.looked < bound {
 		r, size := utf8.DecodeRune(f.text[f.looked-f.base:])
+		if f.looked+size > bound { // a line of the thinking may begin with a part of a character
+			break
+		}
 		if f.looked += size; !unicode.IsSpace(r) {
 			f.ink = f.looked
 		}

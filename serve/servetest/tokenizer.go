@@ -25,8 +25,11 @@ const (
 	firstPiece = 1000
 )
 
-// piece returns the token of a piece.
+// piece returns the token of a piece; a control token is itself.
 func (t *Tokenizer) piece(text string) int32 {
+	if i := slices.Index(controls, text); i >= 0 {
+		return int32(256 + i)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	id, ok := t.ids[text]

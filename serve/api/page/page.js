@@ -24,6 +24,12 @@ const endings = {
   length: ["the bound of tokens", "トークン数の上限"],
   content_filter: ["the filter", "フィルター"],
 };
+const failures = {
+  401: ["An API key is needed: enter it under “Key and user”.", "APIキーが必要です。「キーとユーザー」に入力してください。"],
+  429: ["The server is busy. Try again in a moment.", "混み合っています。しばらくしてからお試しください。"],
+  503: ["The server is not ready. Try again in a moment.", "準備中です。しばらくしてからお試しください。"],
+  504: ["The answer took too long.", "時間内に回答できませんでした。"],
+};
 
 const root = document.documentElement;
 root.lang = navigator.language.startsWith("ja") ? "ja" : "en";
@@ -56,7 +62,7 @@ at("ask").addEventListener("submit", async (event) => {
     if (response.ok) {
       present(reply, elapsed());
     } else {
-      fail(response.status + " · " + reply.error.message, response.status + " · " + reply.error.message);
+      fail(...(failures[response.status] ?? [reply.error.message, reply.error.message]));
     }
   } catch (error) {
     if (error.name !== "AbortError") fail("The server cannot be reached.", "サーバーに接続できません。");
@@ -73,7 +79,7 @@ function present(reply, took) {
   at("result").dataset.label = reply.safety_label;
   show("label", reply.safety_label);
   show("meaning", both(...(meanings[reply.safety_label] ?? ["", ""])));
-  at("bar").value = reply.safety_conf;
+  at("bar").style.width = reply.safety_conf * 100 + "%";
   show("confidence", (reply.safety_conf * 100).toFixed(1) + " %");
   show("answer", reply.answer);
   show("latency", took);
