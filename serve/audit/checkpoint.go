@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +51,12 @@ func OpenCheckpoint(text []byte, keys []note.Verifier) (Checkpoint, error) {
 		return Checkpoint{}, ErrNoKey
 	case err != nil:
 		return Checkpoint{}, fmt.Errorf("no signed checkpoint: %w", err)
+	}
+	for _, l := range strings.Split(strings.TrimPrefix(string(text), opened.Text), "\n") { // Open takes several forms of one signature
+		parts := strings.Split(l, " ")
+		if _, err := base64.StdEncoding.Strict().DecodeString(parts[len(parts)-1]); err != nil {
+			return Checkpoint{}, errors.New("no signed checkpoint: its signature is not in its one form")
+		}
 	}
 	fields := strings.Split(opened.Text, "\n")
 	if len(fields) != 5 {
@@ -100,7 +108,9 @@ func (n *notes) next() (Checkpoint, error) {
 		switch {
 		case err == io.EOF && len(text) == 0:
 			return Checkpoint{}, io.EOF
-		case err == io.EOF, errors.Is(err, bufio.ErrBufferFull), len(text) > maxNote:
+		case err == io.EOF:
+			return n.last(text)
+		case errors.Is(err, bufio.ErrBufferFull), len(text) > maxNote:
 			return Checkpoint{}, errTorn
 		case err != nil:
 			return Checkpoint{}, err
@@ -111,4 +121,15 @@ func (n *notes) next() (Checkpoint, error) {
 		}
 	}
 	return OpenCheckpoint(bytes.TrimSuffix(text, []byte("\n")), nil)
+}
+
+// beginning matches what a note may be when it is being written, or a crash stopped that.
+var beginning = regexp.MustCompile(`^[^\n]+(\n\d*(\n[0-9a-f]{0,64}(\n[^\n]{0,27}(\n(\n(— [^\n]*)?)?)?)?)?)?$`)
+
+// last reads what stands behind the last empty line: a note that lacks that line alone, or the beginning of one.
+func (n *notes) last(text []byte) (Checkpoint, error) {
+	if beginning.Match(text) {
+		return Checkpoint{}, errTorn
+	}
+	return OpenCheckpoint(text, nil)
 }

@@ -52,7 +52,7 @@ func Open(o Options) (l *Log, err error) {
 	return open(o, openAppend, time.Now)
 }
 
-func open(o Options, openFile func(string) (file, error), now func() time.Time) (l *Log, err error) {
+func open(o Options, openFile func(string) (file, error), now func() time.Time) (_ *Log, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -62,35 +62,35 @@ func open(o Options, openFile func(string) (file, error), now func() time.Time) 
 	if err := outside(o.Dir, o.Keys.dir); err != nil {
 		return nil, err
 	}
-	l = &Log{options: o, queue: make(chan *pending, queueLength), ended: make(chan struct{})}
-	if l.unlock, err = takeFolder(o.Dir); err != nil {
+	log := &Log{options: o, queue: make(chan *pending, queueLength), ended: make(chan struct{})}
+	if log.unlock, err = takeFolder(o.Dir); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			l.release()
+			log.release()
 			err = fmt.Errorf("audit log: %w", err)
 		}
 	}()
-	if l.users, err = openUsers(o.Keys.dir); err != nil {
+	if log.users, err = openUsers(o.Keys.dir); err != nil {
 		return nil, err
 	}
-	l.writer = writer{open: openFile, now: now, clock: now()}
-	f, err := l.recover()
+	log.writer = writer{open: openFile, now: now, clock: now()}
+	f, err := log.recover()
 	if err != nil {
 		return nil, err
 	}
-	if err := l.begin(f); err != nil {
+	if err := log.begin(f); err != nil {
 		return nil, err
 	}
-	if err := l.commit(l.opening(f)); err != nil {
+	if err := log.commit(log.opening(f)); err != nil {
 		return nil, err
 	}
-	if err := l.checkpoint(); err != nil {
+	if err := log.checkpoint(); err != nil {
 		return nil, err
 	}
-	go l.write()
-	return l, nil
+	go log.write()
+	return log, nil
 }
 
 // opening lists the records with which a start begins.
