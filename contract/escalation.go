@@ -49,9 +49,9 @@ type EscalationInput struct {
 	Model      string    `json:"model"`           // digest
 	AskedAt    time.Time `json:"asked_at"`
 
-	RemindEvery time.Duration `json:"remind_every,omitempty"` // 0: never
-	Deadline    time.Duration `json:"deadline"`               // from the workflow's start; then Default is decided
-	Default     string        `json:"default"`                // allow or deny
+	RemindSeconds   float64 `json:"remind_seconds,omitempty"` // between two reminders; 0: none
+	DeadlineSeconds float64 `json:"deadline_seconds"`         // from the workflow's start; then Default is decided
+	Default         string  `json:"default"`                  // allow or deny
 }
 
 // Decision is what a person sends.

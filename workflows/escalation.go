@@ -28,7 +28,7 @@ type escalation struct {
 // Escalation waits until a person decides about a request, or its deadline does, and has the decision recorded in the audit
 // log.
 func Escalation(ctx workflow.Context, in contract.EscalationInput) (*contract.EscalationResult, error) {
-	e := &escalation{in: in, deadline: workflow.Now(ctx).Add(in.Deadline)}
+	e := &escalation{in: in, deadline: workflow.Now(ctx).Add(seconds(in.DeadlineSeconds))}
 	if err := e.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -101,8 +101,8 @@ func (e *escalation) decide(ctx workflow.Context, d contract.Decision, by string
 func (e *escalation) await(ctx workflow.Context) {
 	for e.decision == nil {
 		wait, summary := e.deadline.Sub(workflow.Now(ctx)), "deadline"
-		if e.in.RemindEvery > 0 && e.in.RemindEvery < wait {
-			wait, summary = e.in.RemindEvery, fmt.Sprintf("reminder %d", e.reminders+1)
+		if every := seconds(e.in.RemindSeconds); every > 0 && every < wait {
+			wait, summary = every, fmt.Sprintf("reminder %d", e.reminders+1)
 		}
 		decided, err := workflow.AwaitWithOptions(ctx,
 			workflow.AwaitOptions{Timeout: wait, TimerOptions: workflow.TimerOptions{Summary: summary}},
@@ -196,6 +196,8 @@ func (e *escalation) facts() string {
 	}
 	return b.String()
 }
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 

@@ -67,7 +67,7 @@ func TestEscalationsOnAServer(t *testing.T) {
 			defer cancel()
 			in := escalated()
 			if way.want.By == contract.ByDeadline {
-				in.RemindEvery, in.Deadline = 400*time.Millisecond, time.Second
+				in.RemindSeconds, in.DeadlineSeconds = 0.4, 1
 			}
 			run, err := server.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: contract.EscalationQueue}, contract.Escalation, in)
 			if err != nil {

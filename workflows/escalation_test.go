@@ -38,7 +38,7 @@ func newQuestion(t *testing.T) *question {
 
 func escalated() contract.EscalationInput {
 	return contract.EscalationInput{RequestID: "req_a", Key: "team-a", User: "hmac:77", Query: "契約を解約してよいですか", Shared: true, Confidence: 0.83,
-		Model: "sha256:00", AskedAt: asked, RemindEvery: time.Hour, Deadline: 24 * time.Hour, Default: contract.Deny}
+		Model: "sha256:00", AskedAt: asked, RemindSeconds: 3600, DeadlineSeconds: 24 * 3600, Default: contract.Deny}
 }
 
 // ask runs the workflow to its end and returns its result, which must be what was recorded, once.

@@ -117,7 +117,7 @@ func (d *Desk) Escalate(_ context.Context, c guard.Case) (string, error) {
 	}
 	in := contract.EscalationInput{
 		RequestID: c.RequestID, Key: c.Key, User: d.options.User(c.Key, c.User), Confidence: c.Confidence, Model: c.Model, AskedAt: c.Time.UTC(),
-		RemindEvery: d.options.RemindEvery, Deadline: d.options.Deadline, Default: d.options.Default,
+		RemindSeconds: d.options.RemindEvery.Seconds(), DeadlineSeconds: d.options.Deadline.Seconds(), Default: d.options.Default,
 	}
 	if d.options.Share(c.Key) == ShareQuery {
 		in.Query, in.Shared = shorten(c.Query), true

@@ -76,7 +76,7 @@ func TestQueued(t *testing.T) {
 		}
 	}
 	want := contract.EscalationInput{RequestID: "req_a", Key: "team-a", User: "hmac:77777777", Query: secret, Shared: true, Confidence: 0.83,
-		Model: "sha256:00", AskedAt: time.Date(2026, 11, 27, 1, 2, 3, 0, time.UTC), Deadline: time.Hour, Default: contract.Deny}
+		Model: "sha256:00", AskedAt: time.Date(2026, 11, 27, 1, 2, 3, 0, time.UTC), DeadlineSeconds: 3600, Default: contract.Deny}
 	if got, err := newDesk(t, options(dir)).outbox.get(id); err != nil || got != want {
 		t.Errorf("after a restart: %+v, %v, want %+v", got, err, want)
 	}
