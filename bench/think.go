@@ -52,6 +52,7 @@ type thinkResult struct {
 	Served     float64        `json:"tokens_per_second"`
 	Generated  float64        `json:"generate_tokens_per_second,omitempty"` // by Model.Generate, as many sequences at once, by turns
 	Ratio      float64        `json:"ratio,omitempty"`                      // median of the turns'
+	RatioCPU   float64        `json:"ratio_a_core,omitempty"`               // the same of tokens a second of processor time
 	ServerCPU  float64        `json:"server_cores,omitempty"`               // used on average
 	ClientsCPU float64        `json:"clients_cores"`
 	Memory     *memoryCurve   `json:"memory,omitempty"` // of the child
@@ -85,45 +86,54 @@ func (c *thinkCommand) Run(ctx context.Context) error {
 	return printJSON(result)
 }
 
+// spell is what a turn gave.
+type spell struct{ seconds, tokens, cpu, clientsCPU float64 }
+
+func (s spell) speed() float64 { return s.tokens / s.seconds }
+
 // measure serves and generates by turns until the time is up.
 func (c *thinkCommand) measure(ctx context.Context, server *thinkServer, load *load, alone *generator) (r thinkResult, err error) {
 	r.Clients = c.Clients
-	var served, generated, ratios []float64
-	var serverCPU, clientsCPU float64
+	var served, generated, ratios, ratiosCPU []float64
+	var sum spell
 	for end := time.Now().Add(c.Duration); time.Now().Before(end); {
-		seconds, tokens, server, own, err := c.serveOnce(ctx, server, load)
+		s, err := c.serveOnce(ctx, server, load)
 		if err != nil {
 			return r, err
 		}
-		r.Seconds, serverCPU, clientsCPU = r.Seconds+seconds, serverCPU+server, clientsCPU+own
-		served = append(served, tokens/seconds)
+		sum = spell{sum.seconds + s.seconds, sum.tokens + s.tokens, sum.cpu + s.cpu, sum.clientsCPU + s.clientsCPU}
+		served = append(served, s.speed())
 		if c.Promote != "" {
 			continue
 		}
-		speed, err := alone.run(ctx, c.Turn/4)
+		g, err := alone.run(ctx, c.Turn/4)
 		if err != nil {
 			return r, err
 		}
-		generated, ratios = append(generated, speed), append(ratios, tokens/seconds/speed)
-		fmt.Printf("turn %d: served %.0f tokens/s, Generate %.0f, ratio %.3f\n", len(served), tokens/seconds, speed, tokens/seconds/speed)
+		generated, ratios = append(generated, g.speed()), append(ratios, s.speed()/g.speed())
+		if s.cpu > 0 {
+			ratiosCPU = append(ratiosCPU, s.tokens/s.cpu/(g.tokens/g.cpu))
+		}
+		fmt.Printf("turn %d: served %.0f tokens/s, Generate %.0f, ratio %.3f\n", len(served), s.speed(), g.speed(), s.speed()/g.speed())
 	}
-	r.Served, r.Generated, r.Ratio = median(served), median(generated), median(ratios)
-	r.ServerCPU, r.ClientsCPU = serverCPU/r.Seconds, clientsCPU/r.Seconds
+	r.Seconds, r.Served, r.Generated = sum.seconds, median(served), median(generated)
+	r.Ratio, r.RatioCPU = median(ratios), median(ratiosCPU)
+	r.ServerCPU, r.ClientsCPU = sum.cpu/sum.seconds, sum.clientsCPU/sum.seconds
 	r.Memory, r.Promotions = server.memory(), server.promotions
 	load.into(&r)
 	return r, nil
 }
 
 // serveOnce lets the clients ask for a turn, and moves the link meanwhile.
-func (c *thinkCommand) serveOnce(ctx context.Context, server *thinkServer, load *load) (seconds, tokens, serverCPU, ownCPU float64, err error) {
+func (c *thinkCommand) serveOnce(ctx context.Context, server *thinkServer, load *load) (s spell, err error) {
 	turn, stop := context.WithTimeout(ctx, c.Turn)
 	defer stop()
 	moved := make(chan error, 1)
 	go func() { moved <- server.moveLink(turn, c.Every) }()
-	serverBefore, ownBefore, start := server.cpu(), ownCPUSeconds(), time.Now()
-	tokens = load.run(turn)
-	seconds, serverCPU, ownCPU = time.Since(start).Seconds(), server.cpu()-serverBefore, ownCPUSeconds()-ownBefore
-	return seconds, tokens, serverCPU, ownCPU, errors.Join(<-moved, ctx.Err())
+	cpu, own, start := server.cpu(), ownCPUSeconds(), time.Now()
+	s.tokens = load.run(turn)
+	s.seconds, s.cpu, s.clientsCPU = time.Since(start).Seconds(), server.cpu()-cpu, ownCPUSeconds()-own
+	return s, errors.Join(<-moved, ctx.Err())
 }
 
 // question is what is asked, and how many tokens its answer has where it was generated alone.
@@ -207,10 +217,10 @@ func (c *thinkCommand) openAlone(ctx context.Context, questions []*question) (g 
 	return g, nil
 }
 
-// run generates for about so long, and returns the tokens a second.
-func (g *generator) run(ctx context.Context, about time.Duration) (float64, error) {
+// run generates for about so long.
+func (g *generator) run(ctx context.Context, about time.Duration) (s spell, err error) {
 	const atOnce = 400 // prompts of one call: many times the slots, as in serving
-	tokens, start := 0, time.Now()
+	cpu, start := ownCPUSeconds(), time.Now()
 	for time.Since(start) < about {
 		prompts := make([][]int32, atOnce)
 		for i := range prompts {
@@ -218,13 +228,14 @@ func (g *generator) run(ctx context.Context, about time.Duration) (float64, erro
 		}
 		answers, err := g.model.Generate(ctx, prompts, g.options)
 		if err != nil {
-			return 0, err
+			return s, err
 		}
 		for _, a := range answers {
-			tokens += len(a.Tokens)
+			s.tokens += float64(len(a.Tokens))
 		}
 	}
-	return float64(tokens) / time.Since(start).Seconds(), nil
+	s.seconds, s.cpu = time.Since(start).Seconds(), ownCPUSeconds()-cpu
+	return s, nil
 }
 
 // demoRecords reads JSON lines.

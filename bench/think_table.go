@@ -58,7 +58,7 @@ func (r thinkResult) String() string {
 	row("end", "%v", r.End)
 	row("tokens/s", "%.0f", r.Served)
 	if r.Generated > 0 {
-		row("Generate, by turns", "%.0f tokens/s; ratio %.3f", r.Generated, r.Ratio)
+		row("Generate, by turns", "%.0f tokens/s; ratio %.3f, of tokens a second of processor time %.3f", r.Generated, r.Ratio, r.RatioCPU)
 	}
 	row("cores", "server %.2f, clients %.2f", r.ServerCPU, r.ClientsCPU)
 	if m := r.Memory; m != nil {
