@@ -85,7 +85,7 @@ func demoBase(t *testing.T) string {
 	return path
 }
 
-func worker(t *testing.T, dir string, arguments ...string) *exec.Cmd {
+func workerCommand(t *testing.T, dir string, arguments ...string) *exec.Cmd {
 	t.Helper()
 	native, err := filepath.Abs(filepath.Join(root, "native", "build"))
 	if err != nil {
@@ -104,7 +104,7 @@ func begin(t *testing.T, dir string, arguments ...string) *server {
 	t.Helper()
 	arguments = append([]string{"serve", "--set=serve.address=127.0.0.1:0", "--set=serve.metrics_address=127.0.0.1:0", "--set=serve.device=cpu",
 		"--set=serve.max_new_tokens=96"}, arguments...)
-	s := &server{t: t, command: worker(t, dir, arguments...), ended: make(chan struct{})}
+	s := &server{t: t, command: workerCommand(t, dir, arguments...), ended: make(chan struct{})}
 	s.command.Stdout, s.command.Stderr = &s.stdout, &s.stderr
 	if err := s.command.Start(); err != nil {
 		t.Fatal(err)

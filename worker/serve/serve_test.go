@@ -182,7 +182,7 @@ func TestRefusesToStart(t *testing.T) {
 		"a certificate":    {[]string{"--model", "m", "--set", "serve.tls_cert=c.pem"}, "serve.tls_cert: needs serve.tls_key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := worker(t, dir, append([]string{"serve", "--set=serve.metrics_address="}, tc.arguments...)...)
+			c := workerCommand(t, dir, append([]string{"serve", "--set=serve.metrics_address="}, tc.arguments...)...)
 			if !strings.Contains(strings.Join(tc.arguments, " "), "--address") {
 				c.Args = append(c.Args, "--address=127.0.0.1:0")
 			}
@@ -228,7 +228,7 @@ func TestKeysAreReadAgain(t *testing.T) {
 	dir := home(t)
 	file := filepath.Join(dir, "think.keys")
 	newKey := func(name string) string {
-		out, err := worker(t, dir, "keys", "new", name, "--file", file).Output()
+		out, err := workerCommand(t, dir, "keys", "new", name, "--file", file).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
