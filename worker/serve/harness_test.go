@@ -167,8 +167,8 @@ func (s *server) stop(signal os.Signal) error {
 	return s.err
 }
 
-// client has a connection for each request: a request on a kept one that the server just closed would be nobody's loss.
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 60 * time.Second}
+// asking has a connection for each request: a request on a kept one that the server just closed would be nobody's loss.
+var asking = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 60 * time.Second}
 
 func (s *server) do(method, path string, body any, headers ...string) (int, []byte, error) {
 	text, err := json.Marshal(body)
@@ -183,7 +183,7 @@ func (s *server) do(method, path string, body any, headers ...string) (int, []by
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	answer, err := client.Do(r)
+	answer, err := asking.Do(r)
 	if err != nil {
 		return 0, nil, err
 	}
