@@ -30,7 +30,10 @@ func (s *Server) finish(x *exchange) {
 		if f.cause != "" {
 			attributes = append(attributes, slog.String("cause", f.cause))
 		}
-		if f.status >= http.StatusInternalServerError {
+		switch {
+		case f.status == http.StatusServiceUnavailable: // loading, or stopping: every probe hears it
+			level = slog.LevelWarn
+		case f.status >= http.StatusInternalServerError:
 			level = slog.LevelError
 		}
 	}

@@ -117,7 +117,7 @@ func begin(t *testing.T, dir string, arguments ...string) *server {
 		_ = s.command.Process.Kill()
 		<-s.ended
 		if t.Failed() {
-			t.Logf("stderr:\n%s", s.stderr.String())
+			t.Logf("stderr without requests:\n%s", s.said())
 		}
 	})
 	return s
@@ -146,13 +146,24 @@ func (s *server) until(what string, is func() bool) {
 	for end := time.Now().Add(60 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-s.ended:
-			s.t.Fatalf("ended (%v) before: %s\n%s", s.err, what, s.stderr.String())
+			s.t.Fatalf("ended (%v) before: %s\n%s", s.err, what, s.said())
 		default:
 		}
 		if time.Now().After(end) {
-			s.t.Fatalf("not within a minute: %s\n%s", what, s.stderr.String())
+			s.t.Fatalf("not within a minute: %s\n%s", what, s.said())
 		}
 	}
+}
+
+// said is the log without the lines of single requests.
+func (s *server) said() string {
+	var b strings.Builder
+	for line := range strings.Lines(s.stderr.String()) {
+		if !strings.Contains(line, "msg=request ") || strings.Contains(line, "level=ERROR") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // stop sends the signal and waits for the end.
