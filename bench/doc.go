@@ -8,6 +8,7 @@
 //	bench plan      the memory of a training run by purpose, from its shape alone
 //	bench save      what a checkpoint costs the training
 //	bench tokens    the tokenizer's speed
+//	bench think     a server under many clients, also while models are promoted
 //	bench score     log-probabilities of given tokens, for demo/verify_export.py
 //	bench write     a model folder with random weights
 //

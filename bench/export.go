@@ -210,15 +210,18 @@ func (r *exportResult) phase(name string, f func() error) error {
 }
 
 // statusBytes is a line of /proc/self/status.
-func statusBytes(key string) (int64, error) {
-	text, err := os.ReadFile("/proc/self/status")
+func statusBytes(key string) (int64, error) { return statusBytesOf(os.Getpid(), key) }
+
+func statusBytesOf(pid int, key string) (int64, error) {
+	path := fmt.Sprintf("/proc/%d/status", pid)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
 	_, rest, found := strings.Cut(string(text), "\n"+key+":")
 	var kilobytes int64
 	if _, err := fmt.Sscan(rest, &kilobytes); !found || err != nil {
-		return 0, fmt.Errorf("/proc/self/status: no %s", key)
+		return 0, fmt.Errorf("%s: no %s", path, key)
 	}
 	return kilobytes << 10, nil
 }

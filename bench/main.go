@@ -29,6 +29,7 @@ type commands struct {
 	Tokens    tokensCommand    `cmd:"" help:"MB/s of the tokenizer."`
 	Split     splitCommand     `cmd:"" help:"MB/s of the split, with each number of threads, without and with the policy."`
 	SplitOnce splitOnceCommand `cmd:"" help:"One split. A child of split."`
+	Think     thinkCommand     `cmd:"" help:"A server under clients: what they lose and see, latency, tokens/s against generation alone, memory."`
 	Score     scoreCommand     `cmd:"" help:"Log-probabilities of given tokens, for demo/verify_export.py."`
 	Write     writeCommand     `cmd:"" help:"Write a model folder with random weights."`
 }
