@@ -167,7 +167,7 @@ against: build
 
 # Records them from a server and a worker of this code.
 histories: build
-	SO8T_CAPTURE=1 go test -count=1 -run TestScenariosOnAServer ./workflows
+	SO8T_CAPTURE=1 go test -count=1 -run OnAServer ./workflows
 
 clean:
 	rm -rf bin native/build .demo

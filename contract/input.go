@@ -30,16 +30,8 @@ const InputForm = `want {"config": "configs/….yaml", "set": {"training.seed": 
 // ParseInput reads the JSON input of a workflow. Unknown fields are refused.
 func ParseInput(raw json.RawMessage) (RunInput, error) {
 	var in RunInput
-	if len(bytes.TrimSpace(raw)) == 0 || bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
-		return in, fmt.Errorf("no input: %s", InputForm)
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil {
-		return in, fmt.Errorf("input: %w: %s", err, InputForm)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return in, fmt.Errorf("input: more than one value: %s", InputForm)
+	if err := parse(raw, &in, "input", InputForm); err != nil {
+		return in, err
 	}
 	if in.Config == "" {
 		return in, fmt.Errorf("input: config is missing: %s", InputForm)
@@ -48,4 +40,20 @@ func ParseInput(raw json.RawMessage) (RunInput, error) {
 		return in, errors.New(`input: nightly.time_zone is missing: want "nightly": {"time_zone": "Asia/Tokyo"}`)
 	}
 	return in, nil
+}
+
+// parse reads one JSON value without unknown fields. Errors call it name and show a valid form.
+func parse(raw json.RawMessage, value any, name, form string) error {
+	if len(bytes.TrimSpace(raw)) == 0 || bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
+		return fmt.Errorf("no %s: %s", name, form)
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(value); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, form)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: more than one value: %s", name, form)
+	}
+	return nil
 }

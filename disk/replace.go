@@ -14,7 +14,14 @@ import (
 )
 
 // Replace replaces a file atomically and durably. Its folder must exist. Errors name the path.
-func Replace(path string, write func(io.Writer) error) (err error) {
+func Replace(path string, write func(io.Writer) error) error { return replace(path, 0o644, write) }
+
+// ReplacePrivate is Replace for a file that nobody else may read.
+func ReplacePrivate(path string, write func(io.Writer) error) error {
+	return replace(path, 0o600, write)
+}
+
+func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -29,7 +36,7 @@ func Replace(path string, write func(io.Writer) error) (err error) {
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := f.Chmod(0o644); err != nil { // CreateTemp's 0600 would hide the file from others
+	if err := f.Chmod(mode); err != nil { // CreateTemp's 0600 would hide the file from others
 		return err
 	}
 	Crash("file.written")

@@ -206,7 +206,7 @@ func (s *stage) play(name string, t *testing.T) (executions []*history.History) 
 	err = run.Get(ctx, &result)
 	var cancelled *temporal.CanceledError
 	if name == "cancelled" && errors.As(err, &cancelled) {
-		return []*history.History{s.history(t, name, id)}
+		return []*history.History{historyOf(t, s.server, name, id)}
 	}
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
@@ -225,17 +225,17 @@ func (s *stage) play(name string, t *testing.T) (executions []*history.History) 
 		}
 	}
 	for id != "" {
-		h := s.history(t, name, id)
+		h := historyOf(t, s.server, name, id)
 		executions = append(executions, h)
 		id = h.Events[len(h.Events)-1].GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
 	}
 	return executions
 }
 
-func (s *stage) history(t *testing.T, id, run string) *history.History {
+func historyOf(t *testing.T, server client.Client, id, run string) *history.History {
 	t.Helper()
 	h := &history.History{}
-	events := s.server.GetWorkflowHistory(context.Background(), id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := server.GetWorkflowHistory(context.Background(), id, run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		e, err := events.Next()
 		if err != nil {
@@ -246,8 +246,7 @@ func (s *stage) history(t *testing.T, id, run string) *history.History {
 	return h
 }
 
-// Every scenario runs on a real server. SO8T_CAPTURE=1 (make histories) writes their histories for
-// TestReplay.
+// Every scenario runs on a real server.
 func TestScenariosOnAServer(t *testing.T) {
 	s := &stage{server: devServer(t).Client()}
 	s.start(t)
@@ -261,19 +260,26 @@ func TestScenariosOnAServer(t *testing.T) {
 			if len(executions) != want {
 				t.Errorf("%d executions, want %d", len(executions), want)
 			}
-			for i, h := range executions {
-				t.Logf("%d events", len(h.Events))
-				if os.Getenv("SO8T_CAPTURE") != "" {
-					file := fmt.Sprintf("replay_%s_%s", time.Now().UTC().Format("20060102"), name)
-					if len(executions) > 1 {
-						file += fmt.Sprintf("_%d", i+1)
-					}
-					if err := writeHistory(h, filepath.Join("testdata", file+".json.gz")); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			capture(t, name, executions...)
 		})
+	}
+}
+
+// capture writes the histories of a scenario's executions for TestReplay where SO8T_CAPTURE is set: make histories.
+func capture(t *testing.T, name string, executions ...*history.History) {
+	t.Helper()
+	for i, h := range executions {
+		t.Logf("%d events", len(h.Events))
+		if os.Getenv("SO8T_CAPTURE") == "" {
+			continue
+		}
+		file := fmt.Sprintf("replay_%s_%s", time.Now().UTC().Format("20060102"), name)
+		if len(executions) > 1 {
+			file += fmt.Sprintf("_%d", i+1)
+		}
+		if err := writeHistory(h, filepath.Join("testdata", file+".json.gz")); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ func TestReplay(t *testing.T) {
 			replayer.RegisterWorkflow(Retrain)
 			replayer.RegisterWorkflow(Evaluate)
 			replayer.RegisterWorkflow(Compare)
+			replayer.RegisterWorkflow(Escalation)
 			if err := replayer.ReplayWorkflowHistory(nil, history); err != nil {
 				t.Error(err)
 			}

@@ -94,7 +94,7 @@ func (l *Log) Answer(ctx context.Context, a Answer) (reasoningHash string, err e
 		reasoningHash = l.options.Keys.reasoningHash(a.ID, a.Reasoning)
 	}
 	_, err = l.append(ctx, "answer", answerRecord{
-		ID: a.ID, User: l.user(a.Key, a.User), Key: a.Key, Label: a.Label, Written: a.Written, Confidence: a.Confidence,
+		ID: a.ID, User: l.User(a.Key, a.User), Key: a.Key, Label: a.Label, Written: a.Written, Confidence: a.Confidence,
 		Escalated: a.Escalated, Escalation: a.Escalation, End: a.End, Model: a.Model, Reasoning: reasoningHash,
 		Prompt: l.options.Keys.promptHash(a.ID, a.Prompt), Retry: a.Retry,
 	})
@@ -104,8 +104,8 @@ func (l *Log) Answer(ctx context.Context, a Answer) (reasoningHash string, err e
 	return reasoningHash, nil
 }
 
-// user returns what a record calls the user.
-func (l *Log) user(key, user string) string {
+// User is how records name a user: by a pseudonym, unless Options.User is Plain.
+func (l *Log) User(key, user string) string {
 	if l.options.User == Plain || user == "" {
 		return user
 	}
