@@ -58,21 +58,12 @@ func (m *Model) generate(ctx context.Context, prompts [][]int32, o GenerateOptio
 		}
 		index[id] = i
 	}
-	return out, m.run(ctx, func() error { // in one call: a switch of threads for each step would show on a small model
-		for s.Len() > 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			events, err := s.step()
-			if err != nil {
-				return err
-			}
-			for _, e := range events {
-				if e.End != nil {
-					out[index[e.ID]] = *e.End
-				}
+	return out, s.Steps(ctx, func(events []Event) bool {
+		for _, e := range events {
+			if e.End != nil {
+				out[index[e.ID]] = *e.End
 			}
 		}
-		return nil
+		return true
 	})
 }

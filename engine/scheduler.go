@@ -14,6 +14,11 @@ import (
 type SchedulerOptions struct {
 	Slots     int // sequences decoded at once; 0: 16
 	MaxLength int // the longest sequence, prompt included; 0: the model's
+	// Chunk bounds the tokens of prompts that one step computes, so that a long prompt does not hold up the tokens of the
+	// sequences beside it. A longer prompt is cut at multiples of Chunk, whatever runs beside it, and enters over several
+	// steps; in every second of them shorter prompts go first. 0: a step computes all prompts that have a slot, each in one
+	// pass if the model's MaxTokens allow.
+	Chunk int
 
 	pages int // of the cache's pool; 0: as many as the slots could use, if the device has memory for them
 }
@@ -31,9 +36,10 @@ type Request struct {
 	Client       string // free slots go round the clients that wait, so that one with many requests does not hold up the others
 }
 
-// Probe asks for the log-probabilities of continuations of one prompt.
+// Probe asks for the log-probabilities of continuations of one prompt. What its prompt has in common with a running
+// sequence is not computed again, and the rest is computed in the passes that decode the sequences.
 type Probe struct {
-	Of            RequestID // a sequence whose pages hold the beginning of Prompt; 0, or one that has ended: all of it is computed
+	Of            RequestID // the sequence; 0, or one that does not run: all of the prompt is computed
 	Prompt        []int32
 	Continuations [][]int32 // none of them empty
 }
@@ -61,35 +67,42 @@ type Event struct {
 // Orca, OSDI 2022; Kwon et al., arXiv 2309.06180). When the pool is too small for all running sequences, the youngest
 // waits for its turn and loses only time.
 //
-// Submit and Cancel may be called from any goroutine, also while a Step runs, which takes notice of them when it begins.
-// Step and Close are for one goroutine. Other methods of the model may be called between two steps.
+// Submit, Score and Cancel may be called from any goroutine, also while a step runs; the next step takes notice of them.
+// Step, Steps and Close are for one goroutine. Other methods of the model may be called between two steps.
 type Scheduler struct {
 	model    *Model
 	cache    *phi3.Cache
 	capacity int // tokens of the longest sequence
 	pages    int
+	chunk    int // tokens of a prompt that are computed at once
 
 	slots   []*sequence // nil: free
-	running []*sequence // the youngest last
-	waiting []*sequence // not begun, or put back; the first is next
-	events  []Event     // of the step
+	running []*sequence // in slots, the youngest last
+	waiting queue
+	probes  probes
+	prefill prefill // of the step
+	events  []Event // of the step
 
 	mu        sync.Mutex // guards the rest
 	last      RequestID
 	submitted []*sequence
-	probes    []probe
 	live      map[RequestID]*sequence // neither ended nor cancelled
 }
 
-// sequence is one request on its way.
+// sequence is one request on its way, or the context of a probe.
 type sequence struct {
 	Request
 	id        RequestID
+	tokens    []int32 // the prompt and what was generated
+	extent    int     // tokens that its slot needs pages for
+	probe     *probe  // nil: a request
 	out       Generation
 	slot      int
 	started   time.Time
 	cancelled bool // guarded by the scheduler's mu
 }
+
+func (q *sequence) generated() []int32 { return q.tokens[len(q.Prompt):] }
 
 // NewScheduler allocates the cache that sequences of the model are decoded in.
 func (m *Model) NewScheduler(ctx context.Context, o SchedulerOptions) (*Scheduler, error) {
@@ -99,19 +112,23 @@ func (m *Model) NewScheduler(ctx context.Context, o SchedulerOptions) (*Schedule
 	if o.MaxLength == 0 {
 		o.MaxLength = m.options.MaxLength
 	}
-	if o.Slots < 1 || o.MaxLength < 1 || o.MaxLength > m.options.MaxLength {
-		return nil, fmt.Errorf("scheduler: %d slots or sequences of %d tokens are out of range; the model was opened for %d", o.Slots, o.MaxLength,
-			m.options.MaxLength)
+	if o.Slots < 1 || o.MaxLength < 1 || o.MaxLength > m.options.MaxLength || o.Chunk < 0 || o.Chunk > m.options.MaxTokens {
+		return nil, fmt.Errorf("scheduler: %d slots, sequences of %d tokens or chunks of %d are out of range; the model was opened for %d, and %d in a pass",
+			o.Slots, o.MaxLength, o.Chunk, m.options.MaxLength, m.options.MaxTokens)
 	}
-	s := &Scheduler{model: m, capacity: o.MaxLength, pages: o.pages, live: map[RequestID]*sequence{}}
+	s := &Scheduler{model: m, capacity: o.MaxLength, pages: o.pages, chunk: m.options.MaxTokens, live: map[RequestID]*sequence{}}
 	s.slots = make([]*sequence, min(o.Slots, m.options.MaxTokens))
+	if o.Chunk > 0 {
+		s.chunk, s.prefill.limited = o.Chunk, true
+	}
+	all := s.probes.reserve(len(s.slots))
 	err := m.run(ctx, func() (err error) {
 		if s.pages == 0 {
 			if s.pages, err = m.cachePages(len(s.slots)*phi3.Pages(s.capacity), phi3.Pages(s.capacity)); err != nil {
 				return err
 			}
 		}
-		s.cache, err = m.phi.NewCache(len(s.slots), s.capacity, s.pages)
+		s.cache, err = m.phi.NewCache(all, s.capacity, s.pages)
 		return err
 	})
 	if err != nil {
@@ -122,8 +139,11 @@ func (m *Model) NewScheduler(ctx context.Context, o SchedulerOptions) (*Schedule
 
 // Submit queues a request. An error is about this request alone.
 func (s *Scheduler) Submit(r Request) (RequestID, error) {
-	if err := r.check(min(s.model.options.MaxTokens, s.capacity-1), s.model.phi.Config.VocabSize); err != nil {
+	if err := s.checkPrompt(r.Prompt, s.capacity-1); err != nil {
 		return 0, err
+	}
+	if r.MaxNewTokens < 1 || r.Temperature < 0 || r.TopP < 0 || r.TopP > 1 {
+		return 0, fmt.Errorf("max_new_tokens %d, temperature %v or top_p %v is out of range", r.MaxNewTokens, r.Temperature, r.TopP)
 	}
 	if r.EOS == nil {
 		r.EOS = s.model.phi.Config.EOSTokenIDs
@@ -131,67 +151,40 @@ func (s *Scheduler) Submit(r Request) (RequestID, error) {
 	if r.TopP == 0 {
 		r.TopP = 1
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last++
-	q := &sequence{Request: r, id: s.last}
-	s.submitted = append(s.submitted, q)
-	s.live[q.id] = q
-	return q.id, nil
+	return s.submit(&sequence{Request: r}), nil
 }
 
-func (r Request) check(longest, vocabulary int) error {
-	if len(r.Prompt) == 0 || len(r.Prompt) > longest {
-		return fmt.Errorf("a prompt of %d tokens; the model was opened for 1 to %d", len(r.Prompt), longest)
+func (s *Scheduler) checkPrompt(prompt []int32, longest int) error {
+	if len(prompt) == 0 || len(prompt) > longest {
+		return fmt.Errorf("a prompt of %d tokens; the model was opened for 1 to %d", len(prompt), longest)
 	}
-	for _, id := range r.Prompt {
+	return s.checkTokens(prompt)
+}
+
+func (s *Scheduler) checkTokens(ids []int32) error {
+	vocabulary := s.model.phi.Config.VocabSize
+	for _, id := range ids {
 		if id < 0 || int(id) >= vocabulary {
 			return fmt.Errorf("token %d is outside the model's vocabulary of %d", id, vocabulary)
 		}
 	}
-	if r.MaxNewTokens < 1 || r.Temperature < 0 || r.TopP < 0 || r.TopP > 1 {
-		return fmt.Errorf("max_new_tokens %d, temperature %v or top_p %v is out of range", r.MaxNewTokens, r.Temperature, r.TopP)
-	}
 	return nil
 }
 
-// probe is a Probe on its way.
-type probe struct {
-	Probe
-	id RequestID
-}
-
-// Score queues a probe. It counts as a request: Cancel and Len know it.
-func (s *Scheduler) Score(p Probe) (RequestID, error) {
+func (s *Scheduler) submit(q *sequence) RequestID {
+	q.tokens = slices.Clone(q.Prompt)
+	q.extent = max(q.extent, len(q.tokens))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last++
-	s.probes = append(s.probes, probe{p, s.last})
-	return s.last, nil
+	q.id = s.last
+	s.submitted = append(s.submitted, q)
+	s.live[q.id] = q
+	return q.id
 }
 
-// scoreProbes answers what was asked since the last step.
-func (s *Scheduler) scoreProbes() error {
-	s.mu.Lock()
-	probes := s.probes
-	s.probes = nil
-	s.mu.Unlock()
-	for _, p := range probes {
-		out := make([][]float64, 1)
-		b, err := s.model.scoreBatch([][]int32{p.Prompt}, 16)
-		if err != nil {
-			return err
-		}
-		if err := s.model.score([][]int32{p.Prompt}, p.Continuations, b, out); err != nil {
-			return err
-		}
-		s.events = append(s.events, Event{ID: p.id, Scores: out[0]})
-	}
-	return nil
-}
-
-// Cancel drops a request: no step that begins later has an event of it. Its pages are free with the next step. Nothing
-// happens if it has ended already.
+// Cancel drops a request or a probe: no step that begins later has an event of it. Its slot and its pages are free with the
+// next step. Nothing happens if it has ended already.
 func (s *Scheduler) Cancel(id RequestID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,7 +194,7 @@ func (s *Scheduler) Cancel(id RequestID) {
 	}
 }
 
-// Len is the number of requests that have neither ended nor been cancelled.
+// Len is the number of requests and probes that have neither ended nor been cancelled.
 func (s *Scheduler) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,16 +211,32 @@ func (s *Scheduler) Step(ctx context.Context) (events []Event, err error) {
 	return events, err
 }
 
+// Steps steps until nothing is left to do, yield returns false, or ctx ends. yield gets the events of each step, on the
+// device's thread: that saves two switches of threads a step, and no other method of the model runs before Steps returns.
+func (s *Scheduler) Steps(ctx context.Context, yield func([]Event) bool) error {
+	return s.model.run(ctx, func() error {
+		for s.Len() > 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			events, err := s.step()
+			if err != nil {
+				return err
+			}
+			if !yield(events) {
+				break
+			}
+		}
+		return nil
+	})
+}
+
 // step is Step on the device's thread.
 func (s *Scheduler) step() ([]Event, error) {
 	s.events = nil
 	s.takeNotice()
-	err := s.scoreProbes()
+	err := s.begin()
 	if err == nil {
-		err = s.admit()
-	}
-	if err == nil {
-		s.freePages()
 		err = s.advance()
 	}
 	return s.events, err
@@ -237,15 +246,32 @@ func (s *Scheduler) step() ([]Event, error) {
 func (s *Scheduler) takeNotice() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting = append(s.waiting, s.submitted...)
+	for _, q := range s.submitted {
+		if q.probe != nil {
+			s.probes.waiting = append(s.probes.waiting, q)
+		} else {
+			s.waiting.add(q)
+		}
+	}
 	s.submitted = nil
 	cancelled := func(q *sequence) bool { return q.cancelled }
-	s.waiting = slices.DeleteFunc(s.waiting, cancelled)
-	for _, q := range slices.Clone(s.running) {
+	s.waiting.remove(cancelled)
+	s.probes.waiting = slices.DeleteFunc(s.probes.waiting, cancelled)
+	for _, q := range slices.Concat(s.running, s.probes.active) {
 		if q.cancelled {
 			s.leave(q)
 		}
 	}
+}
+
+// ended forgets a request that has its answer.
+func (s *Scheduler) ended(q *sequence, e Event) {
+	s.leave(q)
+	s.mu.Lock()
+	delete(s.live, q.id)
+	s.mu.Unlock()
+	e.ID = q.id
+	s.events = append(s.events, e)
 }
 
 // Close frees the cache. Requests that have not ended are lost.

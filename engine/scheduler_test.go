@@ -48,10 +48,11 @@ type streams struct {
 	t      *testing.T
 	tokens map[RequestID][]int32
 	ended  map[RequestID]*Generation
+	scores map[RequestID][]float64
 }
 
 func newStreams(t *testing.T) *streams {
-	return &streams{t, map[RequestID][]int32{}, map[RequestID]*Generation{}}
+	return &streams{t, map[RequestID][]int32{}, map[RequestID]*Generation{}, map[RequestID][]float64{}}
 }
 
 // take checks what holds of every stream: nothing comes after the end, and the end repeats what came before.
@@ -60,6 +61,10 @@ func (x *streams) take(events []Event) {
 	for _, e := range events {
 		if x.ended[e.ID] != nil {
 			x.t.Errorf("request %d: %+v came after the end", e.ID, e)
+		}
+		if e.Scores != nil {
+			x.scores[e.ID] = e.Scores
+			continue
 		}
 		if e.End == nil {
 			x.tokens[e.ID] = append(x.tokens[e.ID], e.Token)

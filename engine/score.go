@@ -71,11 +71,11 @@ func (m *Model) score(prompts, continuations [][]int32, b scoreBatch, out [][]fl
 		return err
 	}
 	defer m.phi.FreeCache(cache)
-	slots := make([]int, len(prompts))
-	for i := range slots {
-		slots[i] = i
+	fills := make([]phi3.Piece, len(prompts))
+	for i, p := range prompts {
+		fills[i] = phi3.Piece{Slot: i, IDs: p}
 	}
-	if err := m.phi.Fill(cache, prompts, slots, m.adapted); err != nil {
+	if err := m.phi.Fill(cache, fills, m.adapted); err != nil {
 		return err
 	}
 	first, err := m.phi.PickedLogits()
@@ -86,7 +86,7 @@ func (m *Model) score(prompts, continuations [][]int32, b scoreBatch, out [][]fl
 		out[i] = make([]float64, len(continuations))
 	}
 	for j, continuation := range continuations {
-		var extensions []phi3.Extension
+		var extensions []phi3.Piece
 		for i, prompt := range prompts {
 			if m.phi.Outgrows(cache, i, len(continuation)) {
 				if out[i][j], err = m.scoreWhole(prompt, continuation); err != nil {
@@ -96,7 +96,7 @@ func (m *Model) score(prompts, continuations [][]int32, b scoreBatch, out [][]fl
 			}
 			out[i][j] = logProbability(first[i], continuation[0])
 			if len(continuation) > 1 {
-				extensions = append(extensions, phi3.Extension{Slot: i, IDs: continuation[:len(continuation)-1], Every: true})
+				extensions = append(extensions, phi3.Piece{Slot: i, IDs: continuation[:len(continuation)-1], Pick: phi3.PickEvery})
 			}
 		}
 		if len(extensions) == 0 {

@@ -2,6 +2,7 @@ package phi3
 
 import (
 	"fmt"
+	"slices"
 
 	"so8t/native"
 )
@@ -29,6 +30,7 @@ type batch struct {
 	rows       int
 	sequences  int
 	pickedRows int
+	targets    int // of the first of the picked rows
 }
 
 func (b *batch) allocate(d *native.Device, t int) error {
@@ -47,9 +49,8 @@ type row struct {
 	ids, rope, position, sample, slot, cuSeqlens, picked, target []int32
 }
 
-// append adds a whole sequence from position 0, with the targets of its labels.
-func (r *row) append(m *Model, s Sequence, slot int32) {
-	base := m.rope.base(len(s.IDs))
+// append adds a sequence from position 0, whose row of the rope table is base, with the targets of its labels.
+func (r *row) append(base int, s Sequence, slot int32) {
 	if len(r.cuSeqlens) == 0 {
 		r.cuSeqlens = append(r.cuSeqlens, 0)
 	}
@@ -67,8 +68,24 @@ func (r *row) append(m *Model, s Sequence, slot int32) {
 	r.cuSeqlens = append(r.cuSeqlens, int32(len(r.ids)))
 }
 
-// pickLast picks the token added last: its logits are wanted.
-func (r *row) pickLast() { r.picked = append(r.picked, int32(len(r.ids)-1)) }
+// pick picks tokens of the piece that begins at row first, and notes their targets.
+func (r *row) pick(p Piece, first int) {
+	last := int32(len(r.ids) - 1)
+	switch {
+	case p.Pick == PickEvery:
+		for i := int32(first); i <= last; i++ {
+			r.picked = append(r.picked, i)
+		}
+	case p.Pick == PickLast && len(p.Targets) > 0:
+		r.picked = append(r.picked, slices.Repeat([]int32{last}, len(p.Targets))...)
+	case p.Pick == PickLast:
+		r.picked = append(r.picked, last)
+	}
+	if len(p.Targets) > 0 { // rows before it may have none
+		r.target = append(r.target, make([]int32, len(r.picked)-len(p.Targets)-len(r.target))...)
+		r.target = append(r.target, p.Targets...)
+	}
+}
 
 // upload checks a row and copies it to the device.
 func (m *Model) upload(r *row) error {
@@ -86,7 +103,7 @@ func (m *Model) upload(r *row) error {
 		}
 	}
 	b := &m.batch
-	b.rows, b.sequences, b.pickedRows = len(r.ids), max(0, len(r.cuSeqlens)-1), len(r.picked)
+	b.rows, b.sequences, b.pickedRows, b.targets = len(r.ids), max(0, len(r.cuSeqlens)-1), len(r.picked), len(r.target)
 	for _, x := range []struct {
 		to   native.Tensor
 		from []int32

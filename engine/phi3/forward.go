@@ -128,7 +128,7 @@ func (m *Model) pack(sequences []Sequence) (*row, error) {
 		if s.Labels != nil && len(s.Labels) != len(s.IDs) {
 			return nil, fmt.Errorf("a sequence of %d tokens has %d labels", len(s.IDs), len(s.Labels))
 		}
-		r.append(m, s, 0)
+		r.append(m.rope.base(len(s.IDs)), s, 0)
 	}
 	return r, nil
 }
@@ -189,6 +189,13 @@ func (m *Model) Logits(sequences []Sequence, adapter bool) ([][]float32, error) 
 	return m.PickedLogits()
 }
 
+// Sampling is how the next token of a row is chosen.
+type Sampling struct {
+	Temperature float64 // 0: the likeliest token
+	TopP        float64 // softmax(logits / Temperature) is cut to this nucleus: see native.Sample
+	U           float32 // the random number in [0, 1) that the draw uses
+}
+
 // PickedLogits computes float32 logits of the last pass's picked rows and copies them to the host.
 func (m *Model) PickedLogits() ([][]float32, error) {
 	m.pick()
@@ -207,41 +214,63 @@ func (m *Model) PickedLogits() ([][]float32, error) {
 	return out, err
 }
 
-// Sampling is how the next token of a row is chosen.
-type Sampling struct {
-	Temperature float64 // 0: the likeliest token
-	TopP        float64 // softmax(logits / Temperature) is cut to this nucleus: see native.Sample
-	U           float32 // the random number in [0, 1) that the draw uses
-}
-
-// PickedTokens chooses the next token of each picked row of the last pass.
-func (m *Model) PickedTokens(how []Sampling) ([]int32, error) {
-	if len(how) != m.batch.pickedRows {
-		return nil, fmt.Errorf("sampling of %d rows, %d were picked", len(how), m.batch.pickedRows)
+// Picked chooses the next tokens of the first len(how) picked rows of the last pass. The others must have targets: it
+// returns the log-probabilities of those, in nats.
+func (m *Model) Picked(how []Sampling) (ids []int32, targets []float32, err error) {
+	all := m.batch.pickedRows
+	if all == 0 && len(how) == 0 {
+		return nil, nil, nil
+	}
+	if len(how) > all || all > max(len(how), m.batch.targets) {
+		return nil, nil, fmt.Errorf("sampling of %d rows: %d were picked, %d with targets", len(how), all, m.batch.targets)
 	}
 	m.pick()
-	s, d, vocab := &m.scratch, m.device, int64(m.Config.VocabSize)
-	out := make([]int32, len(how))
-	return out, m.chunks(func(first, n int) error {
+	s := &m.scratch
+	ids, targets = make([]int32, len(how)), make([]float32, all-len(how))
+	err = m.chunks(func(first, n int) error {
 		m.lmHead(first, n, s.logits32)
-		for from, to := 0, 0; from < n; from = to {
-			h := how[first+from]
-			for to = from; to < n && how[first+to].Temperature == h.Temperature && how[first+to].TopP == h.TopP; to++ {
-			}
-			rows, x, index := int64(to-from), s.logits32.Row(from), s.choice.Column(from)
-			if h.Temperature == 0 {
-				d.Argmax(&native.Argmax{Rows: rows, Columns: vocab, X: x, Index: index})
-				continue
-			}
-			u := make([]float32, 0, to-from)
-			for _, row := range how[first+from : first+to] {
-				u = append(u, row.U)
-			}
-			if err := native.Upload(d, s.u.Column(from), u); err != nil {
-				return err
-			}
-			d.Sample(&native.Sample{Rows: rows, Columns: vocab, X: x, U: s.u.Column(from), Index: index, Temperature: h.Temperature, TopP: h.TopP})
+		sampled := max(0, min(n, len(how)-first))
+		if sampled < n {
+			m.device.CrossEntropyForward(&native.CrossEntropy{Rows: int64(n - sampled), Columns: int64(m.Config.VocabSize), Logits: s.logits32.Row(sampled),
+				Target: m.batch.target.Column(first + sampled), Loss: s.loss.Column(first + sampled)})
 		}
-		return native.Download(d, out[first:first+n], s.choice)
+		if sampled == 0 {
+			return nil
+		}
+		if err := m.sample(how[first : first+sampled]); err != nil {
+			return err
+		}
+		return native.Download(m.device, ids[first:first+sampled], s.choice)
 	})
+	if err == nil && len(targets) > 0 {
+		err = native.Download(m.device, targets, s.loss.Column(len(how)))
+	}
+	for i := range targets {
+		targets[i] = -targets[i]
+	}
+	return ids, targets, err
+}
+
+// sample chooses a token of each of the first rows of the logits, neighbours of one kind together.
+func (m *Model) sample(how []Sampling) error {
+	s, d, vocab := &m.scratch, m.device, int64(m.Config.VocabSize)
+	for from, to := 0, 0; from < len(how); from = to {
+		h := how[from]
+		for to = from; to < len(how) && how[to].Temperature == h.Temperature && how[to].TopP == h.TopP; to++ {
+		}
+		rows, x, index := int64(to-from), s.logits32.Row(from), s.choice.Column(from)
+		if h.Temperature == 0 {
+			d.Argmax(&native.Argmax{Rows: rows, Columns: vocab, X: x, Index: index})
+			continue
+		}
+		u := make([]float32, 0, to-from)
+		for _, row := range how[from:to] {
+			u = append(u, row.U)
+		}
+		if err := native.Upload(d, s.u.Column(from), u); err != nil {
+			return err
+		}
+		d.Sample(&native.Sample{Rows: rows, Columns: vocab, X: x, U: s.u.Column(from), Index: index, Temperature: h.Temperature, TopP: h.TopP})
+	}
+	return nil
 }

@@ -20,8 +20,7 @@ func (m *Model) run(ctx context.Context) {
 				continue
 			}
 		}
-		events, err := m.scheduler.Step(ctx)
-		m.deliver(events)
+		err := m.scheduler.Steps(ctx, func(events []engine.Event) bool { m.deliver(events); return true })
 		if err != nil {
 			m.fail(err)
 			return

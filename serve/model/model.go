@@ -30,6 +30,10 @@ type Options struct {
 const (
 	defaultSlots     = 16
 	defaultMaxLength = 4096
+
+	// chunk bounds the tokens of prompts that one step computes: enough rows for a CPU's products to run at full speed, few
+	// enough that the answers beside a long prompt go on.
+	chunk = 256
 )
 
 // engineOptions opens the model for answering. The bounds that the options leave open are filled in.
@@ -125,7 +129,8 @@ func (m *Model) load(ctx context.Context, o Options) (err error) {
 	if known, have := m.tokenizer.VocabSize(), m.engine.Config().VocabSize; known > have {
 		return fmt.Errorf("%s: tokenizer.json has %d tokens, the model's vocabulary is %d", o.Path, known, have)
 	}
-	m.scheduler, err = m.engine.NewScheduler(ctx, engine.SchedulerOptions{Slots: o.Slots, MaxLength: o.MaxLength})
+	m.scheduler, err = m.engine.NewScheduler(ctx, engine.SchedulerOptions{Slots: o.Slots, MaxLength: o.MaxLength,
+		Chunk: min(chunk, options.MaxTokens)})
 	return err
 }
 
