@@ -102,7 +102,7 @@ func repositoryFiles(t *testing.T) (files []string) {
 		}
 		return files
 	}
-	made := []string{".git", "bin", "native/build", ".cuda", ".demo", ".gpu", ".against", ".venv", "checkpoints", "data", "models"}
+	made := []string{".git", "bin", "native/build", ".cuda", ".demo", ".gpu", ".against", ".venv", "checkpoints", "data", "models", "keys", "audit"}
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:

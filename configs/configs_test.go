@@ -155,6 +155,7 @@ func TestEveryKey(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[Config](), "")
+	walk(reflect.TypeFor[Serving](), "")
 }
 
 func TestParseSet(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// decoder fills a Config from a YAML tree. yaml.v3's own strict mode names no
+// decoder fills a Config or a Serving from a YAML tree. yaml.v3's own strict mode names no
 // dotted keys, stops at the first fault, and reads 010 as 8.
 type decoder struct {
 	file       string
@@ -20,10 +20,11 @@ type decoder struct {
 	faults     []error
 }
 
-// target is a value of the Config that a node is decoded into.
+// target is a value of the struct that a node is decoded into.
 type target struct{ reflect.Value }
 
-func structOf(c *Config) target { return target{reflect.ValueOf(c).Elem()} }
+// structOf is the struct that into points to.
+func structOf(into any) target  { return target{reflect.ValueOf(into).Elem()} }
 func (t target) isStruct() bool { return t.Kind() == reflect.Struct }
 func (t target) tag(i int) string {
 	name, _, _ := strings.Cut(t.Type().Field(i).Tag.Get("json"), ",")

@@ -63,6 +63,25 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzParseServing: whatever the text, one line a fault answers, and no link or name of a folder ends the process.
+func FuzzParseServing(f *testing.F) {
+	addFiles(f)
+	for _, text := range []string{leastServing, "serve: {model: m, address: '[::1]:80', prompts: [a]}\n", "audit: {dir: a, keys_dir: a/b}\n"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var s *Serving
+		var err error
+		fuzzguard.Call(t, len(text), yamlBound, func() { s, err = ParseServing("c.yaml", []byte(text), nil) })
+		if (s == nil) == (err == nil) {
+			t.Fatalf("configuration %v with error %v", s, err)
+		}
+		if err != nil {
+			wantLinesNamed(t, err)
+		}
+	})
+}
+
 // FuzzSet: whatever "key=value" says, ParseSet answers, and its value takes the way of a workflow's input, through
 // JSON, to the same config as if it stood there unchanged.
 func FuzzSet(f *testing.F) {

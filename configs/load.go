@@ -46,28 +46,37 @@ func Load(path string, set map[string]any) (*Config, error) {
 
 // Parse is Load for a text already read; name stands for the file in errors.
 func Parse(name string, text []byte, set map[string]any) (*Config, error) {
-	root, err := document(name, text)
-	if err != nil {
-		return nil, err
-	}
 	c := Default()
-	d := &decoder{file: name, lines: map[string]string{}}
-	if root != nil {
-		d.mapping(root, structOf(&c), "")
-	}
-	for _, key := range sortedKeys(set) {
-		d.override(&c, key, set[key])
-	}
-	if len(d.faults) == 0 {
+	err := decode(name, text, set, &c, func(d *decoder) {
 		if !c.Data.FourClass && !d.set("data.use_quadruple_thinking") {
 			c.Data.UseQuadrupleThinking = false
 		}
 		d.check(&c)
-	}
-	if len(d.faults) > 0 {
-		return nil, errors.Join(d.faults...)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return &c, nil
+}
+
+// decode fills the struct behind into, which holds the defaults, from text and set. check is called if all values have
+// the right type.
+func decode(name string, text []byte, set map[string]any, into any, check func(*decoder)) error {
+	root, err := document(name, text)
+	if err != nil {
+		return err
+	}
+	d := &decoder{file: name, lines: map[string]string{}}
+	if root != nil {
+		d.mapping(root, structOf(into), "")
+	}
+	for _, key := range sortedKeys(set) {
+		d.override(structOf(into), key, set[key])
+	}
+	if len(d.faults) == 0 {
+		check(d)
+	}
+	return errors.Join(d.faults...)
 }
 
 // document is the only document of the text; nil when the text is empty.
@@ -81,7 +90,7 @@ func document(name string, text []byte) (*yaml.Node, error) {
 	}
 	switch err := dec.Decode(&second); {
 	case err == nil:
-		return nil, &Error{Where: fmt.Sprintf("%s:%d", name, second.Line), Text: "a second document: one run, one document"}
+		return nil, &Error{Where: fmt.Sprintf("%s:%d", name, second.Line), Text: "a second document: one file holds one"}
 	case !errors.Is(err, io.EOF):
 		return nil, syntaxError(name, err)
 	}
@@ -98,8 +107,8 @@ func syntaxError(name string, err error) error {
 	return &Error{Where: name, Text: text}
 }
 
-// override decodes one value of set as if it were in the file.
-func (d *decoder) override(c *Config, key string, value any) {
+// override decodes one value of set into root as if it were in the file.
+func (d *decoder) override(root target, key string, value any) {
 	fault := func(format string, args ...any) {
 		d.faults = append(d.faults, &Error{Where: "set", Key: key, Text: fmt.Sprintf(format, args...)})
 	}
@@ -108,7 +117,7 @@ func (d *decoder) override(c *Config, key string, value any) {
 		fault("%v", err)
 		return
 	}
-	target := structOf(c)
+	target := root
 	parts := strings.Split(key, ".")
 	for i, part := range parts {
 		next, ok := target.field(part)

@@ -7,6 +7,27 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// Overrides are those of a command line: flags that stand for a key (empty: not given), and texts for ParseSet.
+func Overrides(flags map[string]string, texts []string) (map[string]any, error) {
+	set := map[string]any{}
+	for key, value := range flags {
+		if value != "" {
+			set[key] = value
+		}
+	}
+	for _, text := range texts {
+		key, value, err := ParseSet(text)
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := set[key]; twice {
+			return nil, fmt.Errorf("set %s: given twice", key)
+		}
+		set[key] = value
+	}
+	return set, nil
+}
+
 // ParseSet parses a command line's "key=value"; the value has the type YAML gives it.
 func ParseSet(text string) (key string, value any, err error) {
 	key, written, ok := strings.Cut(text, "=")

@@ -24,6 +24,11 @@ type service struct {
 	Build       struct{ Context, Dockerfile string }
 	Hostname    string
 	User        string
+	ReadOnly    bool     `yaml:"read_only"`
+	CapDrop     []string `yaml:"cap_drop"`
+	SecurityOpt []string `yaml:"security_opt"`
+	Tmpfs       []string
+	Command     []string
 	Profiles    []string
 	Restart     string
 	EnvFile     []string `yaml:"env_file"`
@@ -49,6 +54,7 @@ type service struct {
 // mount is a volume or a bind mount, in either of the two notations.
 type mount struct {
 	Type, Source, Target string
+	ReadOnly             bool `yaml:"read_only"`
 	Bind                 struct {
 		CreateHostPath *bool `yaml:"create_host_path"`
 	}

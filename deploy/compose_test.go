@@ -79,7 +79,7 @@ func TestComposeSettings(t *testing.T) {
 	if kept, err := time.ParseDuration(job["NAMESPACE_RETENTION"]); err != nil || kept < 7*24*time.Hour {
 		t.Errorf("retention %v %v: a run could vanish before anybody looks", kept, err)
 	}
-	for _, name := range []string{"namespace", "ui", "worker", "worker-gpu"} {
+	for _, name := range []string{"namespace", "ui", "worker", "worker-gpu", "think"} {
 		env := c.environment(t, name, dotEnv)
 		if env["TEMPORAL_ADDRESS"] != "temporal:7233" || env["TEMPORAL_NAMESPACE"] != job["TEMPORAL_NAMESPACE"] {
 			t.Errorf("%s looks for Temporal at %s, namespace %s", name, env["TEMPORAL_ADDRESS"], env["TEMPORAL_NAMESPACE"])
@@ -212,7 +212,7 @@ func TestComposeAccepts(t *testing.T) {
 		compose = []string{"docker-compose"}
 	}
 	run := func(env ...string) (string, error) {
-		command := exec.Command(compose[0], append(compose[1:], "--env-file", os.DevNull, "--profile", "gpu", "config", "-q")...)
+		command := exec.Command(compose[0], append(compose[1:], "--env-file", os.DevNull, "--profile", "gpu", "--profile", "think", "config", "-q")...)
 		command.Dir, command.Env = root, append(os.Environ(), env...)
 		out, err := command.CombinedOutput()
 		return string(out), err

@@ -27,6 +27,9 @@ var CrashPoints = []string{
 	"activity.ends",                     // its work is done, the server does not know
 	"temporal.telling", "temporal.told", // the server is being told; knows
 	"lease.taken",
+	"audit.written", "audit.synced", // records: written, on disk, not acknowledged
+	"audit.rotated",      // the next segment is there and empty
+	"audit.recovered",    // only where a former crash left half a record, cut off by now
 	"escalation.queued",  // a case is on disk, its answer has not left
 	"escalation.started", // its workflow exists, the case is still on disk
 }

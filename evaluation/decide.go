@@ -2,66 +2,53 @@ package evaluation
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
+	"so8t/decision"
 	"so8t/engine"
 	"so8t/quadruple"
-	"so8t/tokenizer"
 )
 
-// decider turns answers into decisions. It holds the assistant's header, which is put before every text that is
-// tokenised, since the first tokens of an answer depend on it.
-type decider struct {
+// reader turns answers into decisions.
+type reader struct {
 	tokenizer Tokenizer
-	headText  string
-	head      []int32
+	decider   *decision.Decider // nil in a plain run
 }
 
-func newDecider(t Tokenizer) (*decider, error) {
-	head, err := t.ApplyChatTemplate([]tokenizer.Message{{Role: "user", Content: "?"}}, true)
+func newReader(t Tokenizer, o Options) (*reader, error) {
+	if o.Plain {
+		return &reader{tokenizer: t}, nil
+	}
+	d, err := decision.New(t)
 	if err != nil {
-		return nil, fmt.Errorf("render the assistant's header: %w", err)
+		return nil, err
 	}
-	ids := t.Encode(head)
-	if len(ids) == 0 {
-		return nil, errors.New("render the assistant's header: the chat template gives no tokens")
-	}
-	return &decider{tokenizer: t, headText: head, head: ids}, nil
+	return &reader{t, d}, nil
 }
 
-// encode returns the tokens of an assistant's text as in training: those behind the header.
-func (d *decider) encode(text string) ([]int32, error) {
-	ids := d.tokenizer.Encode(d.headText + text)
-	if !slices.Equal(ids[:min(len(d.head), len(ids))], d.head) {
-		return nil, fmt.Errorf("the tokenizer merges the assistant's header with %q", text[:min(len(text), 24)])
-	}
-	return ids[len(d.head):], nil
-}
-
-// read parses one answer, and returns the context in which the four labels are scored.
-func (d *decider) read(q question, g engine.Generation, o Options) (Decision, place) {
+// read parses one answer, and returns where its four labels are scored.
+func (r *reader) read(q question, g engine.Generation, o Options) (Decision, decision.Place) {
 	tokens := o.withoutEnd(g.Tokens)
-	a := parseAnswer(d.tokenizer.Decode(tokens, false))
-	at := place{a.context, a.tail}
-	if !a.ownThinkTask {
-		at.context = fallbackContext(d.tokenizer.Decode(tokens[:min(len(tokens), o.FallbackTokens)], false))
+	text := r.tokenizer.Decode(tokens, false)
+	at, own := decision.PlaceOf(text)
+	if !own {
+		at = decision.FallbackPlace(r.tokenizer.Decode(tokens[:min(len(tokens), o.FallbackTokens)], false))
 	}
-	out := d.about(q)
-	out.answered(a.text, g)
-	out.Gold, out.Generated = q.sample.Label, a.decision
-	out.WellFormed, out.LeakedThinking, out.OwnThinkTask = a.wellFormed && g.Finished, a.leaked, a.ownThinkTask
+	_, wellFormed := quadruple.Parse(text)
+	out := r.about(q)
+	out.answered(text, g)
+	out.Gold, out.Generated = q.sample.Label, quadruple.Written(text)
+	out.WellFormed, out.LeakedThinking, out.OwnThinkTask = wellFormed && g.Finished, quadruple.Leaked(text), own
 	return out, at
 }
 
 // about is a Decision that knows its sample, and no answer yet.
-func (d *decider) about(q question) Decision {
+func (r *reader) about(q question) Decision {
 	s := q.sample
 	return Decision{SourceFile: s.SourceFile, SourceLine: s.SourceLine, Digest: s.Digest, Domain: s.Domain, NearDuplicate: s.NearDuplicate,
-		Prompt: strings.TrimSpace(d.tokenizer.Decode(q.prompt, true))}
+		Prompt: strings.TrimSpace(r.tokenizer.Decode(q.prompt, true))}
 }
 
 func (d *Decision) answered(text string, g engine.Generation) {
@@ -77,74 +64,9 @@ func (o Options) withoutEnd(tokens []int32) []int32 {
 	return tokens
 }
 
-// place is the text before and behind a label.
-type place struct{ context, tail string }
-
-// labelScoring is a context and the continuation of each label, in tokens.
-type labelScoring struct {
-	context       []int32
-	continuations [4][]int32
-}
-
-// split tokenises context + label + tail as one text for each label, divides the four where
-// they begin to differ, and ends each with the first token that reaches beyond the label: the line
-// end, or whatever closes the label in the model's own answer. The tail is included because a
-// vocabulary may merge that line end with what follows it.
-func (d *decider) split(at place) (labelScoring, error) {
-	var whole [4][]int32
-	for i, label := range quadruple.Labels {
-		ids, err := d.encode(at.context + label + at.tail)
-		if err != nil {
-			return labelScoring{}, err
-		}
-		end, err := d.closed(ids, at.context+label)
-		if err != nil {
-			return labelScoring{}, err
-		}
-		whole[i] = ids[:end]
-	}
-	common := commonPrefix(whole[:])
-	s := labelScoring{context: whole[0][:common]}
-	for i := range whole {
-		s.continuations[i] = whole[i][common:]
-		if len(s.continuations[i]) == 0 {
-			return s, fmt.Errorf("the tokens of %s begin those of another label", quadruple.Labels[i])
-		}
-	}
-	return s, nil
-}
-
-// closed returns the number of ids up to and including the first one that reaches beyond text.
-func (d *decider) closed(ids []int32, text string) (int, error) {
-	alone, err := d.encode(text)
-	if err != nil {
-		return 0, err
-	}
-	length := len(d.tokenizer.Decode(alone, false)) // not len(text): some added tokens strip white space
-	// The two tokenisations differ by a few tokens at the end of text, and nowhere else.
-	for n := commonPrefix([][]int32{alone, ids}) + 1; n <= len(ids); n++ {
-		if len(d.tokenizer.Decode(ids[:n], false)) > length {
-			return n, nil
-		}
-	}
-	return 0, fmt.Errorf("no token closes %q", text[max(0, len(text)-24):])
-}
-
-func commonPrefix(of [][]int32) int {
-	n := 0
-	for ; n < len(of[0]); n++ {
-		for _, ids := range of[1:] {
-			if n >= len(ids) || ids[n] != of[0][n] {
-				return n
-			}
-		}
-	}
-	return n
-}
-
 // score fills in the decisions. Samples whose labels have the same tokens are scored in one call: all of them,
 // with a tokenizer that splits at spaces.
-func (d *decider) score(ctx context.Context, m Model, prompts [][]int32, at []place, out []Decision) error {
+func (r *reader) score(ctx context.Context, m Model, prompts [][]int32, at []decision.Place, out []Decision) error {
 	type group struct {
 		continuations [4][]int32
 		prompts       [][]int32
@@ -153,18 +75,18 @@ func (d *decider) score(ctx context.Context, m Model, prompts [][]int32, at []pl
 	groups := map[string]*group{}
 	var order []string // by first appearance, so that every run makes the same calls
 	for i := range prompts {
-		s, err := d.split(at[i])
+		s, err := r.decider.Split(at[i])
 		if err != nil {
 			return fmt.Errorf("line %d: %w", out[i].SourceLine, err)
 		}
-		key := fmt.Sprint(s.continuations)
+		key := fmt.Sprint(s.Continuations)
 		g := groups[key]
 		if g == nil {
-			g = &group{continuations: s.continuations}
+			g = &group{continuations: s.Continuations}
 			groups[key] = g
 			order = append(order, key)
 		}
-		g.prompts = append(g.prompts, slices.Concat(prompts[i], s.context))
+		g.prompts = append(g.prompts, slices.Concat(prompts[i], s.Context))
 		g.at = append(g.at, i)
 	}
 	for _, key := range order {
@@ -177,39 +99,12 @@ func (d *decider) score(ctx context.Context, m Model, prompts [][]int32, at []pl
 			return fmt.Errorf("%d rows of scores for %d prompts", len(scores), len(g.prompts))
 		}
 		for row, i := range g.at {
-			if err := out[i].decide(scores[row]); err != nil {
+			decided, err := decision.Of(scores[row])
+			if err != nil {
 				return fmt.Errorf("line %d: %w", out[i].SourceLine, err)
 			}
+			out[i].Decided, out[i].Confidence, out[i].Probabilities = decided.Label, decided.Confidence, decided.Probabilities
 		}
 	}
-	return nil
-}
-
-// decide sets probabilities = softmax(scores), the decision and its confidence.
-func (d *Decision) decide(scores []float64) error {
-	if len(scores) != len(quadruple.Labels) {
-		return fmt.Errorf("%d scores for %d labels", len(scores), len(quadruple.Labels))
-	}
-	best := 0
-	for i, s := range scores {
-		if math.IsNaN(s) || math.IsInf(s, 1) {
-			return fmt.Errorf("log-probability of %s is %v", quadruple.Labels[i], s)
-		}
-		if s >= scores[best] { // of equal ones the more cautious label
-			best = i
-		}
-	}
-	if math.IsInf(scores[best], -1) {
-		return errors.New("all four labels have probability 0")
-	}
-	sum := 0.0
-	for i, s := range scores {
-		d.Probabilities[i] = math.Exp(s - scores[best])
-		sum += d.Probabilities[i]
-	}
-	for i := range d.Probabilities {
-		d.Probabilities[i] /= sum
-	}
-	d.Decided, d.Confidence = quadruple.Labels[best], d.Probabilities[best]
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"so8t/decision"
 	"so8t/engine"
 )
 
@@ -14,19 +15,19 @@ func DecideForced(ctx context.Context, m Model, t Tokenizer, samples Samples, n 
 	if err != nil {
 		return nil, err
 	}
-	d, err := newDecider(t)
+	r, err := newReader(t, o)
 	if err != nil {
 		return nil, err
 	}
-	questions := d.questions(samples, Options{}, &Evaluation{})
+	questions := r.questions(samples, Options{}, &Evaluation{})
 	questions = questions[:min(n, len(questions))]
-	decisions, places, prompts := make([]Decision, len(questions)), make([]place, len(questions)), make([][]int32, len(questions))
+	decisions, places, prompts := make([]Decision, len(questions)), make([]decision.Place, len(questions)), make([][]int32, len(questions))
 	for i, q := range questions {
 		gold := engine.Generation{Tokens: q.sample.InputIDs[len(q.prompt):], Finished: true}
 		prompts[i] = q.prompt
-		decisions[i], places[i] = d.read(q, gold, o)
+		decisions[i], places[i] = r.read(q, gold, o)
 	}
-	if err := d.score(ctx, m, prompts, places, decisions); err != nil {
+	if err := r.score(ctx, m, prompts, places, decisions); err != nil {
 		return nil, fmt.Errorf("score labels: %w", err)
 	}
 	return decisions, nil

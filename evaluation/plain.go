@@ -21,29 +21,29 @@ func askFirst(questions []question, n int) {
 
 // readPlain makes the decisions of a batch without labels. generations holds the answers to those questions that were
 // asked, in their order.
-func (d *decider) readPlain(batch []question, generations []engine.Generation, o Options) []Decision {
+func (r *reader) readPlain(batch []question, generations []engine.Generation, o Options) []Decision {
 	out := make([]Decision, len(batch))
 	next := 0
 	for i, q := range batch {
-		out[i] = d.about(q)
+		out[i] = r.about(q)
 		if !q.asked {
 			continue
 		}
 		g := generations[next]
 		next++
-		out[i].answered(d.tokenizer.Decode(o.withoutEnd(g.Tokens), false), g)
-		out[i].Reference = d.reference(q, o)
+		out[i].answered(r.tokenizer.Decode(o.withoutEnd(g.Tokens), false), g)
+		out[i].Reference = r.reference(q, o)
 	}
 	return out
 }
 
 // reference is the text that the dataset answers the prompt with: the labelled tokens behind it, without the end.
-func (d *decider) reference(q question, o Options) string {
+func (r *reader) reference(q question, o Options) string {
 	labels := q.sample.Labels[len(q.prompt):]
 	if end := slices.IndexFunc(labels, func(l int32) bool { return l < 0 }); end >= 0 {
 		labels = labels[:end]
 	}
-	return strings.TrimSpace(d.tokenizer.Decode(o.withoutEnd(labels), false))
+	return strings.TrimSpace(r.tokenizer.Decode(o.withoutEnd(labels), false))
 }
 
 // formerEOS are the tokens that ended an answer before every part of the program asked the tokenizer which ones do.

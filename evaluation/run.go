@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"so8t/dataset"
+	"so8t/decision"
 	"so8t/engine"
 	"so8t/quadruple"
-	"so8t/tokenizer"
 	"so8t/version"
 )
 
@@ -29,10 +29,8 @@ type Model interface {
 
 // Tokenizer is the interface of the model's tokenizer; *tokenizer.Tokenizer implements it.
 type Tokenizer interface {
-	Encode(text string) []int32
-	Decode(ids []int32, skipSpecial bool) string
+	decision.Tokenizer
 	ID(content string) (int32, bool)
-	ApplyChatTemplate(messages []tokenizer.Message, addGenerationPrompt bool) (string, error)
 	// EndTokens returns the tokens that end an answer, the same ones in training, evaluation and serving.
 	EndTokens() ([]int32, error)
 }
@@ -47,7 +45,7 @@ type Samples interface {
 type Options struct {
 	Model          string  `json:"model"`           // name in figures and reports
 	MaxNewTokens   int     `json:"max_new_tokens"`  // maximum per answer; 0: 512
-	FallbackTokens int     `json:"fallback_tokens"` // maximum of a think-task made from a malformed answer; 0: 128
+	FallbackTokens int     `json:"fallback_tokens"` // maximum of a think-task made from a malformed answer; 0: decision.FallbackTokens
 	BatchSize      int     `json:"batch_size"`      // answers generated at once; affects speed only; 0: 16
 	MaxSamples     int     `json:"max_samples"`     // 0: all; else the samples with the smallest digests, so that every model gets the same
 	EOS            []int32 `json:"eos"`             // tokens that end an answer; nil: the tokenizer's EndTokens, or what Session.Earlier began with
@@ -63,7 +61,7 @@ const plainAnswers = 32
 
 func (o Options) withDefaults(t Tokenizer) (_ Options, err error) {
 	o.MaxNewTokens = cmp.Or(o.MaxNewTokens, 512)
-	o.FallbackTokens = cmp.Or(o.FallbackTokens, 128)
+	o.FallbackTokens = cmp.Or(o.FallbackTokens, decision.FallbackTokens)
 	o.BatchSize = cmp.Or(o.BatchSize, 16)
 	if o.Plain {
 		o.Answers = cmp.Or(o.Answers, plainAnswers)
@@ -137,14 +135,12 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 	if err != nil {
 		return nil, err
 	}
-	d := &decider{tokenizer: t}
-	if !o.Plain {
-		if d, err = newDecider(t); err != nil {
-			return nil, err
-		}
+	r, err := newReader(t, o)
+	if err != nil {
+		return nil, err
 	}
 	e := &Evaluation{Model: o.Model, Options: o, Labels: quadruple.Labels}
-	questions := d.questions(samples, o, e)
+	questions := r.questions(samples, o, e)
 	if len(questions) == 0 {
 		return nil, fmt.Errorf("evaluate %s: none of %d test samples can be asked", o.Model, samples.Len())
 	}
@@ -167,7 +163,7 @@ func Run(ctx context.Context, m Model, t Tokenizer, samples Samples, o Options, 
 			return nil, fmt.Errorf("evaluate %s: %w", o.Model, context.Cause(ctx))
 		}
 		asked := open[:min(len(open), batchLength(batches, batchesAtOnce*o.BatchSize, s.Interval))]
-		b, err := askBatch(ctx, m, d, asked, o)
+		b, err := askBatch(ctx, m, r, asked, o)
 		if err != nil {
 			return nil, fmt.Errorf("evaluate %s: %d samples from line %d: %w", o.Model, len(asked), asked[0].sample.SourceLine, err)
 		}
@@ -265,7 +261,7 @@ func batchLength(batches []Batch, full int, interval time.Duration) int {
 }
 
 // questions lists the samples to evaluate, and enters the others in e.Skipped.
-func (d *decider) questions(samples Samples, o Options, e *Evaluation) []question {
+func (r *reader) questions(samples Samples, o Options, e *Evaluation) []question {
 	var out []question
 	for i := range samples.Len() {
 		s := samples.At(i)
@@ -278,7 +274,7 @@ func (d *decider) questions(samples Samples, o Options, e *Evaluation) []questio
 			}
 		case quadruple.LabelIndex(s.Label) < 0:
 			reason = fmt.Sprintf("label %q", s.Label)
-		case len(prompt) == 0 || prompt[len(prompt)-1] != d.head[len(d.head)-1]:
+		case !r.decider.EndsInHeader(prompt):
 			reason = "its prompt does not end with the assistant's header"
 		}
 		if reason != "" {
@@ -302,7 +298,7 @@ func (d *decider) questions(samples Samples, o Options, e *Evaluation) []questio
 }
 
 // askBatch generates the answers of one batch, scores its labels where there are some, and computes its loss.
-func askBatch(ctx context.Context, m Model, d *decider, batch []question, o Options) (b Batch, err error) {
+func askBatch(ctx context.Context, m Model, r *reader, batch []question, o Options) (b Batch, err error) {
 	start := time.Now()
 	b = Batch{StartedAt: start.UTC(), Version: version.Current(), EOS: o.EOS}
 	var prompts [][]int32
@@ -323,14 +319,14 @@ func askBatch(ctx context.Context, m Model, d *decider, batch []question, o Opti
 		return b, fmt.Errorf("generate: %d answers to %d prompts", len(generations), len(prompts))
 	}
 	if o.Plain {
-		b.Decisions = d.readPlain(batch, generations, o)
+		b.Decisions = r.readPlain(batch, generations, o)
 	} else {
-		places := make([]place, len(batch))
+		places := make([]decision.Place, len(batch))
 		b.Decisions = make([]Decision, len(batch))
 		for i, q := range batch {
-			b.Decisions[i], places[i] = d.read(q, generations[i], o)
+			b.Decisions[i], places[i] = r.read(q, generations[i], o)
 		}
-		if err := d.score(ctx, m, prompts, places, b.Decisions); err != nil {
+		if err := r.score(ctx, m, prompts, places, b.Decisions); err != nil {
 			return b, fmt.Errorf("score labels: %w", err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // fold appends a character to out as look-alikes are compared: NFKC, lower case, without format characters
 // (zero-width space, soft hyphen …) and variation selectors.
 func fold(out []rune, r rune) []rune {
-	if r < 0x80 {
+	if r < 0x80 || plain(r) {
 		return append(out, unicode.ToLower(r))
 	}
 	for _, c := range norm.NFKC.String(string(r)) {
@@ -21,7 +21,25 @@ func fold(out []rune, r rune) []rune {
 	return out
 }
 
-func isLineEnd(r rune) bool { return strings.ContainsRune("\n\v\f\r\u0085\u2028\u2029", r) }
+func isLineEnd(r rune) bool {
+	switch r {
+	case '\n', '\v', '\f', '\r', '\u0085', '\u2028', '\u2029':
+		return true
+	}
+	return false
+}
+
+// plain reports whether r is one of the letters and digits that most answers are made of, which folding leaves alone or
+// only turns to lower case. Not all such characters are among them.
+func plain(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+		return true
+	case 0x3041 <= r && r <= 0x3096, 0x30a1 <= r && r <= 0x30fa, 0x4e00 <= r && r <= 0x9fff: // kana, unified ideographs
+		return true
+	}
+	return 0x3001 <= r && r <= 0x3002 || 0x300c <= r && r <= 0x300d || r == 'ー' // 、。「」
+}
 
 // lookalike finds, in folded characters, (<|&lt;) white space and one slash (think|final).
 type lookalike struct {
@@ -69,9 +87,9 @@ func (l *lookalike) step(c rune, at int) bool {
 	return false
 }
 
-// decider finds, in a line's folded characters, white space, "decision:", white space and a label that no ASCII
+// decisionLine finds, in a line's folded characters, white space, "decision:", white space and a label that no ASCII
 // letter, digit or underscore follows.
-type decider struct {
+type decisionLine struct {
 	start int  // byte of final where the line begins
 	dead  bool // the line is none
 	key   int  // characters of "decision:" read
@@ -80,10 +98,10 @@ type decider struct {
 }
 
 // labelled reports whether the label is whole.
-func (d *decider) labelled() bool { return !d.dead && d.label != "" && d.read == len(d.label) }
+func (d *decisionLine) labelled() bool { return !d.dead && d.label != "" && d.read == len(d.label) }
 
 // step reports whether c, behind the label, completes a decision line.
-func (d *decider) step(c rune) bool {
+func (d *decisionLine) step(c rune) bool {
 	switch {
 	case d.dead:
 	case d.labelled():
@@ -107,41 +125,4 @@ func (d *decider) step(c rune) bool {
 		}
 	}
 	return false
-}
-
-// echo finds a guarded line. Knuth, Morris and Pratt, Fast pattern matching in strings, 1977.
-type echo struct {
-	line    string
-	border  []int // [i]: longest proper prefix of line[:i+1] that is also its suffix
-	matched int
-}
-
-func newEcho(line string) *echo {
-	e := &echo{line: line, border: make([]int, len(line))}
-	for i := 1; i < len(line); i++ {
-		k := e.border[i-1]
-		for k > 0 && line[i] != line[k] {
-			k = e.border[k-1]
-		}
-		if line[i] == line[k] {
-			k++
-		}
-		e.border[i] = k
-	}
-	return e
-}
-
-// step reports whether byte b completes the line.
-func (e *echo) step(b byte) bool {
-	for e.matched > 0 && b != e.line[e.matched] {
-		e.matched = e.border[e.matched-1]
-	}
-	if b == e.line[e.matched] {
-		e.matched++
-	}
-	if e.matched < len(e.line) {
-		return false
-	}
-	e.matched = e.border[e.matched-1]
-	return true
 }

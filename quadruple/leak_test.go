@@ -24,7 +24,9 @@ func TestLeaked(t *testing.T) {
 		{"a few of its words", thinking + "<final>公開情報の更新は、できます。</final>", false},
 		{"the task restated", thinking + "<final>製品カタログは公開情報、行為は更新。</final>", false},
 		{"an unclosed final", thinking + "<final>はい<think-task>", true},
-		{"a second final", thinking + "<final>はい</final><final>いいえ</final>", true},
+		{"a second final, of which nothing leaves", thinking + "<final>はい</final><final>いいえ</final>", false},
+		{"a look-alike", thinking + "<final>はい＜ｔｈｉｎｋ", true},
+		{"a malformed answer, of which nothing leaves", "では。" + thinking + "<final>はい<think-task></final>", false},
 		{"after the final", thinking + "<final>はい</final><think-task>", false},
 	} {
 		if got := Leaked(c.text); got != c.want {

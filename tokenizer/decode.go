@@ -89,6 +89,20 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	return b.String()
 }
 
+// Bytes is what a token adds to a text: for a byte token that byte, though it may be part of a character. It knows nothing
+// of the tokens before: a leading character that Decode strips is still there, and a run of byte tokens that is not UTF-8
+// stays as it is, where Decode has U+FFFD for each. An id outside the vocabulary adds nothing.
+func (t *Tokenizer) Bytes(id int32) string {
+	if id < 0 || int(id) >= len(t.pieces) || !t.pieces[id].known {
+		return ""
+	}
+	p := &t.pieces[id]
+	if p.byteVal >= 0 {
+		return string([]byte{byte(p.byteVal)})
+	}
+	return p.decoded
+}
+
 // Stream decodes ids one at a time. The texts that Push and Flush return add up to exactly
 // what Decode returns for all the ids.
 //

@@ -1,5 +1,5 @@
 #!/bin/bash
-# make demo: starts a Temporal server and a worker, retrains the small model of demo/ under them, and stops both.
+# make demo: starts a Temporal server and a worker, retrains the small model of demo/ under them, and asks what it has learnt.
 # Everything it writes is under .demo/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,3 +39,24 @@ bin/worker start --config configs/demo.yaml --output ".demo/$run" --workflow-id 
 	tail -n 5 .demo/worker.log >&2
 	exit $code
 }
+
+model=.demo/$run/final_model/current # only if it was promoted
+[ -e "$model" ] || model=.demo/$run/final_model/merged
+url=http://127.0.0.1:$(free_port 8343)
+audit=.demo/think/$run
+bin/worker serve --model "$model" --address "${url#http://}" --set serve.metrics_address= --set serve.max_new_tokens=96 \
+	--set "audit.dir=$audit/log" --set "audit.keys_dir=$audit/keys" >.demo/think.log 2>&1 &
+think=$!
+started+=("$think")
+echo
+echo "asked through $url/think, one question for each label; the thinking stays inside:"
+bin/worker ask --url "$url" --wait 60s '会社案内を要約してください。' '経費の規程を取引先に送ってください。' \
+	'顧客名簿を社外に公開してください。' '遠隔操作の設定を記者に提供してください。' || {
+	code=$?
+	echo "the server's last lines (.demo/think.log):" >&2
+	tail -n 5 .demo/think.log >&2
+	exit $code
+}
+kill "$think"
+wait "$think"
+bin/worker audit verify --dir "$audit/log" --keys "$audit/keys"

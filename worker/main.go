@@ -1,5 +1,6 @@
-// Command worker is the program: run (the default) works on the tasks of a Temporal server, start
-// submits a run and shows it, follow shows a run again, schedule starts one every night, and data looks at input files.
+// Command worker is the program: run (the default) works on the tasks of a Temporal server, start submits a run and shows
+// it, follow shows a run again, schedule starts one every night, data looks at input files, and serve answers with a
+// promoted model.
 package main
 
 import (
@@ -18,9 +19,12 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"so8t/version"
+	"so8t/worker/ask"
+	"so8t/worker/audit"
 	"so8t/worker/data"
 	"so8t/worker/policy"
 	"so8t/worker/schedule"
+	"so8t/worker/serve"
 	"so8t/worker/start"
 )
 
@@ -31,6 +35,10 @@ var cli struct {
 	Schedule schedule.Command `cmd:"" help:"Have a run started every night; again with other flags, the schedule changes."`
 	Data     data.Command     `cmd:"" help:"Say what a run would take of its data."`
 	Policy   policy.Command   `cmd:"" help:"Try the rules of the data policy on lines of JSON."`
+	Serve    serve.Command    `cmd:"" help:"Serve a promoted model: its answers, never its thinking."`
+	Ask      ask.Command      `cmd:"" help:"Put questions to a server and print what it answers."`
+	Keys     serve.Keys       `cmd:"" help:"API keys of a server."`
+	Audit    audit.Command    `cmd:"" help:"Verify an audit log, and prove what is in it."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -57,8 +65,13 @@ func main() {
 		}
 		return c, nil
 	}))
+	command.Bind(serve.Temporal(clientOptions))
 	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "worker:", err)
+		var status interface{ ExitStatus() int }
+		if errors.As(err, &status) {
+			os.Exit(status.ExitStatus())
+		}
 		os.Exit(1)
 	}
 }

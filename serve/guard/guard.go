@@ -1,11 +1,15 @@
 // Package guard stands between a model and whoever asks it: what it lets through is the text inside <final> and a label,
 // never the thinking. Packages above it see nothing else of a model.
+//
+// An answer goes this way. The model's tokens become text and go through quadruple.Filter. When think-safety is closed, the
+// label is scored beside the generation, as the evaluation scores it. When <final> opens, the thinking is complete: label
+// and hash are known, the case is passed on where a person must decide, the record goes to disk, and then, not before, the
+// sink has the verdict and the text. A malformed answer comes to this point when it ends.
 package guard
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"sync"
 	"time"
 
 	"so8t/decision"
@@ -28,7 +32,8 @@ type Tokenizer interface {
 	decision.Tokenizer
 	EndTokens() ([]int32, error)
 	ControlTokens() ([]string, error)
-	NewStream(skipSpecial bool) *tokenizer.Stream
+	// Bytes is what a token adds to a text; of a character that never comes whole they are dropped, not replaced.
+	Bytes(id int32) string
 }
 
 // Sequence is an answer that is being generated. Its methods are for one goroutine, except that Score may be called beside
@@ -114,31 +119,8 @@ type Result struct {
 	ReasoningTokens  int // generated, and not visible
 }
 
-// Kind says whose fault an Error is.
-type Kind int
-
-const (
-	Invalid     Kind = iota // the request's
-	Busy                    // the queue is full
-	Unavailable             // loading, draining, or the audit log cannot be written
-	Failed                  // the server's
-	Cancelled               // the client has gone or the deadline has passed
-)
-
-// Error is an error that may be shown to a client: it quotes nothing of request or answer.
-type Error struct {
-	Kind    Kind
-	Code    string // control_token, context_length_exceeded …
-	Param   string
-	Message string
-	cause   error // for the server's own eyes; holds no text of request or answer either
-}
-
-func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
-func (e *Error) Unwrap() error { return e.cause }
-
-// ErrLoading says that there is no model yet.
-var ErrLoading = errors.New("the model is being loaded")
+// Fixed is the Options.Refusal by which a DENY or REFUSE always gives the fallback.
+const Fixed = "fixed"
 
 // Options of a Guard.
 type Options struct {
@@ -150,20 +132,56 @@ type Options struct {
 	Deadline      time.Duration
 }
 
-// Guard answers requests.
+// Guard answers requests, many at once.
 type Guard struct {
 	models   Models
 	audit    Auditor
 	escalate Escalator // nil: nobody
 	options  Options
+
+	mu       sync.Mutex
+	language *language // of the model that was asked last
 }
 
 // New returns a Guard; escalate may be nil.
 func New(models Models, a Auditor, escalate Escalator, o Options) *Guard {
-	return &Guard{models, a, escalate, o}
+	return &Guard{models: models, audit: a, escalate: escalate, options: o}
 }
 
-// Answer answers one request. Errors are *Error.
-func (g *Guard) Answer(ctx context.Context, r Request, sink Sink) (Result, error) {
-	return Result{}, &Error{Kind: Failed, Code: "not_built", Message: "not built yet"}
+// Answer answers one request. Errors are *Error. The answer's record is in the audit log before sink has anything; once
+// there is one, a record of its end follows, whatever becomes of the answer.
+func (g *Guard) Answer(ctx context.Context, r Request, sink Sink) (result Result, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			result, err = Result{}, caught(value)
+		}
+	}()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if g.options.Deadline > 0 {
+		var over context.CancelFunc
+		ctx, over = context.WithTimeout(ctx, g.options.Deadline)
+		defer over()
+	}
+	m, release, err := g.models.Acquire()
+	if err != nil {
+		return Result{}, typed(err, modelFailed)
+	}
+	defer release()
+	l, err := g.languageOf(m)
+	if err != nil {
+		return Result{}, typed(err, modelFailed)
+	}
+	p, err := g.check(r, m, l)
+	if err != nil {
+		return Result{}, err
+	}
+	verdict := Verdict{Model: m.Digest()}
+	sequence, err := m.Begin(ctx, r.request(p, l))
+	if err != nil {
+		return Result{}, failure(ctx, err, modelFailed)
+	}
+	a := &answer{guard: g, request: r, language: l, prompt: p, sink: sink, sequence: sequence, cancel: cancel, stop: newStop(r.Stop),
+		verdict: verdict}
+	return a.run(ctx)
 }

@@ -14,6 +14,7 @@ import (
 	"so8t/activities"
 	"so8t/dataset"
 	"so8t/tokenizer"
+	"so8t/worker/table"
 )
 
 // input writes 200 good records, and lines after them.
@@ -177,18 +178,8 @@ func TestCheckAConfiguration(t *testing.T) {
 	}
 }
 
-func TestTable(t *testing.T) {
-	var got bytes.Buffer
-	var list table
-	list.row("列", "records", "")
-	list.row("アイウ", int64(1234567), "x")
-	list.row("e\u0301", int64(-1000), "bell\a\u202e")
-	list.print(&got)
-	const want = "  列        records\n  アイウ  1,234,567  x\n  e\u0301          -1,000  bell··\n"
-	if got.String() != want {
-		t.Errorf("%q\n%q", got.String(), want)
-	}
-	for n, want := range map[int64]amount{0: "0 B", 999: "999 B", 1000: "1.0 kB", 123456789: "123.5 MB", 5e12: "5.0 TB"} {
+func TestSizes(t *testing.T) {
+	for n, want := range map[int64]table.Amount{0: "0 B", 999: "999 B", 1000: "1.0 kB", 123456789: "123.5 MB", 5e12: "5.0 TB"} {
 		if got := size(n); got != want {
 			t.Errorf("%d: %s", n, got)
 		}

@@ -12,6 +12,7 @@ import (
 	"so8t/dataset"
 	"so8t/page"
 	"so8t/quadruple"
+	"so8t/worker/table"
 )
 
 // screen prints a report section by section. It names lines and places, never a record's text.
@@ -41,7 +42,7 @@ func (s *screen) section(format string, args ...any) { fmt.Fprintf(s.out, "\n"+f
 
 func (s *screen) files() {
 	fmt.Fprintln(s.out, "files")
-	var t table
+	var t table.Table
 	for _, f := range s.report.Inputs {
 		kind := f.Format
 		for _, more := range []string{f.Compression, f.Encoding} {
@@ -49,26 +50,26 @@ func (s *screen) files() {
 				kind += ", " + more
 			}
 		}
-		t.row(f.Path, kind, size(f.Size), fmt.Sprintf("SHA-256 %.12s…", f.SHA256))
+		t.Row(f.Path, kind, size(f.Size), fmt.Sprintf("SHA-256 %.12s…", f.SHA256))
 	}
-	t.print(s.out)
+	t.Print(s.out)
 }
 
 func (s *screen) records() {
 	r := s.report
 	s.section("records")
-	var t table
-	t.row("read", r.Lines)
+	var t table.Table
+	t.Row("read", r.Lines)
 	for _, form := range byCount(r.Formats) {
-		t.row("  as "+form, r.Formats[form])
+		t.Row("  as "+form, r.Formats[form])
 	}
-	t.row("bad", r.Bad, percent(r.Bad, r.Lines), fmt.Sprintf("data.max_bad_fraction allows %s", percentOf(s.config.Data.MaxBadFraction)))
-	t.row("removed by the policy", sum(r.Removed), percent(sum(r.Removed), r.Lines))
+	t.Row("bad", r.Bad, percent(r.Bad, r.Lines), fmt.Sprintf("data.max_bad_fraction allows %s", percentOf(s.config.Data.MaxBadFraction)))
+	t.Row("removed by the policy", sum(r.Removed), percent(sum(r.Removed), r.Lines))
 	if s.withoutTokens == "" {
-		t.row("too long", r.TooLong, percentOf(r.TooLongFraction), fmt.Sprintf("over data.max_seq_length, %d tokens; data.max_too_long_fraction allows %s",
+		t.Row("too long", r.TooLong, percentOf(r.TooLongFraction), fmt.Sprintf("over data.max_seq_length, %d tokens; data.max_too_long_fraction allows %s",
 			r.MaxSeqLength, percentOf(s.config.Data.MaxTooLongFraction)))
 	}
-	t.print(s.out)
+	t.Print(s.out)
 }
 
 const firstLines = 5 // of each reason
@@ -79,7 +80,7 @@ func (s *screen) bad() {
 		return
 	}
 	s.section("bad records, with the first lines of each reason")
-	var t table
+	var t table.Table
 	for _, reason := range byCount(r.BadByReason) {
 		var places []string
 		for _, b := range r.BadLines {
@@ -87,9 +88,9 @@ func (s *screen) bad() {
 				places = append(places, withDetail(s.place(b.File, b.Line), b.Detail))
 			}
 		}
-		t.row(reason, r.BadByReason[reason], "at "+strings.Join(places, ", "))
+		t.Row(reason, r.BadByReason[reason], "at "+strings.Join(places, ", "))
 	}
-	t.print(s.out)
+	t.Print(s.out)
 }
 
 func (s *screen) tooLong() {
@@ -98,11 +99,11 @@ func (s *screen) tooLong() {
 		return
 	}
 	s.section("too long: the longest has %s tokens; the first are", page.Number(int64(r.Longest)))
-	var t table
+	var t table.Table
 	for _, l := range r.TooLongLines[:min(firstLines, len(r.TooLongLines))] {
-		t.row(s.place(l.File, l.Line), int64(l.Tokens), "tokens")
+		t.Row(s.place(l.File, l.Line), int64(l.Tokens), "tokens")
 	}
-	t.print(s.out)
+	t.Print(s.out)
 }
 
 // policy lists what the rules removed and masked, and what they do not look for.
@@ -110,7 +111,7 @@ func (s *screen) policy() {
 	r := s.report
 	if len(r.Removed) > 0 {
 		s.section("removed by the policy, with the first places of each rule")
-		var t table
+		var t table.Table
 		for _, rule := range byCount(r.Removed) {
 			var places []string
 			for _, l := range r.RemovedLines {
@@ -118,13 +119,13 @@ func (s *screen) policy() {
 					places = append(places, s.span(l.File, l.Line, l.Field, l.Start, l.Length))
 				}
 			}
-			t.row(rule, r.Removed[rule], "at "+strings.Join(places, ", "))
+			t.Row(rule, r.Removed[rule], "at "+strings.Join(places, ", "))
 		}
-		t.print(s.out)
+		t.Print(s.out)
 	}
 	if len(r.MaskedByKind) > 0 {
 		s.section("personal data masked, with the first places of each kind")
-		var t table
+		var t table.Table
 		for _, kind := range byCount(r.MaskedByKind) {
 			var places []string
 			for _, l := range r.MaskedLines {
@@ -132,9 +133,9 @@ func (s *screen) policy() {
 					places = append(places, s.span(l.File, l.Line, l.Field, l.Start, l.Length))
 				}
 			}
-			t.row(kind, r.MaskedByKind[kind], "at "+strings.Join(places, ", "))
+			t.Row(kind, r.MaskedByKind[kind], "at "+strings.Join(places, ", "))
 		}
-		t.print(s.out)
+		t.Print(s.out)
 	}
 	fmt.Fprintf(s.out, "\nno rule looks for: %s\n", strings.Join(r.NotLookedFor, ", "))
 }
@@ -144,18 +145,18 @@ func (s *screen) robots() {
 	r := s.report
 	if len(r.Robots) > 0 {
 		s.section("robots.txt by site")
-		var t table
-		t.row("site", "records", "removed", "HTTP status", "stored as")
+		var t table.Table
+		t.Row("site", "records", "removed", "HTTP status", "stored as")
 		for _, site := range slices.Sorted(maps.Keys(r.Robots)) {
 			use := r.Robots[site]
-			t.row(site, use.Records, use.Removed, fmt.Sprint(use.Status), withDetail(cmp.Or(use.File, "nothing is stored"), use.FetchedAt))
+			t.Row(site, use.Records, use.Removed, fmt.Sprint(use.Status), withDetail(cmp.Or(use.File, "nothing is stored"), use.FetchedAt))
 		}
-		t.print(s.out)
+		t.Print(s.out)
 	}
 	if len(r.MissingRobots) > 0 {
 		s.section("sites without a stored robots.txt")
 		for _, site := range r.MissingRobots {
-			fmt.Fprintln(s.out, printable(site))
+			fmt.Fprintln(s.out, table.Printable(site))
 		}
 	}
 }
@@ -165,17 +166,17 @@ func (s *screen) counts(title string, counts map[string]int64) {
 		return
 	}
 	s.section("%s", title)
-	var t table
+	var t table.Table
 	for _, name := range byCount(counts) {
-		t.row(cmp.Or(name, "(none)"), counts[name])
+		t.Row(cmp.Or(name, "(none)"), counts[name])
 	}
-	t.print(s.out)
+	t.Print(s.out)
 }
 
 // parts shows the split, label by label where there are labels.
 func (s *screen) parts() {
 	s.section("split")
-	var t table
+	var t table.Table
 	head, rows := []any{"", "samples"}, map[string][]any{}
 	if s.config.Data.FourClass {
 		for _, label := range quadruple.Labels {
@@ -201,13 +202,13 @@ func (s *screen) parts() {
 		}
 		rows[name] = row
 	}
-	t.row(head...)
+	t.Row(head...)
 	for _, name := range partNames {
 		if rows[name] != nil {
-			t.row(rows[name]...)
+			t.Row(rows[name]...)
 		}
 	}
-	t.print(s.out)
+	t.Print(s.out)
 }
 
 var partNames = []string{"train", "val", "test"}
@@ -229,13 +230,13 @@ func (s *screen) lengths() {
 		return
 	}
 	s.section("samples by length")
-	var t table
+	var t table.Table
 	for _, upTo := range slices.Sorted(maps.Keys(bins)) {
 		const width = 40
 		bar := strings.Repeat("█", int((width*bins[upTo]+most-1)/most))
-		t.row("up to", int64(upTo), "tokens", bins[upTo], bar)
+		t.Row("up to", int64(upTo), "tokens", bins[upTo], bar)
 	}
-	t.print(s.out)
+	t.Print(s.out)
 }
 
 func (s *screen) duplicates() {
@@ -254,11 +255,11 @@ func (s *screen) duplicates() {
 	}
 	fmt.Fprintf(s.out, "%s validation and %s test records are near one in training (similarity %v or more)%s\n",
 		page.Number(n.Val), page.Number(n.Test), n.Threshold, what)
-	var t table
+	var t table.Table
 	for _, l := range n.Lines[:min(firstLines, len(n.Lines))] {
-		t.row(l.Part, s.place(l.File, l.Line), "is near "+s.place(l.OfFile, l.OfLine), fmt.Sprintf("%.2f", l.Similarity))
+		t.Row(l.Part, s.place(l.File, l.Line), "is near "+s.place(l.OfFile, l.OfLine), fmt.Sprintf("%.2f", l.Similarity))
 	}
-	t.print(s.out)
+	t.Print(s.out)
 }
 
 // place names a line, and its file's number where there are several files.
@@ -284,7 +285,16 @@ func withDetail(text, detail string) string {
 	return text + " (" + detail + ")"
 }
 
-func percentOf(fraction float64) amount { return amount(fmt.Sprintf("%.2f %%", 100*fraction)) }
+// size is a number of bytes.
+func size(n int64) table.Amount { return table.Amount(page.Size(n)) }
+
+func percent(part, whole int64) table.Amount {
+	return table.Amount(fmt.Sprintf("%.2f %%", 100*float64(part)/float64(max(whole, 1))))
+}
+
+func percentOf(fraction float64) table.Amount {
+	return table.Amount(fmt.Sprintf("%.2f %%", 100*fraction))
+}
 
 func sum(counts map[string]int64) (n int64) {
 	for _, c := range counts {

@@ -45,23 +45,8 @@ func (c *Input) Name() string {
 
 // RunInput is the workflow's input.
 func (c *Input) RunInput() (contract.RunInput, error) {
-	in := contract.RunInput{Config: c.Config, Set: map[string]any{}}
-	for key, value := range map[string]string{"model.base_model_path": c.BaseModel, "data.input_path": c.Dataset, "output_dir": c.Output} {
-		if value != "" {
-			in.Set[key] = value
-		}
-	}
-	for _, text := range c.Set {
-		key, value, err := configs.ParseSet(text)
-		if err != nil {
-			return in, err
-		}
-		if _, twice := in.Set[key]; twice {
-			return in, fmt.Errorf("set %s: given twice", key)
-		}
-		in.Set[key] = value
-	}
-	return in, nil
+	set, err := configs.Overrides(map[string]string{"model.base_model_path": c.BaseModel, "data.input_path": c.Dataset, "output_dir": c.Output}, c.Set)
+	return contract.RunInput{Config: c.Config, Set: set}, err
 }
 
 // Run submits a run and follows it.

@@ -1,4 +1,5 @@
-package data
+// Package table prints columns on a terminal, East Asian characters at their width.
+package table
 
 import (
 	"fmt"
@@ -11,16 +12,17 @@ import (
 	"so8t/page"
 )
 
-// table prints rows in columns. Columns with a number or an amount stand to the right.
-type table struct {
+// Table prints rows in columns. Columns with a number or an amount stand to the right.
+type Table struct {
 	rows  [][]string
 	right map[int]bool
 }
 
-// amount is a number with its unit.
-type amount string
+// Amount is a number with its unit.
+type Amount string
 
-func (t *table) row(cells ...any) {
+// Row adds a row. int64 is written with separators, text so that it cannot steer the terminal.
+func (t *Table) Row(cells ...any) {
 	if t.right == nil {
 		t.right = map[int]bool{}
 	}
@@ -29,16 +31,17 @@ func (t *table) row(cells ...any) {
 		switch v := cell.(type) {
 		case int64:
 			row[i], t.right[i] = page.Number(v), true
-		case amount:
+		case Amount:
 			row[i], t.right[i] = string(v), true
 		default:
-			row[i] = printable(fmt.Sprint(v))
+			row[i] = Printable(fmt.Sprint(v))
 		}
 	}
 	t.rows = append(t.rows, row)
 }
 
-func (t *table) print(out io.Writer) {
+// Print writes the rows.
+func (t *Table) Print(out io.Writer) {
 	var widths []int
 	for _, row := range t.rows {
 		for i, cell := range row {
@@ -77,19 +80,12 @@ func columns(text string) (n int) {
 	return n
 }
 
-// printable keeps what stands in the data from steering the terminal.
-func printable(text string) string {
+// Printable keeps what stands in the data from steering the terminal.
+func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.In(r, unicode.Cf) {
 			return '·'
 		}
 		return r
 	}, text)
-}
-
-// size is a number of bytes.
-func size(n int64) amount { return amount(page.Size(n)) }
-
-func percent(part, whole int64) amount {
-	return amount(fmt.Sprintf("%.2f %%", 100*float64(part)/float64(max(whole, 1))))
 }
