@@ -49,7 +49,7 @@ func (s *Server) recover(x *exchange) {
 		panic(value)
 	}
 	s.o.Log.Error("panic", "request_id", x.id, "route", x.route, "type", fmt.Sprintf("%T", value), "stack", stack())
-	x.fail(failed(http.StatusInternalServerError, serverError, "internal_error", "The server failed to answer. The request id names it in the server's log."))
+	x.fail(internal())
 }
 
 // stack is the stack of a panic that is being recovered: functions, files and lines.
