@@ -52,5 +52,5 @@ func (s *Server) recover(x *exchange) {
 		panic(value)
 	}
 	s.o.Log.Error("panic", "request_id", x.id, "route", x.route, "type", fmt.Sprintf("%T", value), "stack", panics.Stack())
-	x.fail(failed(http.StatusInternalServerError, serverError, "internal_error", "The server failed to answer. The request id names it in the server's log."))
+	x.fail(internal())
 }
