@@ -51,7 +51,18 @@ func (k *keeper) Answer(ctx context.Context, a audit.Answer) (string, error) {
 	return k.Auditor.Answer(ctx, a)
 }
 
-// The thinking is overwritten when it has been hashed. Where nothing of the model's text will leave, it does not go on
+// spy is a sink that looks at what is there when text leaves.
+type spy struct {
+	servetest.Sink
+	look func()
+}
+
+func (s *spy) Text(piece string) error {
+	s.look()
+	return s.Sink.Text(piece)
+}
+
+// The thinking is overwritten when it has been hashed, before anything leaves. Where nothing of the model's text will leave, it does not go on
 // generating while the record is written.
 func TestThinkingIsForgotten(t *testing.T) {
 	for scored, open := range map[string]int{"ALLOW": 1, "REFUSE": 0} {
@@ -59,11 +70,14 @@ func TestThinkingIsForgotten(t *testing.T) {
 		output.Scored = scored
 		b := play(options, output)
 		k := &keeper{open: b.model.Open}
-		if _, err := guard.New(servetest.Serve(b.model), k, nil, options).Answer(t.Context(), ask("?"), &servetest.Sink{}); err != nil {
-			t.Fatal(err)
-		}
-		if len(k.reasoning) == 0 || strings.Trim(string(k.reasoning), "\x00") != "" {
-			t.Errorf("%q is still in memory", k.reasoning)
+		looked := false
+		sink := &spy{look: func() {
+			if looked = true; len(k.reasoning) == 0 || strings.Trim(string(k.reasoning), "\x00") != "" {
+				t.Errorf("%q is still in memory", k.reasoning)
+			}
+		}}
+		if _, err := guard.New(servetest.Serve(b.model), k, nil, options).Answer(t.Context(), ask("?"), sink); err != nil || !looked {
+			t.Fatalf("text left %t, %v", looked, err)
 		}
 		if k.atRecord != open || !strings.Contains(string(k.Answers()[0].Reasoning), servetest.Canary) {
 			t.Errorf("scored %s: %d sequences open at the record of %q", scored, k.atRecord, k.Answers()[0].Reasoning)
