@@ -38,6 +38,53 @@ func TestRecordComesBeforeTheFirstVisibleByte(t *testing.T) {
 	}
 }
 
+// keeper is an auditor that keeps the memory it was given, and holds the record back.
+type keeper struct {
+	servetest.Auditor
+	reasoning []byte
+	open      func() int
+	atRecord  int // sequences open when the record is written
+}
+
+func (k *keeper) Answer(ctx context.Context, a audit.Answer) (string, error) {
+	k.reasoning, k.atRecord = a.Reasoning, k.open()
+	return k.Auditor.Answer(ctx, a)
+}
+
+// spy is a sink that looks at what is there when text leaves.
+type spy struct {
+	servetest.Sink
+	look func()
+}
+
+func (s *spy) Text(piece string) error {
+	s.look()
+	return s.Sink.Text(piece)
+}
+
+// The thinking is overwritten when it has been hashed, before anything leaves. Where nothing of the model's text will leave, it does not go on
+// generating while the record is written.
+func TestThinkingIsForgotten(t *testing.T) {
+	for scored, open := range map[string]int{"ALLOW": 1, "REFUSE": 0} {
+		output := servetest.Characters(servetest.Answer("ALLOW", "はい"))
+		output.Scored = scored
+		b := play(options, output)
+		k := &keeper{open: b.model.Open}
+		looked := false
+		sink := &spy{look: func() {
+			if looked = true; len(k.reasoning) == 0 || strings.Trim(string(k.reasoning), "\x00") != "" {
+				t.Errorf("%q is still in memory", k.reasoning)
+			}
+		}}
+		if _, err := guard.New(servetest.Serve(b.model), k, nil, options).Answer(t.Context(), ask("?"), sink); err != nil || !looked {
+			t.Fatalf("text left %t, %v", looked, err)
+		}
+		if k.atRecord != open || !strings.Contains(string(k.Answers()[0].Reasoning), servetest.Canary) {
+			t.Errorf("scored %s: %d sequences open at the record of %q", scored, k.atRecord, k.Answers()[0].Reasoning)
+		}
+	}
+}
+
 // wantError asks, and demands an error of that kind and code.
 func (b *bench) wantError(t *testing.T, ctx context.Context, r guard.Request, sink guard.Sink, kind guard.Kind, code string) *guard.Error {
 	t.Helper()
@@ -105,9 +152,13 @@ func TestCancelled(t *testing.T) {
 		dones  int
 	}{
 		"in the thinking": {[]string{"<think-task>"}, 0},
+		"while scoring":   {[]string{strings.TrimSuffix(thinking, "</think-policy>")}, 0},
 		"in the final":    {[]string{thinking, "<final>はい"}, 1},
 	} {
 		output := servetest.Output{Pieces: append(c.pieces, strings.Split(strings.Repeat("x", 10000), "")...), Delay: time.Millisecond}
+		if name == "while scoring" {
+			output.ScoreDelay = 100 * time.Millisecond
+		}
 		b := play(options, output)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(30*time.Millisecond, cancel)
