@@ -16,8 +16,9 @@ func TestKeysAreMadeOnceAndArePrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := LoadKeys(dir)
-	if err != nil || fmt.Sprint(first.Public(), first.IDs()) != fmt.Sprint(again.Public(), again.IDs()) || first.reasoningHash("a", nil) != again.reasoningHash("a", nil) {
-		t.Fatalf("other keys, %v", err)
+	must(t, err)
+	if fmt.Sprint(first.Public(), first.IDs()) != fmt.Sprint(again.Public(), again.IDs()) || first.reasoningHash("a", nil) != again.reasoningHash("a", nil) {
+		t.Fatal("other keys the second time")
 	}
 	entries, err := os.ReadDir(dir)
 	must(t, err)

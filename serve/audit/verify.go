@@ -15,11 +15,13 @@ import (
 type VerifyOptions struct {
 	Keys  []string // public keys of the checkpoints; without them their signatures are not looked at
 	Since []byte   // a checkpoint that was kept elsewhere: the log must still hold its record; nil: none
+
+	Answer func(id, reasoning string) // is told of every answer; may be nil
 }
 
 // Verify reads a whole log, in constant memory, and recomputes every hash. It may run while the log is written.
 func Verify(dir string, o VerifyOptions) Report {
-	v := verifier{dir: dir, open: map[string]struct{}{}, models: map[string]struct{}{}, keys: map[string]struct{}{}}
+	v := verifier{dir: dir, answer: o.Answer, open: map[string]struct{}{}, models: map[string]struct{}{}, keys: map[string]struct{}{}}
 	err := v.run(o)
 	var bad *finding
 	if errors.As(err, &bad) {
@@ -43,6 +45,7 @@ func (f *finding) Error() string { return f.where + ": " + f.why.Error() }
 type verifier struct {
 	Report
 	dir       string
+	answer    func(id, reasoning string)
 	verifiers []note.Verifier
 	since     *Checkpoint
 
@@ -268,6 +271,9 @@ func (v *verifier) account(l *line) error {
 		v.open[string(l.id)] = struct{}{}
 		add(v.models, l.model)
 		add(v.keys, keyOf(l.reasoning))
+		if v.answer != nil {
+			v.answer(string(l.id), string(l.reasoning))
+		}
 	case "done":
 		delete(v.open, string(l.id))
 	}
