@@ -86,7 +86,7 @@ var outputs = []func() servetest.Output{
 	},
 	func() servetest.Output {
 		o := servetest.Characters(servetest.Answer("ALLOW", "はい。"))
-		o.Delay = 20 * time.Millisecond // past the deadline
+		o.Delay = 50 * time.Millisecond // past the deadline
 		return o
 	},
 }
@@ -141,7 +141,7 @@ func TestCanary(t *testing.T) {
 		change(o)
 		o.Usage = UsageAll
 		o.InFlight = 150
-		o.Deadline = 2 * time.Second
+		o.Deadline = time.Second
 	})
 	h.keepAlive = 20 * time.Millisecond
 	statuses := map[int]int{}
