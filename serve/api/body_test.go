@@ -13,16 +13,6 @@ import (
 // canaryWord stands in every faulty request: no error may repeat it.
 const canaryWord = "kanaria7f3a"
 
-func thinkWith(member string) string {
-	return `{"user_id":"` + canaryWord + `","query":"` + canaryWord + `",` + member + `}`
-}
-
-func chatWith(member string) string {
-	return `{"model":"so8t","messages":[{"role":"user","content":"` + canaryWord + `"}],` + member + `}`
-}
-
-func messagesOf(messages string) string { return `{"model":"so8t","messages":` + messages + `}` }
-
 const turn = `{"role":"user","content":"` + canaryWord + `"}`
 
 var faulty = []struct{ path, body, code, param string }{
@@ -103,6 +93,16 @@ var faulty = []struct{ path, body, code, param string }{
 	{"/v1/chat/completions", chatWith(`"user":"a\nb"`), "invalid_value", "user"},
 	{"/v1/chat/completions", chatWith(`"safety_identifier":"` + strings.Repeat("x", 129) + `"`), "invalid_value", "safety_identifier"},
 }
+
+func thinkWith(member string) string {
+	return `{"user_id":"` + canaryWord + `","query":"` + canaryWord + `",` + member + `}`
+}
+
+func chatWith(member string) string {
+	return `{"model":"so8t","messages":[{"role":"user","content":"` + canaryWord + `"}],` + member + `}`
+}
+
+func messagesOf(messages string) string { return `{"model":"so8t","messages":` + messages + `}` }
 
 func TestFaultyBodiesAreRefusedAndNeverQuoted(t *testing.T) {
 	f := &fake{}

@@ -75,11 +75,11 @@ func TestSlowConnectionsStopNobody(t *testing.T) {
 				}()
 			}
 			waitFor(t, func() bool { return turnedAway.Load() >= 1000-maxConnections })
-			transport := &http.Transport{DisableKeepAlives: true}
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
 			slowest := time.Duration(0)
 			for range 20 {
 				begun := time.Now()
-				r, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Post(h.url+"/think", "application/json", strings.NewReader(thinkWith(`"top_p":1`)))
+				r, err := client.Post(h.url+"/think", "application/json", strings.NewReader(thinkWith(`"top_p":1`)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -190,7 +190,8 @@ func TestMalformedRequestsAreNotQuoted(t *testing.T) {
 	for _, text := range []string{
 		canaryWord + "\r\n\r\n", "GET /" + canaryWord + " HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nHost: " + canaryWord + " \x01\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\n" + canaryWord + " : 1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat(canaryWord, 4000) + "\r\n\r\n",
-		"POST /think HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: " + canaryWord + "\r\n\r\n", "POST /think HTTP/1.1\r\nHost: a\r\nContent-Length: " + canaryWord + "\r\n\r\n",
+		"POST /think HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: " + canaryWord + "\r\n\r\n",
+		"POST /think HTTP/1.1\r\nHost: a\r\nContent-Length: " + canaryWord + "\r\n\r\n",
 		"GET /%zz" + canaryWord + " HTTP/1.1\r\nHost: a\r\n\r\n", "GET /?a;" + canaryWord + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
 		canaryWord + " / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
 		"POST /think HTTP/1.1\r\nHost: a\r\nExpect: " + canaryWord + "\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
