@@ -41,7 +41,8 @@ func (s *Server) body(x *exchange) (*fields, *failure) {
 	var network net.Error
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, failed(http.StatusRequestEntityTooLarge, invalidRequest, "body_too_large", fmt.Sprintf("the body must not have more than %d bytes", s.o.Body))
+		return nil, failed(http.StatusRequestEntityTooLarge, invalidRequest, "body_too_large",
+			fmt.Sprintf("the body must not have more than %d bytes", s.o.Body))
 	case errors.As(err, &network) && network.Timeout():
 		return nil, failed(http.StatusRequestTimeout, invalidRequest, "body_too_slow", "the body did not arrive in time")
 	case err != nil:

@@ -16,7 +16,8 @@ const fallback = "お答えできません。"
 // guarded serves a real guard before a model that plays outputs.
 func guarded(t testing.TB, model *servetest.Model, auditor *servetest.Auditor, change func(*Options)) *house {
 	t.Helper()
-	g := guard.New(servetest.Serve(model), auditor, &servetest.Escalator{}, guard.Options{MaxNewTokens: 1 << 16, MinConfidence: 0.5, Refusal: "model", Fallback: fallback})
+	g := guard.New(servetest.Serve(model), auditor, &servetest.Escalator{},
+		guard.Options{MaxNewTokens: 1 << 16, MinConfidence: 0.5, Refusal: "model", Fallback: fallback})
 	return open(t, g, func(o *Options) {
 		o.Model = model.Digest
 		if change != nil {

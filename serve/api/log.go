@@ -20,7 +20,8 @@ func (s *Server) finish(x *exchange) {
 		attributes = append(attributes, slog.String("key", x.key.Name))
 	}
 	if r := x.result; r != nil {
-		attributes = append(attributes, slog.String("label", label(r.Label)), slog.Bool("escalated", r.Escalated), slog.String("finish_reason", finishReason(r.FinishReason)),
+		attributes = append(attributes, slog.String("label", label(r.Label)), slog.Bool("escalated", r.Escalated),
+			slog.String("finish_reason", finishReason(r.FinishReason)),
 			slog.Duration("first_visible", x.first), slog.Int("prompt_tokens", r.PromptTokens), slog.Int("visible_tokens", r.CompletionTokens))
 	}
 	status := x.status

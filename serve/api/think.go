@@ -42,8 +42,8 @@ func (s *Server) think(x *exchange, _ string) *failure {
 	if fault != nil {
 		return fault
 	}
-	for _, name := range f.unknown(thinkFields) {
-		if identifier(name) {
+	if unknown := f.unknown(thinkFields); len(unknown) > 0 {
+		if name := unknown[0]; identifier(name) {
 			return refuse("unknown_parameter", name, "there is no parameter %s", name)
 		}
 		return refuse("unknown_parameter", "", "there is a field that is no parameter")
