@@ -9,7 +9,7 @@
 ## test-emulated    the GPU library's tests, without a GPU
 ## vet              go vet, staticcheck, workflowcheck, clang-format, and the repository's own rules
 ## notices          THIRD_PARTY_NOTICES, from the modules that the worker links
-## crash            KILLS=1000 kills of a retrain's processes, or POWER=1000 losses of its disk's power; SEED=…
+## crash            KILLS=1000 kills of a retrain's processes, POWER=1000 losses of its disk's power; SERVE_KILLS, SERVE_POWER: of a server's; SEED=…
 ## fuzz             every fuzz target in turn, each for FUZZTIME=60s
 ## forms            the same records trained in every form, compression and encoding, to the same adapter
 ## soak             one run of SOAK=200 epochs: what grows with the length of a run
@@ -122,14 +122,17 @@ test-emulated: native-emulated
 	SO8T_DEVICE=cuda_emulated go test -count=1 -timeout 20m -run 'TestOracle.*/^(d96|gqa)$$|TestSameBits' ./engine
 	SO8T_REQUIRE_CUDA=1 go test -run TestDeviceFaults ./activities
 
-# At random instants drawn from SEED. SLACK is what a stall of the disk may add to the repeated work.
+# At random instants drawn from SEED. SLACK is what a stall of the disk may add to the repeated work. Without a number of any
+# kind: 1000 kills of a retrain.
 POWER ?= 0
-KILLS ?= $(if $(filter 0,$(POWER)),1000,0)
+SERVE_KILLS ?= 0
+SERVE_POWER ?= 0
+KILLS ?= $(if $(filter-out 0,$(POWER) $(SERVE_KILLS) $(SERVE_POWER)),0,1000)
 SEED  ?= 0
 SLACK ?= 0s
 crash: build
 	go build -o bin/crashlab ./crashlab
-	bin/crashlab --kills $(KILLS) --power $(POWER) --seed $(SEED) --slack $(SLACK)
+	bin/crashlab --kills $(KILLS) --power $(POWER) --serve-kills $(SERVE_KILLS) --serve-power $(SERVE_POWER) --seed $(SEED) --slack $(SLACK)
 
 fuzz:
 	tools/fuzz.sh

@@ -1,9 +1,11 @@
 // Command crashlab kills retrains and their Temporal server, again and again, and compares what comes out
 // with an undisturbed run: the same bits, nothing lost, and at most one checkpoint interval of work
-// repeated. Server and worker are the real ones.
+// repeated. It kills servers that answer, too: every answer that left must have its record in the audit
+// log, and the log must verify. All programs are the real ones.
 //
 //	make crash KILLS=1000 SEED=7
 //	make crash POWER=1000
+//	make crash SERVE_KILLS=500 SERVE_POWER=200
 package main
 
 import (
@@ -21,12 +23,14 @@ import (
 )
 
 var cli struct {
-	Kills int           `help:"Number of disturbances of processes."`
-	Power int           `help:"Number of losses of power."`
-	Seed  uint64        `help:"Seed of the instants and kinds of disturbance; 0 draws one."`
-	Lanes int           `default:"2" help:"Servers and runs side by side."`
-	Slack time.Duration `help:"How much work a stall of the disk may add to the work repeated."`
-	Dir   string        `help:"Where to work and leave the logs of a failure; a temporary folder by default."`
+	Kills      int           `help:"Number of disturbances of processes."`
+	Power      int           `help:"Number of losses of power."`
+	ServeKills int           `help:"Number of kills of a server that answers."`
+	ServePower int           `help:"Number of losses of power of a server's audit log."`
+	Seed       uint64        `help:"Seed of the instants and kinds of disturbance; 0 draws one."`
+	Lanes      int           `default:"2" help:"Servers and runs side by side."`
+	Slack      time.Duration `help:"How much work a stall of the disk may add to the work repeated."`
+	Dir        string        `help:"Where to work and leave the logs of a failure; a temporary folder by default."`
 }
 
 func main() {
@@ -63,7 +67,20 @@ func work(ctx context.Context) (dir string, err error) {
 	} else if dir, err = filepath.Abs(dir); err != nil {
 		return "", err
 	}
-	fmt.Printf("seed %d, %d disturbances, %d losses of power\n", cli.Seed, cli.Kills, cli.Power)
+	fmt.Printf("seed %d, %d disturbances, %d losses of power; while serving %d and %d\n", cli.Seed, cli.Kills, cli.Power, cli.ServeKills, cli.ServePower)
+	if cli.ServeKills > 0 {
+		if err := killServers(ctx, root, dir); err != nil {
+			return dir, err
+		}
+	}
+	if cli.ServePower > 0 {
+		if err := cutServers(ctx, root, dir); err != nil {
+			return dir, err
+		}
+	}
+	if cli.Kills == 0 && cli.Power == 0 {
+		return dir, nil
+	}
 	want, err := reference(ctx, root, dir)
 	if err != nil {
 		return dir, fmt.Errorf("undisturbed run: %w", err)
@@ -93,7 +110,7 @@ func reference(ctx context.Context, root, dir string) (*result, error) {
 func disturb(ctx context.Context, root, dir string, want *result) error {
 	led := newLedger(os.Stdout, cli.Slack)
 	began := time.Now()
-	err := inLanes(ctx, led, cli.Kills, func(ctx context.Context, i int, more func() bool) error {
+	err := inLanes(ctx, led.total, cli.Kills, func(ctx context.Context, i int, more func() bool) error {
 		name := fmt.Sprintf("lane%d", i)
 		l, err := newLane(name, root, filepath.Join(dir, name), filepath.Join(dir, name, "out"), cli.Seed+uint64(i), led)
 		if err != nil {
@@ -112,10 +129,10 @@ func disturb(ctx context.Context, root, dir string, want *result) error {
 }
 
 // inLanes runs the lanes until that many disturbances have happened, or a lane fails.
-func inLanes(parent context.Context, led *ledger, events int, lane func(ctx context.Context, i int, more func() bool) error) error {
+func inLanes(parent context.Context, total func() int, events int, lane func(ctx context.Context, i int, more func() bool) error) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	more := func() bool { return led.total() < events && ctx.Err() == nil }
+	more := func() bool { return total() < events && ctx.Err() == nil }
 	var all sync.WaitGroup
 	for i := range cli.Lanes {
 		all.Go(func() {

@@ -24,7 +24,7 @@ func losePower(ctx context.Context, root, dir string, want *result) error {
 	}
 	led := newLedger(os.Stdout, cli.Slack)
 	began := time.Now()
-	err := inLanes(ctx, led, cli.Power, func(ctx context.Context, i int, more func() bool) error {
+	err := inLanes(ctx, led.total, cli.Power, func(ctx context.Context, i int, more func() bool) error {
 		name := fmt.Sprintf("power%d", i)
 		if err := powerLane(ctx, name, root, filepath.Join(dir, name), cli.Seed+100+uint64(i), led, want, more); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -95,10 +95,7 @@ func (l *lane) losePower(ctx context.Context, fs *powerfs.FS) error {
 		fs.Cut()
 	}
 	l.worker.kill()
-	name := "between two operations"
-	if cut := fs.LastCut(); cut.Op != 0 {
-		name = strings.TrimSpace("at " + cut.Op.String())
-	}
+	name := cutName(fs.LastCut())
 	l.ledger.happened(name)
 	if l.rng.IntN(4) == 0 { // the server's machine lost power too
 		l.server.kill()
@@ -111,4 +108,12 @@ func (l *lane) losePower(ctx context.Context, fs *powerfs.FS) error {
 	}
 	l.happens(name)
 	return l.startWorker("")
+}
+
+// cutName says at which operation power failed.
+func cutName(cut powerfs.Report) string {
+	if cut.Op == 0 {
+		return "between two operations"
+	}
+	return strings.TrimSpace("at " + cut.Op.String())
 }

@@ -12,7 +12,8 @@ import (
 func TestOf(t *testing.T) {
 	near := func(got, want float64) bool { return math.Abs(got-want) < 1e-12 }
 	d, err := Of([]float64{math.Log(0.02), math.Log(0.01), math.Log(0.05), math.Log(0.02)})
-	if err != nil || d.Label != "DENY" || !near(d.Confidence, 0.5) || !near(d.Probabilities[quadruple.Deny], 0.5) || !near(d.Probabilities[quadruple.Escalation], 0.1) {
+	if err != nil || d.Label != "DENY" || !near(d.Confidence, 0.5) || !near(d.Probabilities[quadruple.Deny], 0.5) ||
+		!near(d.Probabilities[quadruple.Escalation], 0.1) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	if d, err = Of([]float64{-5000, -5001, -6000, -7000}); err != nil || d.Label != "ALLOW" || !near(d.Confidence, 1/(1+math.Exp(-1))) {

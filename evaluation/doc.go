@@ -30,5 +30,5 @@
 //   - Accuracy, F1 and the safety rates follow the scored decision; the decision written
 //     in the answer has generated_accuracy and agreement_rate.
 //   - Latency is that of an answer inside its batch, not of one generated alone.
-//   - Leaked thinking is what quadruple.Leaked reports.
+//   - Leaked thinking is what quadruple.Filter, by which answers are served, had to cut: quadruple.Leaked.
 package evaluation

@@ -67,14 +67,14 @@ func elapsed(head, piece string, bytes int) time.Duration {
 }
 
 // Fifty times the text may cost sixty times the time at most, in the final and in the thinking, whatever is held back. What
-// takes less than 1 ms is not compared with less: that is the caches' and the allocator's time.
+// takes less than 0.5 ms is not compared with less: that is the caches' and the allocator's time.
 func TestFilterIsLinear(t *testing.T) {
-	const bytes = 1 << 16
+	const bytes = 1 << 14
 	for name, piece := range hard {
 		for where, head := range map[string]string{"final": thinking(20), "thinking": ThinkTask.Opening()} {
 			var ratios []float64
 			for len(ratios) < 3 && (ratios == nil || slices.Min(ratios) > 60) { // others use the machine too
-				short := max(elapsed(head, piece, bytes), time.Millisecond)
+				short := max(elapsed(head, piece, bytes), 500*time.Microsecond)
 				ratios = append(ratios, float64(elapsed(head, piece, 50*bytes))/float64(short))
 			}
 			if slices.Min(ratios) > 60 {

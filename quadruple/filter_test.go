@@ -86,7 +86,7 @@ func TestFilterHoldsBack(t *testing.T) {
 
 func TestAnswer(t *testing.T) {
 	const head = "<think-task></think-task><think-safety>decision: ALLOW\nthis is a guarded line of it</think-safety>" +
-		"<think-policy>a guarded line of its own</think-policy><final>"
+		"<think-policy>a guarded line of its own\n\x82 of a line that is half broken</think-policy><final>"
 	for _, c := range []struct {
 		name, text, want string
 		end              End
@@ -101,6 +101,7 @@ func TestAnswer(t *testing.T) {
 		{"a decision closed by the end", "yes\ndecision: DENY</final>", "yes", Cut},
 		{"an echo within an echo that fails", "this is a guarded line, a guarded line of its own", "this is a guarded line,", Cut},
 		{"the earlier of two", "this is a guarded line of it a guarded line of its own", "", Cut},
+		{"an echo that begins inside a character", "yes あ of a line that is half broken", "yes", Cut},
 		{"invalid bytes", "a\xffb</final>", "a\xffb", Closed},
 		{"ligature", "x<ﬁnal>", "x", Cut},
 	} {

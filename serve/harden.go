@@ -2,14 +2,13 @@ package serve
 
 import (
 	"fmt"
-	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 )
 
 // Harden keeps what the process thinks in its memory: no core is dumped, other processes of the user cannot read its
-// memory, files are made for the owner alone, and a crash of Go's runtime prints no stacks. It does not keep memory from
-// being swapped out or stored by hibernation.
+// memory, and files are made for the owner alone. A crash of Go's runtime still prints stacks, which hold addresses and
+// numbers. Memory may still be swapped out, or stored by hibernation.
 func Harden() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("make the process undumpable: %w", err)
@@ -18,6 +17,5 @@ func Harden() error {
 		return fmt.Errorf("forbid core dumps: %w", err)
 	}
 	unix.Umask(0o077)
-	debug.SetTraceback("none")
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Release is the newest entry of CHANGELOG.md.
-const Release = "0.2.0"
+const Release = "0.3.0"
 
 // Arithmetic is raised by each release that changes bits: builds that differ in it give different weights or figures for
 // the same inputs. CHANGELOG.md says for each release whether it changes bits.

@@ -173,7 +173,12 @@ func (e *escalation) waited(ctx workflow.Context) string {
 // facts describes the request.
 func (e *escalation) facts() string {
 	var b strings.Builder
-	b.WriteString("| | |\n|---|---|\n")
+	if e.in.Shared {
+		b.WriteString("The question:\n" + fence(e.in.Query))
+	} else {
+		b.WriteString("The question is not shared with this server.\n")
+	}
+	b.WriteString("\n| | |\n|---|---|\n")
 	for _, row := range [][2]string{
 		{"Label", fmt.Sprintf("ESCALATION, confidence %.2f", e.in.Confidence)},
 		{"Asked", utc(e.in.AskedAt)},
@@ -185,11 +190,6 @@ func (e *escalation) facts() string {
 		if row[1] != "" {
 			fmt.Fprintf(&b, "| %s | %s |\n", row[0], cell(row[1]))
 		}
-	}
-	if e.in.Shared {
-		b.WriteString("\nThe question:\n" + fence(e.in.Query))
-	} else {
-		b.WriteString("\nThe question is not shared with this server.\n")
 	}
 	if e.decision != nil && e.decision.Note != "" {
 		b.WriteString("\nNote:\n" + fence(e.decision.Note))

@@ -146,7 +146,10 @@ func TestSecondDecision(t *testing.T) {
 			q.recorded = append(q.recorded, in)
 			return recorded, nil
 		})
-	q.RegisterDelayedCallback(func() { q.SignalWorkflow(contract.VerbDecide, json.RawMessage(`{"decision":"deny","note":"no"}`)) }, time.Minute)
+	q.RegisterDelayedCallback(func() {
+		q.SignalWorkflow(contract.VerbDecide, json.RawMessage(`{"decision":"deny","note":"no"}`))
+		q.SignalWorkflow(contract.VerbDecide, json.RawMessage(`{"decision":"allow","note":"at once"}`))
+	}, time.Minute)
 	var second *reply
 	q.RegisterDelayedCallback(func() {
 		q.shows("The audit log does not have it yet")
@@ -156,6 +159,9 @@ func TestSecondDecision(t *testing.T) {
 	result := q.ask(escalated())
 	if result.Decision.Decision != contract.Deny || second.result == nil || *second.result != result {
 		t.Errorf("result %+v, second update %+v", result, second)
+	}
+	if s := q.status(); *s.Decided != result.Decision {
+		t.Errorf("decided %+v, and the status is %+v", result.Decision, s)
 	}
 }
 

@@ -208,13 +208,17 @@ func (b *Browser) Click(selector string) {
 	b.ClickOn(fmt.Sprintf("document.querySelector(%q)", selector))
 }
 
-// ClickOn clicks on the element that an expression gives, once there is one.
+// ClickOn clicks on the element that an expression gives, once there is one and it has stopped moving.
 func (b *Browser) ClickOn(element string) {
 	b.t.Helper()
 	b.Until(element)
-	var at struct{ X, Y float64 }
-	b.Eval(`(e => { e.scrollIntoView({block: "center"}); const r = e.getBoundingClientRect();
-		return {X: r.x + r.width / 2, Y: r.y + r.height / 2}; })(`+element+`)`, &at)
+	type point struct{ X, Y float64 }
+	var at, before point
+	for moving := true; moving; moving = at != before {
+		before = at
+		b.Eval(`(async e => { e.scrollIntoView({block: "center"}); await new Promise(done => setTimeout(done, 100));
+			const r = e.getBoundingClientRect(); return {X: r.x + r.width / 2, Y: r.y + r.height / 2}; })(`+element+`)`, &at)
+	}
 	for _, kind := range []string{"mousePressed", "mouseReleased"} {
 		b.call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
 	}

@@ -14,7 +14,8 @@ import (
 func TestBrowser(t *testing.T) {
 	b := Chromium(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`<!doctype html><meta charset=utf-8><input><button onclick="this.textContent = document.querySelector('input').value">go</button>`))
+		_, _ = w.Write([]byte(`<!doctype html><meta charset=utf-8><input>
+			<button onclick="this.textContent = document.querySelector('input').value">go</button>`))
 	}))
 	defer server.Close()
 	b.Open(server.URL)

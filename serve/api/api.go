@@ -51,7 +51,7 @@ type Options struct {
 	Deadline    time.Duration // of a request; 0: 120 s
 	Usage       string        // UsageVisible if empty
 	Metrics     *Metrics      // nil: counted, and served by nobody
-	Log         *slog.Logger
+	Log         *slog.Logger  // nil: nothing is logged
 }
 
 // Server is the handler of all public routes.
@@ -84,6 +84,9 @@ func New(o Options) *Server {
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, metrics: o.Metrics, limiter: newLimiter(o.Rate, o.Burst), origins: http.NewCrossOriginProtection(),
 		started: time.Now(), keepAlive: 5 * time.Second}

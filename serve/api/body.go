@@ -30,10 +30,10 @@ func (s *Server) body(x *exchange) (*fields, *failure) {
 	kind, parameters, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset := parameters["charset"]
 	if err != nil || kind != "application/json" || charset != "" && !bytes.EqualFold([]byte(charset), []byte("utf-8")) {
-		return nil, failed(http.StatusUnsupportedMediaType, invalidRequest, "unsupported_media_type", "The body must be application/json in UTF-8.")
+		return nil, failed(http.StatusUnsupportedMediaType, invalidRequest, "unsupported_media_type", "the body must be application/json in UTF-8")
 	}
 	if e := h.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, failed(http.StatusUnsupportedMediaType, invalidRequest, "unsupported_encoding", "The body must not be compressed.")
+		return nil, failed(http.StatusUnsupportedMediaType, invalidRequest, "unsupported_encoding", "the body must not be compressed")
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(x.writer, x.request.Body, s.o.Body))
 	x.received = int64(len(text))
@@ -41,11 +41,12 @@ func (s *Server) body(x *exchange) (*fields, *failure) {
 	var network net.Error
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, failed(http.StatusRequestEntityTooLarge, invalidRequest, "body_too_large", fmt.Sprintf("The body must not have more than %d bytes.", s.o.Body))
+		return nil, failed(http.StatusRequestEntityTooLarge, invalidRequest, "body_too_large",
+			fmt.Sprintf("the body must not have more than %d bytes", s.o.Body))
 	case errors.As(err, &network) && network.Timeout():
-		return nil, failed(http.StatusRequestTimeout, invalidRequest, "body_too_slow", "The body did not arrive in time.")
+		return nil, failed(http.StatusRequestTimeout, invalidRequest, "body_too_slow", "the body did not arrive in time")
 	case err != nil:
-		return nil, refuse("body_incomplete", "", "The body ended before its length.")
+		return nil, refuse("body_incomplete", "", "the body ended before its length")
 	}
 	// The server's ReadTimeout goes on behind the body, and would end the request's context with it.
 	_ = x.control.SetReadDeadline(time.Time{})
@@ -66,23 +67,23 @@ func notJSON(err error, offset int64) *failure {
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		return refuse("invalid_json", "", "The body has an object with the same name twice.")
+		return refuse("invalid_json", "", "the body has an object with the same name twice")
 	case err == nil:
-		return refuse("invalid_json", "", "The body must be one JSON value: there is more behind byte %d.", offset)
+		return refuse("invalid_json", "", "the body must be one JSON value: there is more behind byte %d", offset)
 	case errors.As(err, &syntax):
-		return refuse("invalid_json", "", "The body is not JSON in UTF-8: see byte %d.", syntax.ByteOffset)
+		return refuse("invalid_json", "", "the body is not JSON in UTF-8: see byte %d", syntax.ByteOffset)
 	}
-	return refuse("invalid_json", "", "The body is not JSON in UTF-8.")
+	return refuse("invalid_json", "", "the body is not JSON in UTF-8")
 }
 
 // parse takes apart an object. v is valid JSON.
 func parse(v jsontext.Value, path string) (*fields, *failure) {
 	if v.Kind() != '{' {
 		if path == "" {
-			return nil, refuse("invalid_type", "", "The body must be a JSON object.")
+			return nil, refuse("invalid_type", "", "the body must be a JSON object")
 		}
 		name := path[:len(path)-1]
-		return nil, refuse("invalid_type", name, "%s must be an object.", name)
+		return nil, refuse("invalid_type", name, "%s must be an object", name)
 	}
 	f := &fields{path: path, values: map[string]jsontext.Value{}}
 	d := jsontext.NewDecoder(bytes.NewReader(v))
@@ -129,7 +130,7 @@ func (f *fields) text(name string) string {
 		return ""
 	}
 	if v.Kind() != '"' {
-		f.fault("invalid_type", name, "must be a string.")
+		f.fault("invalid_type", name, "must be a string")
 		return ""
 	}
 	return unquote(v)
@@ -144,7 +145,7 @@ func unquote(v jsontext.Value) string {
 // required reads a string that must be there.
 func (f *fields) required(name string) string {
 	if !f.has(name) {
-		f.fault("missing_parameter", name, "is required.")
+		f.fault("missing_required_parameter", name, "is required")
 	}
 	return f.text(name)
 }
@@ -156,12 +157,12 @@ func (f *fields) number(name string, low, high, absent float64) float64 {
 		return absent
 	}
 	if v.Kind() != '0' {
-		f.fault("invalid_type", name, "must be a number.")
+		f.fault("invalid_type", name, "must be a number")
 		return absent
 	}
 	n, err := strconv.ParseFloat(string(v), 64)
 	if err != nil || n < low || n > high {
-		f.fault("out_of_range", name, "must lie between %g and %g.", low, high)
+		f.fault("invalid_value", name, "must lie between %g and %g", low, high)
 		return absent
 	}
 	return n
@@ -176,13 +177,13 @@ func (f *fields) integer(name string, low, high, absent int64) int64 {
 	n, err := strconv.ParseInt(string(v), 10, 64)
 	switch {
 	case v.Kind() != '0', errors.Is(err, strconv.ErrSyntax):
-		f.fault("invalid_type", name, "must be an integer.")
+		f.fault("invalid_type", name, "must be an integer")
 		return absent
 	case err != nil, n < low, n > high:
 		if low == math.MinInt64 {
-			f.fault("out_of_range", name, "must fit into 64 bits.")
+			f.fault("invalid_value", name, "must fit into 64 bits")
 		} else {
-			f.fault("out_of_range", name, "must lie between %d and %d.", low, high)
+			f.fault("invalid_value", name, "must lie between %d and %d", low, high)
 		}
 		return absent
 	}
@@ -193,7 +194,7 @@ func (f *fields) integer(name string, low, high, absent int64) int64 {
 func (f *fields) boolean(name string) bool {
 	v, ok := f.values[name]
 	if ok && v.Kind() != 't' && v.Kind() != 'f' {
-		f.fault("invalid_type", name, "must be true or false.")
+		f.fault("invalid_type", name, "must be true or false")
 	}
 	return v.Kind() == 't'
 }

@@ -98,7 +98,8 @@ func (b *tab) eval(expression string) string {
 		Result           struct{ Value any }
 		ExceptionDetails *struct{ Exception struct{ Description string } }
 	}
-	if err := json.Unmarshal(b.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}), &r); err != nil {
+	result := b.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true})
+	if err := json.Unmarshal(result, &r); err != nil {
 		b.t.Fatal(err)
 	}
 	if r.ExceptionDetails != nil {

@@ -6,10 +6,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 
 	"so8t/serve/guard"
-	"so8t/tokenizer"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -45,7 +43,7 @@ func (s *Server) chat(x *exchange, _ string) *failure {
 	}
 	r, fault := s.answer(x, q.Request, unseen{})
 	if fault != nil {
-		return q.renamed(fault)
+		return fault.renamed(q.names())
 	}
 	x.visible()
 	v := verdictOf(r.Verdict)
@@ -58,7 +56,7 @@ func (s *Server) chat(x *exchange, _ string) *failure {
 func (s *Server) question(x *exchange, f *fields) (question, *failure) {
 	for _, name := range f.order {
 		if nothing, is := refused[name]; is && !asksNothing(f.values[name], nothing) {
-			return question{}, refuse("unsupported_parameter", name, "%s is not supported.", name)
+			return question{}, refuse("unsupported_parameter", name, "%s is not supported", name)
 		}
 	}
 	unknown := 0
@@ -73,7 +71,7 @@ func (s *Server) question(x *exchange, f *fields) (question, *failure) {
 		return q, unknownModel()
 	}
 	if f.integer("n", math.MinInt32, math.MaxInt32, 1) != 1 {
-		f.fault("unsupported_parameter", "n", "must be 1.")
+		f.fault("unsupported_parameter", "n", "must be 1")
 	}
 	// OpenAI refuses both; max_tokens is the older name of the other, and clients that send both mean the newer one.
 	q.bound = "max_completion_tokens"
@@ -92,7 +90,7 @@ func (s *Server) question(x *exchange, f *fields) (question, *failure) {
 	}
 	q.stream = f.boolean("stream")
 	if f.has("stream_options") && !q.stream {
-		f.fault("invalid_parameter", "stream_options", "is for streams only.")
+		f.fault("invalid_value", "stream_options", "is for streams only")
 	}
 	options := f.object("stream_options")
 	q.usage = options.boolean("include_usage")
@@ -126,112 +124,28 @@ func (f *fields) stops() []string {
 		list = elements(v)
 	}
 	if len(list) > 4 {
-		f.fault("out_of_range", "stop", "must not have more than 4 strings.")
+		f.fault("invalid_value", "stop", "must not have more than 4 strings")
 	}
 	var stops []string
 	for _, e := range list {
 		if e.Kind() != '"' {
-			f.fault("invalid_type", "stop", "must be a string or a list of strings.")
+			f.fault("invalid_type", "stop", "must be a string or a list of strings")
 			return nil
 		}
 		text := unquote(e)
 		if text == "" {
-			f.fault("blank", "stop", "must not hold an empty string.")
+			f.fault("invalid_value", "stop", "must not hold an empty string")
 		}
 		stops = append(stops, text)
 	}
 	return stops
 }
 
-// renamed calls the parameter of a guard's error as the client called it.
-func (q question) renamed(f *failure) *failure {
-	if f.Param == nil {
-		return f
-	}
-	was := *f.Param
-	name, is := map[string]string{"max_new_tokens": q.bound, "query": "messages", "user_id": "user"}[was]
-	if is {
-		f.Param = &name
-		f.Message = strings.ReplaceAll(f.Message, was, name)
-	}
-	return f
-}
+// names are those that the guard calls otherwise than this client does.
+func (q question) names() map[string]string { return map[string]string{"max_new_tokens": q.bound} }
 
 func unknownModel() *failure {
-	f := refuse("model_not_found", "model", "There is no such model: GET /v1/models has the one that there is.")
+	f := refuse("model_not_found", "model", "there is no such model: GET /v1/models has the one that there is")
 	f.status = http.StatusNotFound
 	return f
-}
-
-// roles maps the roles of a message to the chat template's.
-var roles = map[string]string{"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-
-// messages reads a conversation whose last turn is the user's.
-func messages(f *fields) ([]tokenizer.Message, *failure) {
-	if !f.has("messages") {
-		return nil, refuse("missing_parameter", "messages", "messages is required.")
-	}
-	list := elements(f.values["messages"])
-	if len(list) == 0 {
-		return nil, refuse("invalid_type", "messages", "messages must be a list of at least one message.")
-	}
-	var all []tokenizer.Message
-	for i, v := range list {
-		m, fault := parse(v, indexed("messages", i)+".")
-		if fault != nil {
-			return nil, fault
-		}
-		role, known := roles[m.required("role")]
-		if m.failure == nil && !known {
-			m.fault("unsupported_parameter", "role", "must be system, developer, user or assistant.")
-		}
-		for _, name := range []string{"tool_calls", "function_call", "audio"} {
-			if v, has := m.values[name]; has && !asksNothing(v, "") {
-				m.fault("unsupported_parameter", name, "is not supported.")
-			}
-		}
-		content := m.content()
-		if m.failure != nil {
-			return nil, m.failure
-		}
-		all = append(all, tokenizer.Message{Role: role, Content: content})
-	}
-	last := all[len(all)-1]
-	switch name := indexed("messages", len(all)-1); {
-	case last.Role == "assistant":
-		return nil, refuse("unsupported_parameter", name+".role", "The last message must be the user's: an answer cannot be begun for the model.")
-	case last.Role != "user":
-		return nil, refuse("invalid_parameter", name+".role", "The last message must be the user's.")
-	case strings.TrimSpace(last.Content) == "":
-		return nil, refuse("blank", name+".content", "The last message must not be blank.")
-	}
-	return all, nil
-}
-
-// content reads a message's text: a string, or parts of type text, which are joined.
-func (f *fields) content() string {
-	v, ok := f.values["content"]
-	switch {
-	case !ok:
-		f.fault("missing_parameter", "content", "is required.")
-	case v.Kind() == '"':
-		return unquote(v)
-	case v.Kind() != '[':
-		f.fault("invalid_type", "content", "must be a string or a list of parts.")
-	}
-	var b strings.Builder
-	for i, v := range elements(v) {
-		part, fault := parse(v, f.path+indexed("content", i)+".")
-		if fault == nil {
-			if kind := part.required("type"); part.failure == nil && kind != "text" {
-				part.fault("unsupported_parameter", "type", "must be text.")
-			}
-			b.WriteString(part.required("text"))
-			fault = part.failure
-		}
-		if fault != nil && f.failure == nil {
-			f.failure = fault
-		}
-	}
-	return b.String()
 }

@@ -14,7 +14,8 @@ import (
 func TestThinkAnswers(t *testing.T) {
 	f := &fake{}
 	h := open(t, f, nil)
-	r := h.do(t, "POST", "/think", `{"user_id":"田中","query":"ごみの日は?","max_new_tokens":9,"temperature":0.5,"top_p":0.25}`, "X-Stainless-Retry-Count", "2")
+	r := h.do(t, "POST", "/think", `{"user_id":"田中","query":"ごみの日は?","max_new_tokens":9,"temperature":0.5,"top_p":0.25}`,
+		"X-Stainless-Retry-Count", "2")
 	var got map[string]any
 	r.decode(t, &got)
 	want := map[string]any{"answer": "火曜は可燃ごみの日です。", "safety_label": "ALLOW", "safety_conf": 0.97, "escalated": false,
@@ -38,7 +39,8 @@ func TestThinkAnswers(t *testing.T) {
 func TestChatTakesWhatChangesNothing(t *testing.T) {
 	f := &fake{}
 	h := open(t, f, nil)
-	body := `{"model":"so8t","messages":[{"role":"developer","content":"短く答える。"},{"role":"user","content":[{"type":"text","text":"ごみ"},{"type":"text","text":"の日は?"}]},
+	body := `{"model":"so8t","messages":[{"role":"developer","content":"短く答える。"},
+		{"role":"user","content":[{"type":"text","text":"ごみ"},{"type":"text","text":"の日は?"}]},
 		{"role":"assistant","content":"火曜です。","refusal":null,"tool_calls":[]},{"role":"user","content":"資源ごみは?","name":"t"}],
 		"max_tokens":99,"max_completion_tokens":12,"temperature":null,"seed":-3,"stop":["。","\n"],"n":1,"stream":false,"user":"old","safety_identifier":"new",
 		"tools":[],"tool_choice":"none","logprobs":false,"top_logprobs":0,"logit_bias":{},"response_format":{"type": "text"},"modalities":["text"],"audio":null,

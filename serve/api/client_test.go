@@ -37,7 +37,8 @@ func TestOpenAIGoAsks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Choices[0].Message.Content != "火曜は可燃ごみの日です。" || c.Choices[0].FinishReason != "stop" || c.Usage.CompletionTokens != 5 || c.Model != "so8t" {
+	if c.Choices[0].Message.Content != "火曜は可燃ごみの日です。" || c.Choices[0].FinishReason != "stop" ||
+		c.Usage.CompletionTokens != 5 || c.Model != "so8t" {
 		t.Errorf("%+v", c)
 	}
 	if so8t := c.JSON.ExtraFields["so8t"].Raw(); !strings.Contains(so8t, `"safety_label":"ALLOW"`) {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -69,45 +70,68 @@ func (f *failure) retryAfter() string { return strconv.Itoa(int(math.Ceil(f.retr
 
 // failureOf says what a client is told of the guard's error. client is the request's own context, which has no deadline. It
 // ends when the client goes, or with a *guard.Error as its cause (HTTPServer.Under), which is told.
-func failureOf(err error, client context.Context) *failure {
+func failureOf(client context.Context, err error) *failure {
 	var stopped *guard.Error
 	switch {
 	case errors.As(context.Cause(client), &stopped):
-		err, client = stopped, context.Background()
+		err = stopped
 	case client.Err() != nil:
-		return failed(statusClientGone, serverError, "client_gone", "The client has gone.")
+		return clientGone()
 	}
 	var e *guard.Error
 	if !errors.As(err, &e) {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return pastDeadline()
 		}
-		return internal(err)
+		f := internal()
+		f.cause = causeOf(err)
+		return f
 	}
 	var f *failure
 	switch e.Kind {
 	case guard.Invalid:
-		return refuse(e.Code, e.Param, "%s", e.Message)
+		f = refuse(e.Code, e.Param, "%s", e.Message)
 	case guard.Busy:
 		f = failed(http.StatusTooManyRequests, rateLimit, e.Code, e.Message).after(time.Second)
 	case guard.Unavailable:
 		f = failed(http.StatusServiceUnavailable, serverError, e.Code, e.Message).after(retryUnavailable)
 	case guard.Cancelled:
-		f = pastDeadline()
+		if f = clientGone(); e.Code == "deadline_exceeded" {
+			f = pastDeadline()
+		}
 	default:
-		f = internal(err)
+		f = internal()
 	}
-	f.cause = causeOf(e.Unwrap())
+	if cause := e.Unwrap(); cause != nil {
+		f.cause = cause.Error() // made for the server's eyes: the guard puts no text into it
+	}
 	return f
 }
 
-func pastDeadline() *failure {
-	return failed(http.StatusGatewayTimeout, serverError, "deadline_exceeded", "The answer was not complete within the time that a request may take.")
+func clientGone() *failure {
+	return failed(statusClientGone, serverError, "client_gone", "the client has gone")
 }
 
-func internal(err error) *failure {
-	f := failed(http.StatusInternalServerError, serverError, "internal_error", "The server failed to answer. The request id names it in the server's log.")
-	f.cause = causeOf(err)
+func pastDeadline() *failure {
+	return failed(http.StatusGatewayTimeout, serverError, "deadline_exceeded", "the answer was not complete within the time that a request may take")
+}
+
+func internal() *failure {
+	return failed(http.StatusInternalServerError, serverError, "internal_error", "the server failed to answer: its log says more under the request id")
+}
+
+// renamed calls the parameter that the guard names as the client called it. names maps the one to the other; a path that
+// begins with a name belongs to it.
+func (f *failure) renamed(names map[string]string) *failure {
+	if f.Param == nil {
+		return f
+	}
+	for was, name := range names {
+		if *f.Param == was || strings.HasPrefix(*f.Param, was+"[") {
+			f.Param, f.Message = &name, strings.ReplaceAll(f.Message, was, name)
+			break
+		}
+	}
 	return f
 }
 

@@ -88,6 +88,6 @@ func remote(address string) string {
 }
 
 func busy() *failure {
-	return failed(http.StatusTooManyRequests, rateLimit, "too_many_in_flight", "The server answers as many requests as it can: wait as Retry-After says.").
+	return failed(http.StatusTooManyRequests, rateLimit, "too_many_in_flight", "the server answers as many requests as it can: wait as Retry-After says").
 		after(time.Second)
 }

@@ -30,12 +30,13 @@ func TestErrorsOfTheGuard(t *testing.T) {
 		code   string
 		retry  bool
 	}{
-		{&guard.Error{Kind: guard.Invalid, Code: "context_length_exceeded", Param: "max_new_tokens", Message: "max_new_tokens is too large."}, 400, invalidRequest,
-			"context_length_exceeded", false},
+		{&guard.Error{Kind: guard.Invalid, Code: "context_length_exceeded", Param: "max_new_tokens", Message: "max_new_tokens is too large."},
+			400, invalidRequest, "context_length_exceeded", false},
 		{&guard.Error{Kind: guard.Busy, Code: "queue_full", Message: "The queue is full."}, 429, rateLimit, "queue_full", true},
-		{&guard.Error{Kind: guard.Unavailable, Code: "audit_unavailable", Message: "The audit log cannot be written."}, 503, serverError, "audit_unavailable", true},
+		{&guard.Error{Kind: guard.Unavailable, Code: "audit_unavailable", Message: "the answer cannot be recorded"},
+			503, serverError, "audit_unavailable", true},
 		{&guard.Error{Kind: guard.Failed, Code: "engine", Message: canaryWord}, 500, serverError, "internal_error", false},
-		{&guard.Error{Kind: guard.Cancelled, Code: "deadline", Message: "x"}, 504, serverError, "deadline_exceeded", false},
+		{&guard.Error{Kind: guard.Cancelled, Code: "deadline_exceeded", Message: "x"}, 504, serverError, "deadline_exceeded", false},
 		{secret, 500, serverError, "internal_error", false},
 		{fmt.Errorf("%w", context.DeadlineExceeded), 504, serverError, "deadline_exceeded", false},
 	} {

@@ -20,7 +20,8 @@ func (s *Server) finish(x *exchange) {
 		attributes = append(attributes, slog.String("key", x.key.Name))
 	}
 	if r := x.result; r != nil {
-		attributes = append(attributes, slog.String("label", label(r.Label)), slog.Bool("escalated", r.Escalated), slog.String("finish_reason", finishReason(r.FinishReason)),
+		attributes = append(attributes, slog.String("label", label(r.Label)), slog.Bool("escalated", r.Escalated),
+			slog.String("finish_reason", finishReason(r.FinishReason)),
 			slog.Duration("first_visible", x.first), slog.Int("prompt_tokens", r.PromptTokens), slog.Int("visible_tokens", r.CompletionTokens))
 	}
 	status := x.status
@@ -30,7 +31,10 @@ func (s *Server) finish(x *exchange) {
 		if f.cause != "" {
 			attributes = append(attributes, slog.String("cause", f.cause))
 		}
-		if f.status >= http.StatusInternalServerError {
+		switch {
+		case f.status == http.StatusServiceUnavailable: // loading, or stopping: every probe hears it
+			level = slog.LevelWarn
+		case f.status >= http.StatusInternalServerError:
 			level = slog.LevelError
 		}
 	}
@@ -49,5 +53,5 @@ func (s *Server) recover(x *exchange) {
 		panic(value)
 	}
 	s.o.Log.Error("panic", "request_id", x.id, "route", x.route, "type", fmt.Sprintf("%T", value), "stack", panics.Stack())
-	x.fail(failed(http.StatusInternalServerError, serverError, "internal_error", "The server failed to answer. The request id names it in the server's log."))
+	x.fail(internal())
 }

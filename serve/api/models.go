@@ -35,7 +35,7 @@ func (s *Server) model(x *exchange, id string) *failure {
 }
 
 func (s *Server) escalation(x *exchange, id string) *failure {
-	unknown := failed(http.StatusNotFound, invalidRequest, "escalation_not_found", "There is no such escalation of this key's requests.")
+	unknown := failed(http.StatusNotFound, invalidRequest, "escalation_not_found", "there is no such escalation of this key's requests")
 	if s.o.Escalations == nil || id == "" || !keyName(id) {
 		return unknown
 	}
@@ -44,7 +44,7 @@ func (s *Server) escalation(x *exchange, id string) *failure {
 	case errors.Is(err, escalation.ErrUnknown):
 		return unknown
 	case err != nil:
-		f := failed(http.StatusServiceUnavailable, serverError, "escalation_unavailable", "The state of the escalation cannot be read now.")
+		f := failed(http.StatusServiceUnavailable, serverError, "escalation_unavailable", "the state of the escalation cannot be read now")
 		f.cause = causeOf(err)
 		return f.after(retryUnavailable)
 	}

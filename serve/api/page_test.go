@@ -105,7 +105,8 @@ func TestPage(t *testing.T) {
 	if got := b.eval(`localStorage.length + sessionStorage.length + document.cookie.length`); got != "0" {
 		t.Error("the page keeps something")
 	}
-	if got := b.eval(`{ const s = document.createElement("script"); s.textContent = "document.title = 'inline'"; document.body.append(s); document.title }`); got != "so8t" {
+	inline := `{ const s = document.createElement("script"); s.textContent = "document.title = 'inline'"; document.body.append(s); document.title }`
+	if got := b.eval(inline); got != "so8t" {
 		t.Errorf("inline script runs: %s", got)
 	}
 	if got := b.eval(`fetch("https://example.invalid").then(() => "sent", (e) => e.name)`); got != "TypeError" {

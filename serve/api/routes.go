@@ -6,29 +6,29 @@ import (
 	"strings"
 )
 
-// route is a path and what serves it. A path that ends in / stands for everything below it, which has no / of its own
-// meaning; the root is only itself.
+// route is a path and what serves it. A path that ends in / stands for everything below it; the root stands for itself.
 type route struct {
-	method, path string
-	name         string // in logs and metrics; "" is the path
-	keyless      bool
-	serve        func(s *Server, x *exchange, rest string) *failure
+	method  string
+	path    string
+	name    string // in logs and metrics
+	keyless bool
+	serve   func(s *Server, x *exchange, below string) *failure
 }
 
 var routes = []route{
-	{method: "GET", path: "/", name: "/", keyless: true, serve: servePage("page.html", "text/html; charset=utf-8")},
-	{method: "GET", path: "/page.css", keyless: true, serve: servePage("page.css", "text/css; charset=utf-8")},
-	{method: "GET", path: "/page.js", keyless: true, serve: servePage("page.js", "text/javascript; charset=utf-8")},
-	{method: "GET", path: "/healthz", keyless: true, serve: (*Server).healthy},
-	{method: "GET", path: "/readyz", keyless: true, serve: (*Server).ready},
-	{method: "POST", path: "/think", serve: (*Server).think},
-	{method: "POST", path: "/v1/chat/completions", serve: (*Server).chat},
-	{method: "GET", path: "/v1/models", serve: (*Server).models},
-	{method: "GET", path: "/v1/models/", name: "/v1/models/{id}", serve: (*Server).model},
-	{method: "GET", path: "/v1/escalations/", name: "/v1/escalations/{id}", serve: (*Server).escalation},
+	{"GET", "/", "/", true, servePage("page.html", "text/html; charset=utf-8")},
+	{"GET", "/page.css", "/page.css", true, servePage("page.css", "text/css; charset=utf-8")},
+	{"GET", "/page.js", "/page.js", true, servePage("page.js", "text/javascript; charset=utf-8")},
+	{"GET", "/healthz", "/healthz", true, (*Server).healthy},
+	{"GET", "/readyz", "/readyz", true, (*Server).ready},
+	{"POST", "/think", "/think", false, (*Server).think},
+	{"POST", "/v1/chat/completions", "/v1/chat/completions", false, (*Server).chat},
+	{"GET", "/v1/models", "/v1/models", false, (*Server).models},
+	{"GET", "/v1/models/", "/v1/models/{id}", false, (*Server).model},
+	{"GET", "/v1/escalations/", "/v1/escalations/{id}", false, (*Server).escalation},
 }
 
-// find returns the route of a path, and what stands behind the route's own part of it. Paths are compared as they are: a
+// find returns the route of a path, and what of the path is below it. Paths are compared as they are: a
 // redirect to a tidied path would repeat the request's.
 func find(path string) (*route, string) {
 	for i := range routes {
@@ -36,8 +36,8 @@ func find(path string) (*route, string) {
 		if path == r.path {
 			return r, ""
 		}
-		if rest, below := strings.CutPrefix(path, r.path); below && r.path != "/" && strings.HasSuffix(r.path, "/") {
-			return r, rest
+		if below, is := strings.CutPrefix(path, r.path); is && r.path != "/" && strings.HasSuffix(r.path, "/") {
+			return r, below
 		}
 	}
 	return nil, ""
@@ -62,23 +62,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // dispatch admits a request and hands it to its route.
 func (s *Server) dispatch(x *exchange) *failure {
-	r, rest := find(x.request.URL.Path)
+	r, below := find(x.request.URL.Path)
 	x.route = "none"
 	if r != nil {
-		x.route = r.path
-		if r.name != "" {
-			x.route = r.name
-		}
+		x.route = r.name
 	}
 	if f := s.admitBrowser(x); f != nil {
 		return f
 	}
 	if r == nil {
-		return failed(http.StatusNotFound, invalidRequest, "not_found", "There is no such route.")
+		return failed(http.StatusNotFound, invalidRequest, "not_found", "there is no such route")
 	}
 	method := x.request.Method
 	if method != r.method && (method != "HEAD" || r.method != "GET") {
-		f := failed(http.StatusMethodNotAllowed, invalidRequest, "method_not_allowed", "The route takes "+r.method+" only.")
+		f := failed(http.StatusMethodNotAllowed, invalidRequest, "method_not_allowed", "the route takes "+r.method+" only")
 		f.allow = r.method
 		if r.method == "GET" {
 			f.allow = "GET, HEAD"
@@ -93,17 +90,17 @@ func (s *Server) dispatch(x *exchange) *failure {
 			return f
 		}
 	}
-	return r.serve(s, x, rest)
+	return r.serve(s, x, below)
 }
 
 // admitBrowser refuses what a page of another site makes a browser send.
 func (s *Server) admitBrowser(x *exchange) *failure {
 	if s.o.Loopback && !loopback(x.request.Host) {
 		return failed(http.StatusForbidden, invalidRequest, "host_not_allowed",
-			"The server is bound to a loopback address and is asked by another name: use localhost or the address.")
+			"the server is bound to a loopback address and is asked by another name: use localhost or the address")
 	}
 	if s.origins.Check(x.request) != nil {
-		return failed(http.StatusForbidden, invalidRequest, "cross_origin", "A page of another origin may not ask.")
+		return failed(http.StatusForbidden, invalidRequest, "cross_origin", "a page of another origin may not ask")
 	}
 	return nil
 }
@@ -127,12 +124,12 @@ func (s *Server) admit(x *exchange) *failure {
 	if s.o.Keys != nil {
 		key, ok := s.o.Keys.find(x.bearer())
 		if !ok {
-			return failed(http.StatusUnauthorized, authentication, "invalid_api_key", "The API key is missing or unknown: send Authorization: Bearer KEY.")
+			return failed(http.StatusUnauthorized, authentication, "invalid_api_key", "the API key is missing or unknown: send Authorization: Bearer KEY")
 		}
 		x.key, who = key, key.Name
 	}
 	if wait := s.limiter.wait(who); wait > 0 {
-		return failed(http.StatusTooManyRequests, rateLimit, "rate_limit_exceeded", "Too many requests: wait as Retry-After says.").after(wait)
+		return failed(http.StatusTooManyRequests, rateLimit, "rate_limit_exceeded", "too many requests: wait as Retry-After says").after(wait)
 	}
 	return nil
 }
@@ -155,7 +152,7 @@ func (s *Server) notReady() *failure {
 	if err == nil {
 		return nil
 	}
-	f := failed(http.StatusServiceUnavailable, serverError, "not_ready", "The server is loading a model or shutting down.")
+	f := failed(http.StatusServiceUnavailable, serverError, "not_ready", "the server is loading a model or shutting down")
 	f.cause = causeOf(err)
 	return f.after(retryUnavailable)
 }

@@ -3,11 +3,16 @@ package api
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,7 +49,17 @@ func TestSlowConnectionsStopNobody(t *testing.T) {
 		"bodies":  "POST /think HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, server, address := listen(t, &fake{})
+			begun, release := make(chan struct{}), make(chan struct{})
+			h, server, address := listen(t, &fake{answer: func(_ context.Context, r guard.Request, sink guard.Sink) (guard.Result, error) {
+				if r.User == "early" {
+					close(begun)
+					<-release
+				}
+				return play(sink, allowed, "はい")
+			}})
+			early := make(chan int)
+			go func() { early <- h.do(t, "POST", "/think", `{"user_id":"early","query":"q"}`).StatusCode }()
+			<-begun
 			var turnedAway atomic.Int64
 			for range 1000 {
 				c, err := net.Dial("tcp", address)
@@ -60,11 +75,11 @@ func TestSlowConnectionsStopNobody(t *testing.T) {
 				}()
 			}
 			waitFor(t, func() bool { return turnedAway.Load() >= 1000-maxConnections })
-			transport := &http.Transport{DisableKeepAlives: true}
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
 			slowest := time.Duration(0)
 			for range 20 {
 				begun := time.Now()
-				r, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Post(h.url+"/think", "application/json", strings.NewReader(thinkWith(`"top_p":1`)))
+				r, err := client.Post(h.url+"/think", "application/json", strings.NewReader(thinkWith(`"top_p":1`)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -77,6 +92,10 @@ func TestSlowConnectionsStopNobody(t *testing.T) {
 			t.Logf("slowest of 20 requests: %v; %d connections turned away", slowest, turnedAway.Load())
 			if slowest > 2*time.Second { // the header timeout is 5 s: with a bound that waits, requests took as long
 				t.Errorf("a request took %v", slowest)
+			}
+			close(release)
+			if status := <-early; status != http.StatusOK {
+				t.Errorf("an answer under way: %d", status)
 			}
 			server.connections.mu.Lock()
 			defer server.connections.mu.Unlock()
@@ -171,7 +190,8 @@ func TestMalformedRequestsAreNotQuoted(t *testing.T) {
 	for _, text := range []string{
 		canaryWord + "\r\n\r\n", "GET /" + canaryWord + " HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nHost: " + canaryWord + " \x01\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\n" + canaryWord + " : 1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat(canaryWord, 4000) + "\r\n\r\n",
-		"POST /think HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: " + canaryWord + "\r\n\r\n", "POST /think HTTP/1.1\r\nHost: a\r\nContent-Length: " + canaryWord + "\r\n\r\n",
+		"POST /think HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: " + canaryWord + "\r\n\r\n",
+		"POST /think HTTP/1.1\r\nHost: a\r\nContent-Length: " + canaryWord + "\r\n\r\n",
 		"GET /%zz" + canaryWord + " HTTP/1.1\r\nHost: a\r\n\r\n", "GET /?a;" + canaryWord + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
 		canaryWord + " / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
 		"POST /think HTTP/1.1\r\nHost: a\r\nExpect: " + canaryWord + "\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
@@ -194,6 +214,50 @@ func TestMalformedRequestsAreNotQuoted(t *testing.T) {
 	fmt.Fprint(quietLog{slog.New(slog.NewTextHandler(h.log, nil))}, "http: TLS handshake error from 192.0.2.1:5: "+canaryWord)
 	if log := h.log.String(); strings.Contains(log, canaryWord) || !strings.Contains(log, `of="TLS handshake error"`) {
 		t.Error(log)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	lent := httptest.NewTLSServer(nil) // its certificate, and a client that trusts it
+	defer lent.Close()
+	certificate := lent.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for name, block := range map[string]*pem.Block{"cert": {Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}, "key": {Type: "PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var server *HTTPServer
+	waiting := -1
+	h := open(t, &fake{answer: func(_ context.Context, _ guard.Request, sink guard.Sink) (guard.Result, error) {
+		server.connections.mu.Lock()
+		waiting = 0
+		for c := range server.connections.open {
+			if c.waiting {
+				waiting++
+			}
+		}
+		server.connections.mu.Unlock()
+		return play(sink, allowed, "はい")
+	}}, nil)
+	server = NewHTTPServer(h, slog.New(slog.DiscardHandler))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = server.ServeTLS(l, filepath.Join(folder, "cert"), filepath.Join(folder, "key")) }()
+	defer server.Close()
+	r, err := lent.Client().Post("https://"+l.Addr().String()+"/think", "application/json", strings.NewReader(thinkWith(`"top_p":1`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusOK || r.Proto != "HTTP/1.1" || waiting != 0 {
+		t.Errorf("%s %s, %d connections waiting during the answer", r.Proto, r.Status, waiting)
 	}
 }
 

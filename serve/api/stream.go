@@ -86,7 +86,7 @@ func (s *Server) streamed(x *exchange, q question) *failure {
 	t.done.Go(func() { t.keepAlive(s.keepAlive) })
 	r, fault := t.run(func() (guard.Result, *failure) { return s.answer(x, q.Request, t) })
 	if fault != nil {
-		return q.renamed(fault)
+		return fault.renamed(q.names())
 	}
 	v := verdictOf(r.Verdict)
 	err := t.send(completion{So8t: &v, Choices: []choice{{Delta: &message{}, FinishReason: &r.FinishReason}}})
@@ -97,7 +97,7 @@ func (s *Server) streamed(x *exchange, q question) *failure {
 		err = x.write([]byte("data: [DONE]\n\n"))
 	}
 	if err != nil {
-		return failureOf(err, x.request.Context())
+		return failureOf(x.request.Context(), err)
 	}
 	return nil
 }

@@ -110,7 +110,8 @@ func TestAStreamThatFailsSaysSo(t *testing.T) {
 		h.keepAlive = 10 * time.Millisecond
 		r := h.do(t, "POST", "/v1/chat/completions", chatWith(`"stream":true`))
 		list := events(r.body)
-		if last := list[len(list)-1]; r.StatusCode != http.StatusOK || !strings.HasPrefix(last, `{"error":{`) || !strings.Contains(last, `"code":"audit_unavailable"`) {
+		last := list[len(list)-1]
+		if r.StatusCode != http.StatusOK || !strings.HasPrefix(last, `{"error":{`) || !strings.Contains(last, `"code":"audit_unavailable"`) {
 			t.Errorf("%s: %d %s", name, r.StatusCode, r.body)
 		}
 		if strings.Contains(r.body, "[DONE]") {

@@ -42,18 +42,18 @@ func (s *Server) think(x *exchange, _ string) *failure {
 	if fault != nil {
 		return fault
 	}
-	for _, name := range f.unknown(thinkFields) {
-		if identifier(name) {
-			return refuse("unknown_parameter", name, "There is no parameter %s.", name)
+	if unknown := f.unknown(thinkFields); len(unknown) > 0 {
+		if name := unknown[0]; identifier(name) {
+			return refuse("unknown_parameter", name, "there is no parameter %s", name)
 		}
-		return refuse("unknown_parameter", "", "There is a field that is no parameter.")
+		return refuse("unknown_parameter", "", "there is a field that is no parameter")
 	}
 	q := guard.Request{ID: x.id, Key: x.key.Name, Retry: x.retries(), Seed: rand.Uint64()}
 	f.required("user_id")
 	q.User = f.user("user_id")
 	query := f.required("query")
 	if strings.TrimSpace(query) == "" {
-		f.fault("blank", "query", "must not be blank.")
+		f.fault("invalid_value", "query", "must not be blank")
 	}
 	q.Messages = []tokenizer.Message{{Role: "user", Content: query}}
 	q.MaxNewTokens = int(f.integer("max_new_tokens", 1, math.MaxInt32, 0))
@@ -64,7 +64,7 @@ func (s *Server) think(x *exchange, _ string) *failure {
 	}
 	r, fault := s.answer(x, q, unseen{})
 	if fault != nil {
-		return fault
+		return fault.renamed(map[string]string{"messages": "query"})
 	}
 	x.visible()
 	x.reply(http.StatusOK, thought{Answer: r.Answer, verdict: verdictOf(r.Verdict), RequestID: x.id, FinishReason: r.FinishReason})
@@ -85,13 +85,13 @@ func identifier(name string) bool {
 func (f *fields) user(name string) string {
 	text := f.text(name)
 	if f.has(name) && text == "" {
-		f.fault("blank", name, "must not be empty.")
+		f.fault("invalid_value", name, "must not be empty")
 	}
 	if len(text) > maxName {
-		f.fault("too_long", name, "must not have more than %d bytes.", maxName)
+		f.fault("invalid_value", name, "must not have more than %d bytes", maxName)
 	}
 	if strings.ContainsFunc(text, unicode.IsControl) {
-		f.fault("control_character", name, "must not hold control characters.")
+		f.fault("invalid_value", name, "must not hold control characters")
 	}
 	return text
 }
@@ -100,7 +100,7 @@ func (f *fields) user(name string) string {
 func (f *fields) share(name string) float64 {
 	p := f.number(name, 0, 1, 1)
 	if p == 0 {
-		f.fault("out_of_range", name, "must be above 0.")
+		f.fault("invalid_value", name, "must be above 0")
 	}
 	return p
 }
@@ -125,7 +125,7 @@ func (s *Server) answer(x *exchange, q guard.Request, sink guard.Sink) (guard.Re
 	defer cancel()
 	r, err := s.o.Answerer.Answer(ctx, q, sink)
 	if err != nil {
-		return guard.Result{}, failureOf(err, client)
+		return guard.Result{}, failureOf(client, err)
 	}
 	x.result = &r
 	return r, nil

@@ -120,7 +120,11 @@ func (l *Log) Done(ctx context.Context, d Done) error {
 
 // Decided writes what became of an escalation.
 func (l *Log) Decided(ctx context.Context, d Decided) (Position, error) {
-	return l.append(ctx, "decided", decidedRecord{d.ID, d.Escalation, d.Decision, d.By, d.NoteHash, stamp(d.At)})
+	return l.append(ctx, "decided", newDecidedRecord(d))
+}
+
+func newDecidedRecord(d Decided) decidedRecord {
+	return decidedRecord{d.ID, d.Escalation, d.Decision, d.By, d.NoteHash, stamp(d.At)}
 }
 
 // Event writes any other record.

@@ -1,10 +1,8 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,18 +19,18 @@ const clockSlack = 24 * time.Hour
 // FindDecided looks for the record that Decided wrote of d: for callers that were killed before they knew. It reads the
 // segments of dir that were written to since d.At, newest first.
 func FindDecided(dir string, d Decided) (at Position, found bool, err error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "[0-9]*.jsonl"))
+	numbers, err := segments(dir)
 	if err != nil {
 		return at, false, err
 	}
-	slices.Sort(paths)
-	for _, path := range slices.Backward(paths) {
+	for _, n := range slices.Backward(numbers) {
+		path := filepath.Join(dir, segmentName(n))
 		info, err := os.Stat(path)
 		if err != nil {
 			return at, false, err
 		}
 		if info.ModTime().Before(d.At.Add(-clockSlack)) {
-			return at, false, nil // what is older was written before the decision
+			return at, false, nil // this and the older ones were written before the decision
 		}
 		if at, found, err = findDecided(path, d); err != nil || found {
 			return at, found, err
@@ -42,39 +40,30 @@ func FindDecided(dir string, d Decided) (at Position, found bool, err error) {
 }
 
 func findDecided(path string, d Decided) (at Position, found bool, err error) {
-	f, err := os.Open(path)
+	in, err := openLines(path, newLineBuffer())
 	if err != nil {
 		return at, false, err
 	}
-	defer f.Close()
-	mark, err := json.Marshal(d.ID)
-	if err != nil {
-		return at, false, err
-	}
-	for in := bufio.NewReaderSize(f, 1<<20); ; {
-		line, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return at, false, nil // a line without its end is not a record yet
-		} else if err != nil {
+	defer in.close()
+	for {
+		text, whole, err := in.read()
+		switch {
+		case errors.Is(err, io.EOF) || err == nil && !whole: // the log may be writing the last line
+			return at, false, nil
+		case err != nil:
 			return at, false, fmt.Errorf("read %s: %w", path, err)
-		}
-		line = line[:len(line)-1]
-		if !bytes.Contains(line, mark) || !bytes.Contains(line, []byte(`"decided"`)) {
-			continue
+		case !bytes.Contains(text, []byte(`"kind":"decided"`)):
+			continue // most lines
 		}
 		var r struct {
-			Seq      uint64    `json:"seq"`
-			Kind     string    `json:"kind"`
-			ID       string    `json:"id"`
-			Decision string    `json:"decision"`
-			At       time.Time `json:"at"`
+			Seq uint64 `json:"seq"`
+			decidedRecord
 		}
-		if json.Unmarshal(line, &r) != nil {
-			continue // verify reports it
+		if err := json.Unmarshal(text, &r); err != nil {
+			return at, false, fmt.Errorf("%s:%d: %w", path, in.n, err)
 		}
-		if r.Kind == "decided" && r.ID == d.ID && r.Decision == d.Decision && r.At.Equal(d.At.Truncate(time.Microsecond)) {
-			sum := sha256.Sum256(line)
-			return Position{Seq: r.Seq, Hash: hex.EncodeToString(sum[:])}, true, nil
+		if r.decidedRecord == newDecidedRecord(d) {
+			return head{r.Seq, sha256.Sum256(text)}.position(), true, nil
 		}
 	}
 }

@@ -44,15 +44,15 @@ type pending struct {
 
 // Open takes the folder's lock, cuts off what a killed writer left and never acknowledged, and appends a start record. A
 // folder that another process has is a *disk.HeldError; errors about what the folder holds name file and line.
-func Open(o Options) (l *Log, err error) {
-	o.SegmentBytes = cmp.Or(o.SegmentBytes, 64<<20)
-	o.CheckpointRecords = cmp.Or(o.CheckpointRecords, 1000)
-	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, time.Minute)
-	o.Origin = cmp.Or(o.Origin, "so8t")
+func Open(o Options) (*Log, error) {
 	return open(o, openAppend, time.Now)
 }
 
 func open(o Options, openFile func(string) (file, error), now func() time.Time) (_ *Log, err error) {
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, 64<<20)
+	o.CheckpointRecords = cmp.Or(o.CheckpointRecords, 1000)
+	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, time.Minute)
+	o.Origin = cmp.Or(o.Origin, "so8t")
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -86,7 +86,10 @@ func open(o Options, openFile func(string) (file, error), now func() time.Time) 
 	if err := log.commit(log.opening(f)); err != nil {
 		return nil, err
 	}
-	if err := log.checkpoint(); err != nil {
+	if err := log.checkpoint(); err != nil { // before anything else: verify asks for it
+		return nil, err
+	}
+	if err := log.eraseRequested(); err != nil {
 		return nil, err
 	}
 	go log.write()

@@ -103,8 +103,8 @@ func TestWhatALogHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kinds = append(kinds, r.Kind)
-		if uint64(i+1) == at.Seq && r.Kind != "decided" {
+		kinds = append(kinds, string(r.kind))
+		if uint64(i+1) == at.Seq && string(r.kind) != "decided" {
 			t.Errorf("the decision is said to be record %d: %s", at.Seq, one)
 		}
 	}

@@ -140,18 +140,18 @@ func chainAnew(rng *rand.Rand, files map[string][]byte) bool {
 			if err != nil {
 				return false
 			}
-			_, rest, _ := bytes.Cut(text, []byte(`"kind":"`+l.Kind+`"`))
+			_, rest, _ := bytes.Cut(text, []byte(`"kind":"`+string(l.kind)+`"`))
 			end := bytes.LastIndex(rest, []byte(`,"synced":`))
 			body := append([]byte("{"), bytes.TrimPrefix(rest[:end], []byte(","))...)
 			body = append(body, '}')
-			if l.Kind == "answer" && !changed && int(l.Seq) >= from {
+			if string(l.kind) == "answer" && !changed && int(l.seq) >= from {
 				body = bytes.Replace(body, []byte(`"label":"ALLOW"`), []byte(`"label":"DENY"`), 1)
 				changed = true
 			}
 			if n == 0 && i > 0 {
-				body = fmt.Appendf(nil, `{"file":%q,"last":%d,"hash":"%s"}`, l.File, h.seq, h.hash)
+				body = fmt.Appendf(nil, `{"file":%q,"last":%d,"hash":"%s"}`, l.file, h.seq, h.hash)
 			}
-			out, h = appendLine(out, h, l.at, l.Kind, body, *l.Synced)
+			out, h = appendLine(out, h, l.at, string(l.kind), body, l.synced)
 		}
 		files[name] = out
 	}

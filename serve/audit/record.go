@@ -1,11 +1,10 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"hash/crc32"
 	"strconv"
 	"time"
@@ -77,7 +76,7 @@ type head struct {
 
 func (h head) position() Position { return Position{h.seq, h.hash.String()} }
 
-const version = 1
+const formatVersion = 1
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -85,7 +84,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func appendLine(b []byte, h head, at time.Time, kind string, body []byte, synced uint64) ([]byte, head) {
 	start := len(b)
 	b = append(b, `{"v":`...)
-	b = strconv.AppendInt(b, version, 10)
+	b = strconv.AppendInt(b, formatVersion, 10)
 	b = append(b, `,"seq":`...)
 	b = strconv.AppendUint(b, h.seq+1, 10)
 	b = append(b, `,"time":"`...)
@@ -103,67 +102,8 @@ func appendLine(b []byte, h head, at time.Time, kind string, body []byte, synced
 	b = hex.AppendEncode(b, h.hash[:])
 	b = append(b, `","crc":"`...)
 	sum := crc32.Checksum(b[start:], castagnoli)
-	b = hex.AppendEncode(b, []byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
+	b = hex.AppendEncode(b, binary.BigEndian.AppendUint32(nil, sum))
 	b = append(b, `"}`...)
 	h = head{h.seq + 1, sha256.Sum256(b[start:])}
 	return append(b, '\n'), h
-}
-
-// line is a record as it is read back.
-type line struct {
-	V         int     `json:"v"`
-	Seq       uint64  `json:"seq"`
-	Time      string  `json:"time"`
-	Kind      string  `json:"kind"`
-	ID        string  `json:"id"`
-	User      string  `json:"user"`
-	Model     string  `json:"model"`
-	Reasoning string  `json:"reasoning"`
-	File      string  `json:"file"`
-	Last      uint64  `json:"last"`
-	Hash      string  `json:"hash"`
-	Synced    *uint64 `json:"synced"`
-	Prev      string  `json:"prev"`
-
-	at time.Time
-}
-
-const sumLength = len(`","crc":"00000000"}`)
-
-// parse reads a line without its line end. It tells what is wrong with the line itself, not whether the chain holds.
-func parse(text []byte) (*line, error) {
-	cut := len(text) - sumLength
-	if cut < 0 || !bytes.HasPrefix(text[cut:], []byte(`","crc":"`)) || !bytes.HasSuffix(text, []byte(`"}`)) {
-		return nil, fmt.Errorf("no record")
-	}
-	cut += len(`","crc":"`)
-	if want := fmt.Sprintf("%08x", crc32.Checksum(text[:cut], castagnoli)); string(text[cut:cut+8]) != want {
-		return nil, fmt.Errorf("its checksum is %q, computed %s", text[cut:cut+8], want)
-	}
-	var l line
-	if err := json.Unmarshal(text, &l); err != nil {
-		return nil, fmt.Errorf("no record: %w", err)
-	}
-	if l.V != version {
-		return nil, fmt.Errorf("version %d of the format, known is %d", l.V, version)
-	}
-	if l.Synced == nil || *l.Synced >= l.Seq {
-		return nil, fmt.Errorf("synced is not a record before it")
-	}
-	var err error
-	if l.at, err = time.Parse(timeLayout, l.Time); err != nil {
-		return nil, fmt.Errorf("its time is no UTC time with microseconds")
-	}
-	return &l, nil
-}
-
-// follows says why l, whose text is given, is not the record behind h; otherwise it returns the new head.
-func (l *line) follows(h head, text []byte) (head, error) {
-	if l.Seq != h.seq+1 {
-		return h, fmt.Errorf("record %d where %d belongs", l.Seq, h.seq+1)
-	}
-	if want := h.hash.String(); l.Prev != want {
-		return h, fmt.Errorf("record %d names %q as the hash of the line before, computed %s", l.Seq, l.Prev, want)
-	}
-	return head{l.Seq, sha256.Sum256(text)}, nil
 }

@@ -111,10 +111,10 @@ func prunedBase(dir string, segment int, checkpoints map[uint64]string) (h head,
 	if err != nil {
 		return h, fmt.Errorf("%s:1: %w", name, err)
 	}
-	if checkpoints[first.Seq-1] != first.Prev {
+	if checkpoints[first.seq-1] != string(first.prev) {
 		return h, fmt.Errorf("%s:1: no checkpoint signs the record before, and the segment before is missing", name)
 	}
-	return head{first.Seq - 1, unhex(first.Prev)}, nil
+	return head{first.seq - 1, unhex(string(first.prev))}, nil
 }
 
 // readNewest follows the chain through the newest segment. It stops at the first broken line, and fails if that line was
@@ -140,7 +140,7 @@ func (l *Log) readNewest(f *found, base head, checkpoints map[uint64]string) err
 			r, err = parse(text)
 		}
 		if broken != nil {
-			if r != nil && *r.Synced > f.head.seq {
+			if r != nil && r.synced > f.head.seq {
 				return broken
 			}
 			continue

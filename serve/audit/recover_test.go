@@ -95,7 +95,7 @@ func TestTornBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := head{l.Seq, sha256.Sum256(bytes.TrimSuffix(files[name][lastLine(files[name]):], []byte("\n")))}
+	h := head{l.seq, sha256.Sum256(bytes.TrimSuffix(files[name][lastLine(files[name]):], []byte("\n")))}
 	batch, synced := []byte{}, h.seq
 	for i := range 5 {
 		batch, h = appendLine(batch, h, l.at, "answer", fmt.Appendf(nil, `{"id":"req_%d"}`, i), synced)
@@ -208,7 +208,7 @@ func notesUpTo(t *testing.T, all, segment []byte) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Seq < l.Seq {
+		if c.Seq < l.seq {
 			kept = append(kept, one...)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -53,12 +52,12 @@ type Report struct {
 func sorted(set map[string]struct{}) []string { return slices.Sorted(maps.Keys(set)) }
 
 // keyOf returns the id of the key in a reasoning hash.
-func keyOf(reasoning string) string {
-	parts := strings.Split(reasoning, ":")
-	if len(parts) == 3 {
-		return parts[1]
+func keyOf(reasoning []byte) []byte {
+	kind, rest, _ := bytes.Cut(reasoning, []byte(":"))
+	if id, _, found := bytes.Cut(rest, []byte(":")); found {
+		return id
 	}
-	return parts[0]
+	return kind
 }
 
 // Find returns the reasoning hash of a request's answer. ok is false if the log has no such answer.
@@ -96,8 +95,8 @@ func findIn(path, id string, buffer *bufio.Reader) (reasoning string, err error)
 		if !bytes.Contains(text, quoted) {
 			continue
 		}
-		if l, err := parse(text); err == nil && l.Kind == "answer" && l.ID == id {
-			return l.Reasoning, nil
+		if l, err := parse(text); err == nil && string(l.kind) == "answer" && string(l.id) == id {
+			return string(l.reasoning), nil
 		}
 	}
 }

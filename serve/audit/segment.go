@@ -149,5 +149,5 @@ func lastRecord(path string) (h head, err error) {
 	if err != nil {
 		return h, fmt.Errorf("%s, last line: %w", name, err)
 	}
-	return head{l.Seq, sha256.Sum256(tail)}, nil
+	return head{l.seq, sha256.Sum256(tail)}, nil
 }

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,11 +15,13 @@ import (
 type VerifyOptions struct {
 	Keys  []string // public keys of the checkpoints; without them their signatures are not looked at
 	Since []byte   // a checkpoint that was kept elsewhere: the log must still hold its record; nil: none
+
+	Answer func(id, reasoning string) // is told of every answer; may be nil
 }
 
 // Verify reads a whole log, in constant memory, and recomputes every hash. It may run while the log is written.
 func Verify(dir string, o VerifyOptions) Report {
-	v := verifier{dir: dir, open: map[string]struct{}{}, models: map[string]struct{}{}, keys: map[string]struct{}{}}
+	v := verifier{dir: dir, answer: o.Answer, open: map[string]struct{}{}, models: map[string]struct{}{}, keys: map[string]struct{}{}}
 	err := v.run(o)
 	var bad *finding
 	if errors.As(err, &bad) {
@@ -42,6 +45,7 @@ func (f *finding) Error() string { return f.where + ": " + f.why.Error() }
 type verifier struct {
 	Report
 	dir       string
+	answer    func(id, reasoning string)
 	verifiers []note.Verifier
 	since     *Checkpoint
 
@@ -52,7 +56,6 @@ type verifier struct {
 
 	head    head
 	started uint64 // newest start record; a checkpoint signs it before anything is answered
-	last    *line
 
 	open         map[string]struct{} // answers that are not done
 	models, keys map[string]struct{}
@@ -204,12 +207,12 @@ func (v *verifier) line(text []byte, number int, first, oldest bool) error {
 
 // seam checks the record with which a segment begins: a checkpoint must sign the end of the segment before.
 func (v *verifier) seam(l *line, number int, oldest bool) error {
-	if l.Kind != "rotated" || l.File != segmentName(number-1) || l.Hash != l.Prev || l.Last != l.Seq-1 {
+	if string(l.kind) != "rotated" || string(l.file) != segmentName(number-1) || !bytes.Equal(l.hash, l.prev) || l.last != l.seq-1 {
 		return errors.New("a segment must begin with a record that names the end of the one before")
 	}
 	if oldest {
-		v.head = head{l.Last, unhex(l.Hash)}
-		for v.next != nil && v.next.Seq < l.Last {
+		v.head = head{l.last, unhex(string(l.hash))}
+		for v.next != nil && v.next.Seq < l.last {
 			v.matched = head{seq: v.next.Seq}
 			if err := v.nextNote(); err != nil {
 				return err
@@ -218,10 +221,10 @@ func (v *verifier) seam(l *line, number int, oldest bool) error {
 		if err := v.match(); err != nil {
 			return err
 		}
-		v.StartsBehind = l.Last
+		v.StartsBehind = l.last
 	}
-	if v.matched.seq != l.Last || v.matched.hash.String() != l.Hash {
-		return fmt.Errorf("no checkpoint signs record %d, the end of the segment before", l.Last)
+	if v.matched.seq != l.last || v.matched.hash.String() != string(l.hash) {
+		return fmt.Errorf("no checkpoint signs record %d, the end of the segment before", l.last)
 	}
 	return nil
 }
@@ -248,33 +251,43 @@ func (v *verifier) match() error {
 // account counts what the report tells.
 func (v *verifier) account(l *line) error {
 	v.Records++
-	if v.last == nil {
+	if v.Records == 1 {
 		v.First = l.at
-	} else if l.at.Before(v.last.at) {
+	} else if l.at.Before(v.Last) {
 		if v.ClockBack++; v.ClockBack == 1 {
-			v.FirstClockBack = l.Seq
+			v.FirstClockBack = l.seq
 		}
 	}
-	v.last = l
-	switch l.Kind {
+	v.Last = l.at
+	switch string(l.kind) {
 	case "start":
-		v.started = l.Seq
+		v.started = l.seq
 		v.abandon()
 		return nil
 	case "recovered", "warning", "rotated":
 		return nil
 	case "answer":
 		v.Answers++
-		v.open[l.ID] = struct{}{}
-		v.models[l.Model] = struct{}{}
-		v.keys[keyOf(l.Reasoning)] = struct{}{}
+		v.open[string(l.id)] = struct{}{}
+		add(v.models, l.model)
+		add(v.keys, keyOf(l.reasoning))
+		if v.answer != nil {
+			v.answer(string(l.id), string(l.reasoning))
+		}
 	case "done":
-		delete(v.open, l.ID)
+		delete(v.open, string(l.id))
 	}
 	if v.matched.seq < v.started || v.started == 0 && v.StartsBehind == 0 {
 		return fmt.Errorf("no checkpoint signs the start before it, record %d", v.started)
 	}
 	return nil
+}
+
+// add costs no memory for what is there already.
+func add(set map[string]struct{}, value []byte) {
+	if _, ok := set[string(value)]; !ok {
+		set[string(value)] = struct{}{}
+	}
 }
 
 // abandon counts the answers that are open: whoever was to end them is gone.
@@ -304,9 +317,6 @@ func (v *verifier) finish() {
 	v.abandon()
 	v.LastSeq, v.Unsigned = v.head.seq, v.head.seq-v.matched.seq
 	v.SignaturesVerified = len(v.verifiers) > 0
-	if v.last != nil {
-		v.Last = v.last.at
-	}
 	v.Models, v.KeyIDs = sorted(v.models), sorted(v.keys)
 	slices.Sort(v.UnclosedIDs)
 }

@@ -13,6 +13,9 @@ const maxDecode = 16 << 20
 // …/decode and …/encode, as `temporal server start-dev --ui-codec-endpoint` and the UI's settings expect. Whoever can reach
 // it and names the origin can read all payloads: it belongs on a loopback address.
 func CodecServer(c *Codec, origin string) http.Handler {
+	if c == nil {
+		c = &Codec{} // the UI may ask although nothing is encrypted
+	}
 	codec := converter.NewPayloadCodecHTTPHandler(c)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Origin") != origin { // other pages of the same browser, and names that are rebound to this address

@@ -70,7 +70,7 @@ func (a *answer) run(ctx context.Context) (result Result, err error) {
 		}
 	}
 	a.close()
-	if err := a.show(a.stop.close()); err != nil {
+	if err := a.leave(a.stop.close()); err != nil {
 		return Result{}, err
 	}
 	if a.visible.Len() == 0 && !a.stop.found { // withheld, or blank

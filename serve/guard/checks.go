@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"so8t/decision"
 	"so8t/engine"
@@ -104,8 +105,8 @@ func (r Request) checkSampling(most int) error {
 		return invalid("invalid_value", "temperature", "temperature is 0 or more")
 	case !(r.TopP >= 0 && r.TopP <= 1):
 		return invalid("invalid_value", "top_p", "top_p is above 0 and at most 1")
-	case slices.Contains(r.Stop, ""):
-		return invalid("invalid_value", "stop", "a stop string is empty")
+	case slices.ContainsFunc(r.Stop, func(s string) bool { return s == "" || !utf8.ValidString(s) }):
+		return invalid("invalid_value", "stop", "a stop string is text, and not empty")
 	}
 	return nil
 }

@@ -44,7 +44,8 @@ type Output struct {
 	BeginErr   error         // of Begin
 	NextErr    error         // of Next, behind the pieces
 	ScoreErr   error
-	Panic      any // of Next, behind the pieces
+	ScoreDelay time.Duration // not cut short by its context
+	Panic      any           // of Next, behind the pieces
 	ScorePanic any
 }
 
@@ -134,14 +135,28 @@ func (m *Model) Begin(ctx context.Context, r engine.Request) (guard.Sequence, er
 
 // sequence plays one output.
 type sequence struct {
-	model  *Model
-	out    Output
-	bound  int // of tokens
-	at     int // pieces played
-	closed sync.Once
+	model *Model
+	out   Output
+	bound int // of tokens
+	at    int // pieces played
+
+	mu      sync.Mutex
+	scoring int
+	closed  bool
+}
+
+// use panics where a caller does what Sequence forbids.
+func (s *sequence) use(scores int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		panic("a sequence is used after Close")
+	}
+	s.scoring += scores
 }
 
 func (s *sequence) Next(ctx context.Context) (tokens []int32, ended, finished bool, err error) {
+	s.use(0)
 	if s.out.Hold != nil {
 		select {
 		case <-s.out.Hold:
@@ -179,6 +194,9 @@ func (s *sequence) Next(ctx context.Context) (tokens []int32, ended, finished bo
 }
 
 func (s *sequence) Score(ctx context.Context, context []int32, continuations [][]int32) ([]float64, error) {
+	s.use(1)
+	defer s.use(-1)
+	time.Sleep(s.out.ScoreDelay)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -222,12 +240,19 @@ func (o Output) scores() []float64 {
 	return scores
 }
 
+// Close panics while a score is under way.
 func (s *sequence) Close() {
-	s.closed.Do(func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.scoring > 0 {
+		panic("a sequence is closed while it is scored")
+	}
+	if !s.closed {
+		s.closed = true
 		s.model.mu.Lock()
 		defer s.model.mu.Unlock()
 		s.model.open--
-	})
+	}
 }
 
 // Serve is a guard.Models of one model that never changes.

@@ -41,7 +41,7 @@ type Secrets struct {
 type Verify struct {
 	Log
 	Secrets
-	Key   []string `placeholder:"KEY" help:"Public key that signs the checkpoints, or a file of such keys. Without it they come from --keys, which somebody who changed the log may have changed too."`
+	Key   []string `placeholder:"KEY" help:"Public key that signs the checkpoints, or a file of such keys; without it those in --keys, if they can be read."`
 	Since string   `placeholder:"FILE" type:"existingfile" help:"Checkpoint that was kept elsewhere: its record must still be there."`
 	JSON  bool     `help:"Print the report as JSON."`
 }

@@ -85,7 +85,7 @@ func demoBase(t *testing.T) string {
 	return path
 }
 
-func worker(t *testing.T, dir string, arguments ...string) *exec.Cmd {
+func workerCommand(t *testing.T, dir string, arguments ...string) *exec.Cmd {
 	t.Helper()
 	native, err := filepath.Abs(filepath.Join(root, "native", "build"))
 	if err != nil {
@@ -104,7 +104,7 @@ func begin(t *testing.T, dir string, arguments ...string) *server {
 	t.Helper()
 	arguments = append([]string{"serve", "--set=serve.address=127.0.0.1:0", "--set=serve.metrics_address=127.0.0.1:0", "--set=serve.device=cpu",
 		"--set=serve.max_new_tokens=96"}, arguments...)
-	s := &server{t: t, command: worker(t, dir, arguments...), ended: make(chan struct{})}
+	s := &server{t: t, command: workerCommand(t, dir, arguments...), ended: make(chan struct{})}
 	s.command.Stdout, s.command.Stderr = &s.stdout, &s.stderr
 	if err := s.command.Start(); err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func begin(t *testing.T, dir string, arguments ...string) *server {
 		_ = s.command.Process.Kill()
 		<-s.ended
 		if t.Failed() {
-			t.Logf("stderr:\n%s", s.stderr.String())
+			t.Logf("stderr without requests:\n%s", s.said())
 		}
 	})
 	return s
@@ -146,13 +146,24 @@ func (s *server) until(what string, is func() bool) {
 	for end := time.Now().Add(60 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
 		select {
 		case <-s.ended:
-			s.t.Fatalf("ended (%v) before: %s\n%s", s.err, what, s.stderr.String())
+			s.t.Fatalf("ended (%v) before: %s\n%s", s.err, what, s.said())
 		default:
 		}
 		if time.Now().After(end) {
-			s.t.Fatalf("not within a minute: %s\n%s", what, s.stderr.String())
+			s.t.Fatalf("not within a minute: %s\n%s", what, s.said())
 		}
 	}
+}
+
+// said is the log without the lines of single requests.
+func (s *server) said() string {
+	var b strings.Builder
+	for line := range strings.Lines(s.stderr.String()) {
+		if !strings.Contains(line, "msg=request ") || strings.Contains(line, "level=ERROR") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // stop sends the signal and waits for the end.
@@ -167,8 +178,8 @@ func (s *server) stop(signal os.Signal) error {
 	return s.err
 }
 
-// client has a connection for each request: a request on a kept one that the server just closed would be nobody's loss.
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 60 * time.Second}
+// asking has a connection for each request: a request on a kept one that the server just closed would be nobody's loss.
+var asking = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 60 * time.Second}
 
 func (s *server) do(method, path string, body any, headers ...string) (int, []byte, error) {
 	text, err := json.Marshal(body)
@@ -183,7 +194,7 @@ func (s *server) do(method, path string, body any, headers ...string) (int, []by
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	answer, err := client.Do(r)
+	answer, err := asking.Do(r)
 	if err != nil {
 		return 0, nil, err
 	}
