@@ -92,7 +92,8 @@ func companyLogits(t *testing.T, m *Model, kind string, n int) (logits []float32
 // openBFloat16 opens a model as it is served.
 func openBFloat16(t *testing.T) *Model {
 	t.Helper()
-	m, err := Open(ctx, Options{BasePath: variant(t, "gqa").dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Int8: true, MaxTokens: 512, MaxLength: 250})
+	m, err := Open(ctx, Options{BasePath: variant(t, "gqa").dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Int8: true, MaxTokens: 512,
+		MaxLength: 250})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,8 @@ func TestCompanyTokens(t *testing.T) {
 	m := openBFloat16(t)
 	answer := func(company int, temperature float64) string {
 		s := openScheduler(t, m, SchedulerOptions{Slots: 8})
-		x, id := newStreams(t), submit(t, s, Request{Prompt: randomTokens(0, 30), MaxNewTokens: 40, EOS: []int32{}, Temperature: temperature, Seed: 3, Index: 5})
+		r := Request{Prompt: randomTokens(0, 30), MaxNewTokens: 40, EOS: []int32{}, Temperature: temperature, Seed: 3, Index: 5}
+		x, id := newStreams(t), submit(t, s, r)
 		for i := range company {
 			submit(t, s, Request{Prompt: randomTokens(uint64(1+i), 10+i), MaxNewTokens: 30 + i, EOS: []int32{}, Temperature: 1, Seed: uint64(i)})
 		}

@@ -128,7 +128,8 @@ func (o *oracleSet) open(t *testing.T, options Options) *Model {
 	if options.BasePath == "" {
 		options.BasePath = o.dir
 	}
-	options.Float32, options.Training, options.MaxTokens, options.Device = true, true, max(tokens, options.MaxTokens), device.MustParse(os.Getenv("SO8T_DEVICE"))
+	options.Float32, options.Training, options.MaxTokens = true, true, max(tokens, options.MaxTokens)
+	options.Device = device.MustParse(os.Getenv("SO8T_DEVICE"))
 	for _, s := range o.samples {
 		options.MaxLength = max(options.MaxLength, len(s.InputIDs))
 	}

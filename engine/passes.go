@@ -12,10 +12,10 @@ import (
 
 // prefill is what one step computes of prompts.
 type prefill struct {
-	limited bool // to budget, in one step
-	budget  int
-	pieces  []*sequence // that continue what their slots hold
-	behind  bool        // a long prompt was passed over in the step before
+	limited bool        // a step computes no more tokens of prompts than the budget; otherwise each pass
+	budget  int         // tokens that are left of it
+	pieces  []*sequence // chosen, and computed with the next tokens: they continue what their slots hold
+	behind  bool        // the step before passed a long prompt over
 }
 
 // work is a piece of one pass.

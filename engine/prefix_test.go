@@ -41,6 +41,22 @@ func TestPrefixes(t *testing.T) {
 			t.Errorf("request %d: %d pages are kept, want %d", i, s.pages-s.cache.Vacant(), want)
 		}
 	}
+	partly := Request{Prompt: slices.Concat(system[:chunk+20], randomTokens(9, 70)), MaxNewTokens: 20, EOS: []int32{}}
+	want, _ := answer(without, partly)
+	x, id := newStreams(t), submit(t, s, partly)
+	s.takeNotice()
+	if err := s.admit(); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.cache.Length(s.running[0].slot); n != chunk {
+		t.Errorf("%d tokens of a beginning are shared that is alike for %d", n, chunk+20)
+	}
+	for s.Len() > 0 {
+		x.take(step(t, s))
+	}
+	if !slices.Equal(x.tokens[id], want) {
+		t.Errorf("half a beginning: %v, without prefixes %v", x.tokens[id], want)
+	}
 	for i := range 10 { // other beginnings, twice each
 		answer(s, Request{Prompt: randomTokens(uint64(50+i/2), chunk+1), MaxNewTokens: 3, EOS: []int32{}})
 	}

@@ -64,8 +64,8 @@ func (s *Scheduler) Score(p Probe) (RequestID, error) {
 	return s.submit(&sequence{Request: Request{Prompt: p.Prompt}, extent: len(p.Prompt) + longest - 1, probe: &probe{Probe: p}}), nil
 }
 
-// enterProbes gives waiting probes slots, while there are pages beside those that sequences lack. A probe never takes a
-// page from a sequence. short: one waits for pages.
+// enterProbes gives waiting probes slots while there are pages for them beside those that sequences lack, so that no
+// sequence is put back for a probe. short: one waits for pages.
 func (s *Scheduler) enterProbes() (short bool, err error) {
 	p := &s.probes
 	for len(p.waiting) > 0 && len(p.spare) > 0 {

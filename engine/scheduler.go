@@ -22,9 +22,9 @@ type SchedulerOptions struct {
 	Chunk int
 	// Prefixes is how many beginnings of prompts are kept, such as a system prompt that requests have in common: requests
 	// that begin alike share their pages and do not compute them again. They are whole chunks, seen at least twice; the least
-	// recently used go first, and none stays where a sequence needs its pages. Tokens and their bits are the same with and
-	// without; that a beginning was seen before, whoever's it was, shows in the time to the first token. Chunk must be a
-	// multiple of phi3.PageSize then. 0: none.
+	// recently used go first, and none stays where a sequence or a probe needs its pages. A prompt is computed in the same
+	// pieces with and without, so its numbers are the same; but that a beginning was seen before, whoever's it was, shows in
+	// the time to the first token. Chunk must be a multiple of phi3.PageSize then. 0: none.
 	Prefixes int
 
 	pages int // of the cache's pool; 0: as many as the slots could use, if the device has memory for them
@@ -73,6 +73,14 @@ type Event struct {
 // Scheduler decodes sequences together that come and go at any time: continuous batching over a pool of pages (Yu et al.,
 // Orca, OSDI 2022; Kwon et al., arXiv 2309.06180). When the pool is too small for all running sequences, the youngest
 // waits for its turn and loses only time.
+//
+// What runs beside a sequence changes its tokens at most by rounding, and only through the number of rows that a pass, or
+// lm_head in it, computes at once: up to eight are multiplied one by one, more in tiles, which add in another order. A row
+// is a running sequence's token, a token of a prompt, or a token of a probe; lm_head's rows are the tokens chosen and the
+// probes' targets. So on a CPU a sequence has the same bits in passes of up to eight rows whatever they hold, and in all
+// larger passes: a request whose prompt has more than eight tokens gets alone what it gets in company of up to seven, while
+// no chunk of a long prompt and no probe makes the passes larger. On a GPU the larger passes may differ too: the algorithm
+// of a product is chosen by its rows. The draws of a request that samples are the same in any company.
 //
 // Submit, Score and Cancel may be called from any goroutine, also while a step runs; the next step takes notice of them.
 // Step, Steps and Close are for one goroutine. Other methods of the model may be called between two steps.
@@ -131,7 +139,8 @@ func (m *Model) NewScheduler(ctx context.Context, o SchedulerOptions) (*Schedule
 		s.chunk, s.prefill.limited = o.Chunk, true
 	}
 	if o.Prefixes < 0 || o.Prefixes > 0 && (o.Chunk == 0 || o.Chunk%phi3.PageSize != 0) {
-		return nil, fmt.Errorf("scheduler: %d beginnings of prompts are kept in chunks of %d; chunks must be multiples of %d", o.Prefixes, o.Chunk, phi3.PageSize)
+		return nil, fmt.Errorf("scheduler: %d beginnings of prompts kept in chunks of %d: chunks must be multiples of %d", o.Prefixes, o.Chunk,
+			phi3.PageSize)
 	}
 	all := s.probes.reserve(len(s.slots))
 	for range o.Prefixes {
