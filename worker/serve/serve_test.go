@@ -3,6 +3,8 @@ package serve
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -111,6 +113,27 @@ func TestStopsUnderLoad(t *testing.T) {
 	}
 }
 
+// A second signal does not wait for what is under way.
+func TestSecondSignal(t *testing.T) {
+	s := start(t, home(t))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "POST /think HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\nContent-Type: application/json\r\n\r\n{")
+	time.Sleep(100 * time.Millisecond) // until it is under way
+	_ = s.command.Process.Signal(syscall.SIGTERM)
+	s.until("the drain", func() bool { return strings.Contains(s.stderr.String(), "msg=draining requests=1 ") })
+	if status, _, err := s.do(http.MethodGet, "/readyz", nil); status != http.StatusServiceUnavailable {
+		t.Errorf("readyz while draining: %d, %v", status, err)
+	}
+	began := time.Now()
+	if err := s.stop(syscall.SIGTERM); err == nil || time.Since(began) > 10*time.Second {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+}
+
 // Killed under load, the server leaves a log that holds every answer that was heard, and goes on with it.
 func TestKilledUnderLoad(t *testing.T) {
 	dir := home(t)
@@ -174,7 +197,7 @@ func TestRefusesToStart(t *testing.T) {
 		"no model":         {nil, "serve.model: is required"},
 		"no such model":    {[]string{"--model", "/no/such/model"}, "/no/such/model"},
 		"no such file":     {[]string{"--config", "missing.yaml"}, "missing.yaml"},
-		"unknown key":      {[]string{"--config", write("a.yaml", "serve:\n  model_nam: m\n")}, "a.yaml:2: serve.model_nam: unknown key; did you mean model_name?"},
+		"unknown key":      {[]string{"--config", write("a.yaml", "serve:\n  model_nam: m\n")}, "a.yaml:2: serve.model_nam: unknown key; did you mean model?"},
 		"open to all":      {[]string{"--model", "m", "--address", "0.0.0.0:0"}, "serve.address: "},
 		"unknown override": {[]string{"--model", "m", "--set", "serve.slot=1"}, "set: serve.slot: unknown key; did you mean slots?"},
 		"no such keys":     {[]string{"--model", "m", "--set", "serve.keys_file=none.keys"}, "none.keys"},
