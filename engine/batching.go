@@ -33,6 +33,9 @@ func (s *Scheduler) admit() error {
 		if q.started.IsZero() {
 			q.started = time.Now()
 		}
+		if err := s.reuse(q); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -67,10 +70,10 @@ func (s *Scheduler) lacking() (n int) {
 	return n
 }
 
-// freePages makes room for all tokens of the sequences that stay: the youngest probes wait again, then the youngest
-// sequences. The oldest always stays: the pool has at least as many pages as one sequence may hold.
+// freePages makes room for all tokens of the sequences that stay: kept beginnings of prompts go first, then the youngest
+// probes wait again, then the youngest sequences. The oldest always stays: the pool has at least as many pages as one sequence may hold.
 func (s *Scheduler) freePages() {
-	for s.lacking() > s.cache.Vacant() {
+	for !s.vacate(s.lacking()) {
 		if n := len(s.probes.active); n > 0 {
 			s.restart(s.probes.active[n-1])
 		} else {

@@ -89,14 +89,21 @@ func companyLogits(t *testing.T, m *Model, kind string, n int) (logits []float32
 	return logits
 }
 
-// TestCompanyTokens: in bfloat16 too, a request's tokens, greedy or drawn, are those it gets alone in
-// company of up to seven others.
-func TestCompanyTokens(t *testing.T) {
+// openBFloat16 opens a model as it is served.
+func openBFloat16(t *testing.T) *Model {
+	t.Helper()
 	m, err := Open(ctx, Options{BasePath: variant(t, "gqa").dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Int8: true, MaxTokens: 512, MaxLength: 250})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() }) // after its schedulers
+	return m
+}
+
+// TestCompanyTokens: in bfloat16 too, a request's tokens, greedy or drawn, are those it gets alone in
+// company of up to seven others.
+func TestCompanyTokens(t *testing.T) {
+	m := openBFloat16(t)
 	answer := func(company int, temperature float64) string {
 		s := openScheduler(t, m, SchedulerOptions{Slots: 8})
 		x, id := newStreams(t), submit(t, s, Request{Prompt: randomTokens(0, 30), MaxNewTokens: 40, EOS: []int32{}, Temperature: temperature, Seed: 3, Index: 5})

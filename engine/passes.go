@@ -192,6 +192,11 @@ func (s *Scheduler) take(all []work) error {
 		s.choose(q, ids[i])
 	}
 	for _, w := range all {
+		if w.of.probe == nil && len(w.IDs) > 1 && slices.Contains(s.running, w.of) {
+			if err := s.keep(w.of); err != nil {
+				return err
+			}
+		}
 		if n := len(w.Targets); n > 0 {
 			if err := s.score(w, scores[:n]); err != nil {
 				return err

@@ -71,7 +71,7 @@ func (s *Scheduler) enterProbes() (short bool, err error) {
 	for len(p.waiting) > 0 && len(p.spare) > 0 {
 		q := p.waiting[0]
 		from, common := s.origin(q)
-		if s.lacking()+phi3.Pages(q.extent)-common/phi3.PageSize > s.cache.Vacant() {
+		if !s.vacate(s.lacking() + phi3.Pages(q.extent) - common/phi3.PageSize) {
 			return true, nil
 		}
 		p.waiting, q.slot = p.waiting[1:], p.takeSlot()

@@ -171,6 +171,49 @@ func TestProbeLongrope(t *testing.T) {
 	allVacant(t, s)
 }
 
+// TestProbeWaits: a probe gives its pages back to a sequence that needs them, and no other request begins before it.
+func TestProbeWaits(t *testing.T) {
+	m, _ := probeModel(t)
+	s := openScheduler(t, m, SchedulerOptions{Slots: 2, Chunk: 16, pages: 6})
+	x, id := newStreams(t), submit(t, s, Request{Prompt: randomTokens(1, 5), MaxNewTokens: 230, EOS: []int32{}})
+	for len(x.tokens[id]) < 120 {
+		x.take(step(t, s))
+	}
+	p := Probe{Prompt: randomTokens(2, 240), Continuations: labels}
+	probe := probeOf(t, s, p) // takes the four pages that are left; the sequence needs one of them soon
+	for x.take(step(t, s)); len(s.probes.active) > 0; {
+		x.take(step(t, s))
+	}
+	late := submit(t, s, Request{Prompt: randomTokens(3, 5), MaxNewTokens: 5, EOS: []int32{}})
+	for s.Len() > 0 {
+		if x.take(step(t, s)); len(x.tokens[late]) > 0 && len(s.probes.waiting) > 0 {
+			t.Fatal("a request that came later began before the probe")
+		}
+	}
+	if n := x.ended[id].Restarts; n != 0 {
+		t.Errorf("the sequence was put back %d times", n)
+	}
+	sameScores(t, m, "after waiting", p, x.scores[probe])
+	allVacant(t, s)
+}
+
+// TestManyContinuations: more of them than a pass has rows are spread over passes.
+func TestManyContinuations(t *testing.T) {
+	m, samples := schedulerModel(t)
+	s := openScheduler(t, m, SchedulerOptions{Slots: 2})
+	p := Probe{Prompt: samples[0].InputIDs[:9]}
+	for i := range m.options.MaxTokens * 2 / 3 {
+		p.Continuations = append(p.Continuations, []int32{int32(i), 5}[:1+i%2])
+	}
+	x, one, two := newStreams(t), probeOf(t, s, p), probeOf(t, s, p)
+	for s.Len() > 0 {
+		x.take(step(t, s))
+	}
+	sameScores(t, m, "one", p, x.scores[one])
+	sameScores(t, m, "two", p, x.scores[two])
+	allVacant(t, s)
+}
+
 // TestProbeErrors: a probe that cannot be answered is refused alone.
 func TestProbeErrors(t *testing.T) {
 	m, samples := probeModel(t)

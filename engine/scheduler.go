@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,12 @@ type SchedulerOptions struct {
 	// steps; in every second of them shorter prompts go first. 0: a step computes all prompts that have a slot, each in one
 	// pass if the model's MaxTokens allow.
 	Chunk int
+	// Prefixes is how many beginnings of prompts are kept, such as a system prompt that requests have in common: requests
+	// that begin alike share their pages and do not compute them again. They are whole chunks, seen at least twice; the least
+	// recently used go first, and none stays where a sequence needs its pages. Tokens and their bits are the same with and
+	// without; that a beginning was seen before, whoever's it was, shows in the time to the first token. Chunk must be a
+	// multiple of phi3.PageSize then. 0: none.
+	Prefixes int
 
 	pages int // of the cache's pool; 0: as many as the slots could use, if the device has memory for them
 }
@@ -76,12 +83,13 @@ type Scheduler struct {
 	pages    int
 	chunk    int // tokens of a prompt that are computed at once
 
-	slots   []*sequence // nil: free
-	running []*sequence // in slots, the youngest last
-	waiting queue
-	probes  probes
-	prefill prefill // of the step
-	events  []Event // of the step
+	slots    []*sequence // nil: free
+	running  []*sequence // in slots, the youngest last
+	waiting  queue
+	probes   probes
+	prefixes prefixes
+	prefill  prefill // of the step
+	events   []Event // of the step
 
 	mu        sync.Mutex // guards the rest
 	last      RequestID
@@ -116,12 +124,20 @@ func (m *Model) NewScheduler(ctx context.Context, o SchedulerOptions) (*Schedule
 		return nil, fmt.Errorf("scheduler: %d slots, sequences of %d tokens or chunks of %d are out of range; the model was opened for %d, and %d in a pass",
 			o.Slots, o.MaxLength, o.Chunk, m.options.MaxLength, m.options.MaxTokens)
 	}
-	s := &Scheduler{model: m, capacity: o.MaxLength, pages: o.pages, chunk: m.options.MaxTokens, live: map[RequestID]*sequence{}}
+	s := &Scheduler{model: m, capacity: o.MaxLength, pages: o.pages, chunk: m.options.MaxTokens, live: map[RequestID]*sequence{},
+		prefixes: prefixes{seed: maphash.MakeSeed(), seen: map[uint64]bool{}}}
 	s.slots = make([]*sequence, min(o.Slots, m.options.MaxTokens))
 	if o.Chunk > 0 {
 		s.chunk, s.prefill.limited = o.Chunk, true
 	}
+	if o.Prefixes < 0 || o.Prefixes > 0 && (o.Chunk == 0 || o.Chunk%phi3.PageSize != 0) {
+		return nil, fmt.Errorf("scheduler: %d beginnings of prompts are kept in chunks of %d; chunks must be multiples of %d", o.Prefixes, o.Chunk, phi3.PageSize)
+	}
 	all := s.probes.reserve(len(s.slots))
+	for range o.Prefixes {
+		s.prefixes.free = append(s.prefixes.free, all)
+		all++
+	}
 	err := m.run(ctx, func() (err error) {
 		if s.pages == 0 {
 			if s.pages, err = m.cachePages(len(s.slots)*phi3.Pages(s.capacity), phi3.Pages(s.capacity)); err != nil {

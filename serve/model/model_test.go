@@ -188,12 +188,12 @@ func TestCancelledRequestFreesItsSlot(t *testing.T) {
 		}
 		waiting := begin(t, m, engine.Request{Prompt: long.Prompt, MaxNewTokens: 1})
 		drop(stop, s)
+		_, _, err = read(t.Context(), s)
+		if kind, _ := codeOf(err); kind != guard.Cancelled || m.scheduler.Len() > 1 {
+			t.Errorf("%s: the cancelled one: %v; %d in the scheduler", name, err, m.scheduler.Len())
+		}
 		if tokens, _, err := read(t.Context(), waiting); err != nil || len(tokens) != 1 {
 			t.Errorf("%s: the one that waited: %d tokens, %v", name, len(tokens), err)
-		}
-		_, _, err = read(t.Context(), s)
-		if kind, _ := codeOf(err); kind != guard.Cancelled {
-			t.Errorf("%s: the cancelled one: %v", name, err)
 		}
 	}
 }

@@ -50,11 +50,12 @@ func (f *Follower) follow(ctx context.Context, reload bool) {
 	switch {
 	case failed && at == f.refused:
 		at = f.served
-	case reload || failed:
-	case at.moves == f.served.moves && at.path == f.served.path, at == f.refused:
-		return
-	case at.path == f.served.path && at.stamp == f.served.stamp: // moved back
+	case failed:
+	case at.path == f.served.path && at.stamp == f.served.stamp: // nothing new, or the link moved back
 		f.served = at
+		return
+	case reload:
+	case at.path == f.served.path && at.moves == f.served.moves, at == f.refused:
 		return
 	}
 	if err := f.replace(ctx, at, failed); err != nil && ctx.Err() == nil {

@@ -43,7 +43,7 @@ type Options struct {
 type Follower struct {
 	o      Options
 	nudge  chan struct{} // one slot: look at Link now
-	reload atomic.Bool   // load again whatever is there
+	reload atomic.Bool   // at the next look, as Reload says
 
 	// Of the goroutine of Run.
 	served  place // where the current model was found
@@ -142,7 +142,8 @@ func (f *Follower) Digest() string {
 	return f.current.Digest()
 }
 
-// Reload has what Link leads to loaded again, although it has not changed, or was refused.
+// Reload loads what Link leads to, also if only its files have changed, or if it was refused. A model that is served as it
+// lies there stays.
 func (f *Follower) Reload() {
 	f.reload.Store(true)
 	f.look()
