@@ -47,7 +47,8 @@ func Listen(o Options) (*Server, error) {
 	}
 	if at, ok := listener.Addr().(*net.TCPAddr); o.LoopbackOnly && (!ok || !at.IP.IsLoopback()) {
 		_ = listener.Close()
-		return nil, fmt.Errorf("serve.address: %s is %v, which is no loopback address; without serve.keys_file only this host may ask", o.Address, listener.Addr())
+		return nil, fmt.Errorf("serve.address: %s is %v, which is no loopback address; without serve.keys_file only this host may ask",
+			o.Address, listener.Addr())
 	}
 	s := &Server{o: o, public: listener}
 	if o.InternalAddress != "" {

@@ -103,7 +103,8 @@ func TestEscalation(t *testing.T) {
 	s = start(t, dir, arguments...)
 	s.until("the case is started", func() bool { return s.status(a.EscalationID) == "pending" })
 	// In clear, as the Web UI sends it.
-	if err := temporal.Client().SignalWorkflow(t.Context(), a.EscalationID, "", contract.VerbDecide, contract.Decision{Decision: contract.Deny, Note: "no"}); err != nil {
+	deny := contract.Decision{Decision: contract.Deny, Note: "no"}
+	if err := temporal.Client().SignalWorkflow(t.Context(), a.EscalationID, "", contract.VerbDecide, deny); err != nil {
 		t.Fatal(err)
 	}
 	s.until("the client hears of the decision", func() bool { return s.status(a.EscalationID) == "denied" })

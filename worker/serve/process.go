@@ -163,7 +163,8 @@ func (p *process) follow() {
 		return model.Options{Path: path, Device: device.MustParse(s.Device), Threads: s.Threads, Int8: s.LoadIn8bit, Float32: !s.BF16, Slots: s.Slots,
 			Queue: s.Queue, MaxLength: s.MaxLength}
 	}
-	p.models = promotion.New(promotion.Options{Link: s.Model, Every: time.Duration(s.PollSeconds) * time.Second, Beside: s.Beside, Prompts: s.Prompts, Log: p.log,
+	p.models = promotion.New(promotion.Options{Link: s.Model, Every: time.Duration(s.PollSeconds) * time.Second, Beside: s.Beside,
+		Prompts: s.Prompts, Log: p.log,
 		Open: func(ctx context.Context, path string) (promotion.Loaded, error) {
 			m, err := model.Open(ctx, options(path))
 			if err != nil {
