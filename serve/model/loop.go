@@ -47,7 +47,6 @@ func (m *Model) begun() {
 func (m *Model) deliver(events []engine.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
 	for _, e := range events {
 		if e.Scores != nil {
 			if p := m.probes[e.ID]; p != nil {
@@ -61,12 +60,33 @@ func (m *Model) deliver(events []engine.Event) {
 			continue
 		}
 		if e.End == nil {
-			s.put(e.Token, now)
+			s.put(e.Token)
+			if !s.unread {
+				s.unread, m.unread = true, append(m.unread, s)
+			}
 			continue
 		}
 		delete(m.sequences, e.ID)
 		s.end(e.End.Finished, nil)
 	}
+	if now := time.Now(); now.Sub(m.woken) >= wakeEvery {
+		m.woken = now
+		m.wakeReaders()
+	}
+}
+
+// wakeEvery is how long tokens may lie in a mailbox before their reader is woken.
+const wakeEvery = 5 * time.Millisecond
+
+// wakeReaders wakes whoever has tokens to take, all at once and only now and then: on a small model a wake-up for every
+// token costs more than the step, whose threads wait for each other when one of them loses its core.
+func (m *Model) wakeReaders() {
+	for _, s := range m.unread {
+		s.unread = false
+		s.tell()
+	}
+	clear(m.unread)
+	m.unread = m.unread[:0]
 }
 
 // fail ends every sequence and probe, and lets none begin. The first reason counts.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"so8t/device"
 	"so8t/engine"
@@ -90,7 +91,9 @@ type Model struct {
 	mu        sync.Mutex
 	sequences map[engine.RequestID]*sequence
 	probes    map[engine.RequestID]*probe
-	failure   error // why the model answers no longer
+	failure   error       // why the model answers no longer
+	unread    []*sequence // whose readers are to be woken
+	woken     time.Time   // when they last were
 }
 
 // Open loads the model and starts the goroutine that steps it.

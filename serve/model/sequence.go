@@ -5,14 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"so8t/engine"
 	"so8t/serve/guard"
 )
-
-// wakeEvery is how long tokens may lie in a mailbox before their reader is woken.
-const wakeEvery = 5 * time.Millisecond
 
 // sequence is an answer that is being generated, and the mailbox of its tokens. It holds at most MaxNewTokens.
 type sequence struct {
@@ -21,7 +17,7 @@ type sequence struct {
 	prompt []int32
 	detach func() bool   // from the context of Begin
 	more   chan struct{} // one slot: there is something to take
-	told   time.Time     // when a token last woke the reader; the stepping goroutine's
+	unread bool          // its reader is to be woken; guarded by the model's mu
 
 	mu       sync.Mutex
 	tokens   []int32
@@ -104,15 +100,11 @@ func (s *sequence) drop(err error) {
 	s.end(false, err)
 }
 
-// put adds a token. It wakes the reader only now and then: on a small model the wake-ups would cost more than the steps.
-func (s *sequence) put(token int32, now time.Time) {
+// put adds a token; round wakes the reader.
+func (s *sequence) put(token int32) {
 	s.mu.Lock()
 	s.tokens = append(s.tokens, token)
 	s.mu.Unlock()
-	if now.Sub(s.told) >= wakeEvery {
-		s.told = now
-		s.tell()
-	}
 }
 
 // end is the last thing that happens to a sequence: the first end counts.
