@@ -77,12 +77,15 @@ const unlimited = time.Hour
 // Fifty times the text may cost sixty times the time at most, in the final and in the thinking, whatever is held back. What
 // takes less than 0.5 ms is not compared with less: that is the caches' and the allocator's time.
 func TestFilterIsLinear(t *testing.T) {
-	const bytes = 1 << 14
+	const bytes, slow = 1 << 14, 200 * time.Millisecond // slow: 0.08 MB/s, which no linear filter is
 	for name, piece := range hard {
 		for where, head := range map[string]string{"final": thinking(20), "thinking": ThinkTask.Opening()} {
 			var short, long time.Duration
 			for range 2 { // others use the machine's caches too
-				short = max(elapsed(head, piece, bytes, unlimited), 500*time.Microsecond)
+				short = max(elapsed(head, piece, bytes, slow), 500*time.Microsecond)
+				if short > slow {
+					t.Fatalf("%s in %s: %d bytes cost more than %v", name, where, bytes, slow)
+				}
 				if long = elapsed(head, piece, 50*bytes, 60*short); long <= 60*short {
 					break
 				}
