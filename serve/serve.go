@@ -30,7 +30,7 @@ const lastWords = 5 * time.Second
 
 // ErrStopping is the cause with which the context of a request ends that outlasts the drain, and what is told to those who
 // ask during it.
-var ErrStopping = &guard.Error{Kind: guard.Unavailable, Code: "shutting_down", Message: "The server is shutting down."}
+var ErrStopping = &guard.Error{Kind: guard.Unavailable, Code: "shutting_down", Message: "the server is shutting down"}
 
 // Server has its addresses, and answers nothing yet.
 type Server struct {

@@ -151,8 +151,8 @@ func TestFullDisk(t *testing.T) {
 		_, status, err := s.think(question)
 		return err == nil && status == http.StatusServiceUnavailable
 	})
-	if status, _, err := s.do(http.MethodGet, "/readyz", nil); status != http.StatusServiceUnavailable {
-		t.Errorf("readyz while the disk is full: %d, %v", status, err)
+	if status, body, err := s.do(http.MethodGet, "/readyz", nil); status != http.StatusServiceUnavailable || !strings.Contains(string(body), "audit_unavailable") {
+		t.Errorf("readyz while the disk is full: %d, %s, %v", status, body, err)
 	}
 	if status, _, err := s.do(http.MethodGet, "/healthz", nil); status != http.StatusOK {
 		t.Errorf("healthz while the disk is full: %d, %v", status, err)

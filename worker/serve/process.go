@@ -205,13 +205,15 @@ func (p *process) internal(metrics *api.Metrics) http.Handler {
 	return mux
 }
 
+var errAudit = &guard.Error{Kind: guard.Unavailable, Code: "audit_unavailable", Message: "the audit log cannot be written"}
+
 // ready says why no question can be answered now.
 func (p *process) ready() error {
 	if p.server.Draining() {
 		return serve.ErrStopping
 	}
 	if err := p.audit.Err(); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errAudit, err)
 	}
 	return p.models.Ready()
 }

@@ -124,8 +124,8 @@ func TestSecondSignal(t *testing.T) {
 	time.Sleep(100 * time.Millisecond) // until it is under way
 	_ = s.command.Process.Signal(syscall.SIGTERM)
 	s.until("the drain", func() bool { return strings.Contains(s.stderr.String(), "msg=draining requests=1 ") })
-	if status, _, err := s.do(http.MethodGet, "/readyz", nil); status != http.StatusServiceUnavailable {
-		t.Errorf("readyz while draining: %d, %v", status, err)
+	if status, body, err := s.do(http.MethodGet, "/readyz", nil); status != http.StatusServiceUnavailable || !strings.Contains(string(body), "shutting_down") {
+		t.Errorf("readyz while draining: %d, %s, %v", status, body, err)
 	}
 	began := time.Now()
 	if err := s.stop(syscall.SIGTERM); err == nil || time.Since(began) > 10*time.Second {
