@@ -33,9 +33,12 @@ var floors = []struct {
 		{"page/pagetest", nil}, // for tests
 		{"policy/robots", nil},
 		{"policy", []string{"policy/robots"}}, // nothing of this project but its own robots.txt
-		{"quadruple", nil},
+		{"quadruple/ahocorasick", nil},
+		{"quadruple", []string{"quadruple/ahocorasick"}},
 		{"tokenizer/jinja", nil},
 		{"tokenizer", []string{"tokenizer/jinja"}},
+		{"decision", []string{"quadruple", "tokenizer"}},
+		{"quadruple/quadrupletest", []string{"quadruple", "tokenizer"}}, // for tests
 		{"version", nil},
 	}},
 	{"2: what is read, and what crosses between workflows and activities", []row{
@@ -55,7 +58,7 @@ var floors = []struct {
 		{"engine", []string{"configs", "dataset", "device", "engine/checkpoint", "engine/phi3", "engine/safetensors", "native"}},
 	}},
 	{"4: what comes of it", []row{
-		{"evaluation", []string{"dataset", "disk", "engine", "quadruple", "tokenizer", "version"}},
+		{"evaluation", []string{"dataset", "decision", "disk", "engine", "quadruple", "version"}},
 		{"export", []string{"configs", "engine", "engine/checkpoint", "version"}},
 		{"export/merged", []string{"disk", "engine", "engine/safetensors", "export"}},
 		{"export/peft", []string{"disk", "engine", "engine/safetensors", "export"}},
@@ -63,10 +66,21 @@ var floors = []struct {
 		{"evaluation/report", []string{"disk", "evaluation", "page", "quadruple"}},
 		{"telemetry", []string{"disk", "native", "native/nvml", "version"}},
 	}},
-	{"5: where it lies", []row{
+	{"5: what answers", []row{
+		{"serve/panics", nil},
+		{"serve/audit", []string{"disk", "version"}},
+		{"serve/guard", []string{"decision", "engine", "quadruple", "quadruple/ahocorasick", "serve/audit", "tokenizer"}},
+		{"serve/servetest", []string{"engine", "quadruple", "serve/audit", "serve/guard", "tokenizer"}}, // for tests
+		{"serve/model", []string{"device", "engine", "engine/phi3", "serve/guard", "tokenizer"}},
+		{"serve/promotion", []string{"engine", "native", "quadruple", "serve/guard", "tokenizer"}},
+		{"serve/escalation", []string{"contract", "disk", "serve/audit", "serve/guard"}},
+		{"serve/api", []string{"serve/escalation", "serve/guard", "serve/panics", "tokenizer"}},
+		{"serve", []string{"serve/api", "serve/guard"}},
+	}},
+	{"6: where it lies", []row{
 		{"rundir", []string{"configs", "contract", "device", "disk", "version"}},
 	}},
-	{"6: Temporal", []row{
+	{"7: Temporal", []row{
 		{"activities", []string{
 			"configs", "contract", "dataset", "dataset/card", "dataset/record", "dataset/source", "device", "disk", "engine",
 			"engine/checkpoint", "engine/phi3", "engine/safetensors", "evaluation", "evaluation/report", "export",
@@ -74,12 +88,22 @@ var floors = []struct {
 		}},
 		{"workflows", []string{"contract"}},
 	}},
-	{"7: the program", []row{
-		{"worker/data", []string{"activities", "configs", "dataset", "dataset/source", "page", "quadruple", "tokenizer"}},
+	{"8: the program", []row{
+		{"worker/table", []string{"page"}},
+		{"worker/ask", []string{"worker/table"}},
+		{"worker/audit", []string{"disk", "serve/audit"}},
+		{"worker/data", []string{"activities", "configs", "dataset", "dataset/source", "page", "quadruple", "tokenizer", "worker/table"}},
 		{"worker/policy", []string{"policy", "policy/robots"}},
 		{"worker/start", []string{"configs", "contract"}},
 		{"worker/schedule", []string{"contract", "worker/start"}},
-		{"worker", []string{"activities", "contract", "disk", "version", "worker/data", "worker/policy", "worker/schedule", "worker/start", "workflows"}},
+		{"worker/serve", []string{
+			"configs", "device", "serve", "serve/api", "serve/audit", "serve/escalation", "serve/guard", "serve/model", "serve/panics",
+			"serve/promotion", "workflows",
+		}},
+		{"worker", []string{
+			"activities", "contract", "disk", "version", "worker/ask", "worker/audit", "worker/data", "worker/policy", "worker/schedule",
+			"worker/serve", "worker/start", "workflows",
+		}},
 	}},
 	{"aside", []row{
 		{"bench", []string{
@@ -88,7 +112,7 @@ var floors = []struct {
 			"telemetry", "tokenizer", "version",
 		}},
 		{"crashlab/powerfs", nil},
-		{"crashlab", []string{"contract", "crashlab/powerfs", "disk", "rundir"}},
+		{"crashlab", []string{"contract", "crashlab/powerfs", "disk", "rundir", "serve/audit"}},
 		{"deploy", nil},
 	}},
 }
@@ -99,25 +123,36 @@ var outside = map[string][]string{
 	"github.com/andybalholm/brotli":      {"dataset/source"},
 	"github.com/apache/arrow/go/v17":     {"dataset"},
 	"github.com/ebitengine/purego":       {"native", "native/nvml"},
-	"github.com/go-json-experiment/json": {"dataset/record", "dataset/source"},
+	"github.com/go-json-experiment/json": {"dataset/record", "dataset/source", "serve/api"},
 
-	"github.com/google/flatbuffers":        {"dataset/flatbuf"},
-	"github.com/hanwen/go-fuse/v2":         {"crashlab/powerfs"},
-	"github.com/klauspost/compress":        {"dataset/source"},
-	"github.com/nyaruka/phonenumbers":      {"policy"},
-	"github.com/parquet-go/parquet-go":     {"dataset/source"},
-	"github.com/pierrec/lz4/v4":            {"dataset/source"},
-	"github.com/zeebo/xxh3":                {"dataset/neardup"},
-	"go.temporal.io/api":                   {"activities", "crashlab", "worker", "worker/schedule", "worker/start"},
-	"go.temporal.io/sdk":                   {"activities", "crashlab", "worker", "worker/schedule", "worker/start", "workflows"},
-	"go.temporal.io/sdk/contrib/envconfig": {"worker"},
-	"golang.org/x/sys":                     {"crashlab/powerfs", "dataset", "disk", "engine/checkpoint", "engine/safetensors"},
-	"golang.org/x/net":                     {"page/pagetest", "policy", "policy/robots"},
-	"golang.org/x/sync":                    {"dataset", "dataset/neardup"},
-	"golang.org/x/text":                    {"dataset/neardup", "dataset/record", "dataset/source", "quadruple", "tokenizer/jinja", "worker/data"},
-	"gonum.org/v1/plot":                    {"evaluation/report", "page"},
-	"google.golang.org/grpc":               {"worker"},
-	"gopkg.in/yaml.v3":                     {"configs"},
+	"github.com/google/flatbuffers":       {"dataset/flatbuf"},
+	"github.com/hanwen/go-fuse/v2":        {"crashlab/powerfs"},
+	"github.com/klauspost/compress":       {"dataset/source"},
+	"github.com/nyaruka/phonenumbers":     {"policy"},
+	"github.com/parquet-go/parquet-go":    {"dataset/source"},
+	"github.com/pierrec/lz4/v4":           {"dataset/source"},
+	"github.com/prometheus/client_golang": {"serve/api"},
+	"github.com/zeebo/xxh3":               {"dataset/neardup"},
+	"go.temporal.io/api":                  {"activities", "crashlab", "serve/escalation", "worker", "worker/schedule", "worker/start"},
+	"go.temporal.io/sdk": {
+		"activities", "crashlab", "serve/escalation", "worker", "worker/schedule", "worker/serve",
+		"worker/start", "workflows",
+	},
+	"go.temporal.io/sdk/contrib/envconfig":          {"worker"},
+	"golang.org/x/sys":                              {"crashlab/powerfs", "dataset", "disk", "engine/checkpoint", "engine/safetensors", "serve", "serve/audit"},
+	"golang.org/x/net":                              {"page/pagetest", "policy", "policy/robots"},
+	"golang.org/x/sync":                             {"dataset", "dataset/neardup"},
+	"golang.org/x/text":                             {"dataset/neardup", "dataset/record", "dataset/source", "quadruple", "tokenizer/jinja", "worker/table"},
+	"golang.org/x/mod":                              {"serve/audit"},
+	"golang.org/x/time":                             {"serve/api"},
+	"go.opentelemetry.io/otel":                      {"serve/api"},
+	"go.opentelemetry.io/otel/exporters/prometheus": {"serve/api"},
+	"go.opentelemetry.io/otel/metric":               {"serve/api"},
+	"go.opentelemetry.io/otel/sdk/metric":           {"serve/api"},
+	"google.golang.org/protobuf":                    {"serve/escalation"},
+	"gonum.org/v1/plot":                             {"evaluation/report", "page"},
+	"google.golang.org/grpc":                        {"worker"},
+	"gopkg.in/yaml.v3":                              {"configs"},
 }
 
 // never lists what a package may not reach, directly or through others.
@@ -127,6 +162,11 @@ var never = map[string][]string{
 	"rundir":       {"go.temporal.io"},
 	"export":       {"go.temporal.io"},
 	"telemetry":    {"go.temporal.io"},
+	"decision":     {"so8t/engine"},
+	"serve/audit":  {"so8t/engine", "so8t/quadruple", "go.temporal.io"}, // what holds no thinking cannot reach any
+	"serve/guard":  {"go.temporal.io"},
+	"serve/model":  {"go.temporal.io"},
+	"serve":        {"so8t/activities", "so8t/rundir", "so8t/workflows"},
 }
 
 // imported is a package as `go list -json` describes it.

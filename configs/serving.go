@@ -45,7 +45,7 @@ type Serve struct {
 	// MaxNewTokens bounds an answer with its thinking, in tokens. It is also what a request gets that names no bound.
 	MaxNewTokens int `json:"max_new_tokens"`
 
-	// RequestsPerMinute of each key, or of everybody together without keys; 0: no limit.
+	// RequestsPerMinute of each key, without keys of each remote address; 0: no limit.
 	RequestsPerMinute float64 `json:"requests_per_minute"`
 	// DeadlineSeconds bounds one request. DrainSeconds is what answers under way get to end when the server is told to stop.
 	DeadlineSeconds int `json:"deadline_seconds"`

@@ -43,3 +43,31 @@ func FuzzParseInput(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseDecision: whatever a person sends, one line answers; what is accepted is a decision, and says the same once it is written again.
+func FuzzParseDecision(f *testing.F) {
+	for _, text := range []string{
+		`{"decision":"allow"}`, `{"decision":"deny","note":"why"}`, `null`, `{}`, `"allow"`, `{"decision":"Allow"}`, `{"decision":"deny"} 1`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var d Decision
+		var err error
+		fuzzguard.Call(t, len(raw), fuzzguard.Bound{PerByte: 100, Fixed: 1 << 14}, func() { d, err = ParseDecision(raw) })
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Fatalf("error of several lines: %q", err)
+			}
+			return
+		}
+		text, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseDecision(text)
+		if d.Decision != Allow && d.Decision != Deny || len(d.Note) > MaxNote || again != d || err != nil {
+			t.Fatalf("accepted %+v; written again: %+v, %v", d, again, err)
+		}
+	})
+}

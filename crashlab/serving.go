@@ -264,8 +264,9 @@ func (s *serving) fill() error {
 	if err != nil {
 		return err
 	}
-	for range 5 {
-		err = errors.Join(err, l.Event(context.Background(), audit.Event{Kind: "padding", Detail: map[string]string{"text": strings.Repeat("x", 250<<10)}}))
+	padding := audit.Event{Kind: "padding", Detail: map[string]string{"text": strings.Repeat("x", 100<<10)}}
+	for range 11 {
+		err = errors.Join(err, l.Event(context.Background(), padding))
 	}
 	return errors.Join(err, l.Close())
 }

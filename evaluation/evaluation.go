@@ -31,7 +31,7 @@ type Decision struct {
 	Answer         string     `json:"answer"`                       // whole, without the end-of-sequence token
 	Finished       bool       `json:"finished"`                     // it ended by itself, within max_new_tokens
 	WellFormed     bool       `json:"well_formed"`                  // the quadruple form, nothing around it
-	LeakedThinking bool       `json:"leaked_thinking"`              // thinking inside <final>
+	LeakedThinking bool       `json:"leaked_thinking"`              // quadruple.Leaked: the filter cuts it
 	OwnThinkTask   bool       `json:"own_think_task"`               // decided after the model's own think-task
 
 	LossSum         float64 `json:"loss_sum"` // of the gold answer, nats over LabelledTokens

@@ -2,8 +2,8 @@ package quadruple_test
 
 import (
 	"fmt"
+	"math"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,37 +48,50 @@ func processorTime() time.Duration {
 	return time.Duration(now.Nano())
 }
 
-// elapsed is the least processor time of three in which so many bytes are filtered by pieces.
-func elapsed(head, piece string, bytes int) time.Duration {
+// elapsed is the least processor time of three in which so many bytes are filtered by pieces; no more than that is spent
+// once it is clear that all of them take longer than the limit.
+func elapsed(head, piece string, bytes int, limit time.Duration) time.Duration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var times []time.Duration
+	least := time.Duration(math.MaxInt64)
 	for range 3 {
 		start := processorTime()
 		var f Filter
 		f.Write(head)
-		for written := 0; written < bytes; written += len(piece) {
+		for written, pieces := 0, 0; written < bytes; written, pieces = written+len(piece), pieces+1 {
 			f.Write(piece)
+			if pieces%256 == 0 && processorTime()-start > limit {
+				break
+			}
 		}
 		f.Close()
-		times = append(times, processorTime()-start)
+		if least = min(least, processorTime()-start); least > limit {
+			break
+		}
 	}
-	return slices.Min(times)
+	return least
 }
+
+const unlimited = time.Hour
 
 // Fifty times the text may cost sixty times the time at most, in the final and in the thinking, whatever is held back. What
 // takes less than 0.5 ms is not compared with less: that is the caches' and the allocator's time.
 func TestFilterIsLinear(t *testing.T) {
-	const bytes = 1 << 14
+	const bytes, slow = 1 << 14, 200 * time.Millisecond // slow: 0.08 MB/s, which no linear filter is
 	for name, piece := range hard {
 		for where, head := range map[string]string{"final": thinking(20), "thinking": ThinkTask.Opening()} {
-			var ratios []float64
-			for len(ratios) < 3 && (ratios == nil || slices.Min(ratios) > 60) { // others use the machine too
-				short := max(elapsed(head, piece, bytes), 500*time.Microsecond)
-				ratios = append(ratios, float64(elapsed(head, piece, 50*bytes))/float64(short))
+			var short, long time.Duration
+			for range 2 { // others use the machine's caches too
+				short = max(elapsed(head, piece, bytes, slow), 500*time.Microsecond)
+				if short > slow {
+					t.Fatalf("%s in %s: %d bytes cost more than %v", name, where, bytes, slow)
+				}
+				if long = elapsed(head, piece, 50*bytes, 60*short); long <= 60*short {
+					break
+				}
 			}
-			if slices.Min(ratios) > 60 {
-				t.Errorf("%s in %s: 50 times the text costs %.0f times the time", name, where, ratios)
+			if long > 60*short {
+				t.Fatalf("%s in %s: 50 times the text costs more than %.0f times the time", name, where, float64(long)/float64(short))
 			}
 		}
 	}
@@ -86,11 +99,12 @@ func TestFilterIsLinear(t *testing.T) {
 
 // A step costs the same whether 20 lines are guarded or 5,000, and building their automaton is linear too.
 func TestFilterIsLinearInTheLines(t *testing.T) {
-	few, many := elapsed(thinking(100), "", 0), elapsed(thinking(5000), "", 0)
+	few, many := elapsed(thinking(100), "", 0, unlimited), elapsed(thinking(5000), "", 0, unlimited)
 	if many > 100*max(few, 50*time.Microsecond) {
 		t.Errorf("%v to guard 100 lines, %v to guard 5,000", few, many)
 	}
-	few, many = elapsed(thinking(20), japanese, 1<<20)-elapsed(thinking(20), "", 0), elapsed(thinking(5000), japanese, 1<<20)-many
+	few = elapsed(thinking(20), japanese, 1<<20, unlimited) - elapsed(thinking(20), "", 0, unlimited)
+	many = elapsed(thinking(5000), japanese, 1<<20, unlimited) - many
 	if many > 4*few {
 		t.Errorf("%v with 20 lines, %v with 5,000", few, many)
 	}

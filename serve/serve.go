@@ -3,6 +3,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -29,7 +30,7 @@ const lastWords = 5 * time.Second
 
 // ErrStopping is the cause with which the context of a request ends that outlasts the drain, and what is told to those who
 // ask during it.
-var ErrStopping = &guard.Error{Kind: guard.Unavailable, Code: "shutting_down", Message: "The server is shutting down."}
+var ErrStopping = &guard.Error{Kind: guard.Unavailable, Code: "shutting_down", Message: "the server is shutting down"}
 
 // Server has its addresses, and answers nothing yet.
 type Server struct {
@@ -41,13 +42,19 @@ type Server struct {
 
 // Listen binds the addresses.
 func Listen(o Options) (*Server, error) {
+	if o.TLSCert != "" { // now, rather than when the model is loaded
+		if _, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey); err != nil {
+			return nil, fmt.Errorf("serve.tls_cert and serve.tls_key: %w", err)
+		}
+	}
 	listener, err := net.Listen("tcp", o.Address)
 	if err != nil {
 		return nil, fmt.Errorf("serve.address: %w", err)
 	}
 	if at, ok := listener.Addr().(*net.TCPAddr); o.LoopbackOnly && (!ok || !at.IP.IsLoopback()) {
 		_ = listener.Close()
-		return nil, fmt.Errorf("serve.address: %s is %v, which is no loopback address; without serve.keys_file only this host may ask", o.Address, listener.Addr())
+		return nil, fmt.Errorf("serve.address: %s is %v, which is no loopback address; without serve.keys_file only this host may ask",
+			o.Address, listener.Addr())
 	}
 	s := &Server{o: o, public: listener}
 	if o.InternalAddress != "" {

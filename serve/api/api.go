@@ -39,7 +39,7 @@ const (
 type Options struct {
 	Answerer    Answerer
 	Escalations Escalations   // nil: the route answers 404
-	Ready       func() error  // why requests are refused; nil: ready
+	Ready       func() error  // why requests are refused, told if it is a *guard.Error; nil: ready
 	Model       func() string // digest of the current model, "" while there is none
 	ModelName   string        // id in /v1/models
 	Keys        *Keys         // nil: no key is asked for

@@ -121,10 +121,10 @@ func (b *tab) look(width int, scheme string) {
 	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}})
 }
 
-// picture keeps a screenshot where SO8T_SHOTS names a folder.
+// picture keeps a screenshot where SO8T_SCREENSHOTS names a folder.
 func (b *tab) picture(name string) {
 	b.t.Helper()
-	folder := os.Getenv("SO8T_SHOTS")
+	folder := os.Getenv("SO8T_SCREENSHOTS")
 	if folder == "" {
 		return
 	}

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"strings"
+
+	"so8t/serve/guard"
 )
 
 // route is a path and what serves it. A path that ends in / stands for everything below it; the root stands for itself.
@@ -152,7 +155,10 @@ func (s *Server) notReady() *failure {
 	if err == nil {
 		return nil
 	}
-	f := failed(http.StatusServiceUnavailable, serverError, "not_ready", "the server is loading a model or shutting down")
+	f := failed(http.StatusServiceUnavailable, serverError, "not_ready", "the server is loading a model")
+	if told := (*guard.Error)(nil); errors.As(err, &told) {
+		f.Code, f.Message = told.Code, told.Message
+	}
 	f.cause = causeOf(err)
 	return f.after(retryUnavailable)
 }

@@ -183,6 +183,9 @@ func takeFolder(dir string) (unlock func(), err error) {
 // append queues a record and returns once it is on disk. If ctx ends before, the record may still be written.
 func (l *Log) append(ctx context.Context, kind string, record any) (Position, error) {
 	body, err := json.Marshal(record)
+	if err == nil && len(body)+len(kind) > maxBody {
+		err = fmt.Errorf("a record of %d bytes, the most is %d", len(body)+len(kind), maxBody)
+	}
 	if err != nil {
 		return Position{}, fmt.Errorf("audit log: %s: %w", kind, err)
 	}

@@ -67,8 +67,11 @@ type MissingError struct{ Name string }
 
 func (e *MissingError) Error() string { return e.Name + " is missing" }
 
-// maxLine is far beyond any record: the longest parts of one are bounded by the server.
-const maxLine = 1 << 20
+// A line is at most maxLine bytes long: its own fields beside those of the record take less than the difference.
+const (
+	maxLine = 1 << 17
+	maxBody = maxLine - 1024
+)
 
 var errTooLong = fmt.Errorf("line of more than %d bytes", maxLine)
 

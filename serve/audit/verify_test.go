@@ -1,7 +1,11 @@
 package audit
 
 import (
+	"bytes"
+	"maps"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,4 +74,42 @@ func TestVerifyInConstantMemory(t *testing.T) {
 	if few, many := live(2000), live(40_000); many > few+4<<20 {
 		t.Errorf("%d bytes for 2,000 answers, %d for 40,000", few, many)
 	}
+}
+
+// Each start is signed before anything is answered: whoever removes the checkpoints, to chain anew, is found.
+func TestCheckpointsRemoved(t *testing.T) {
+	o, files := killed(t, 3, nil)
+	restore(t, o.Dir, files)
+	mustClose(t, mustOpen(t, o)) // the answers, then another start
+	files = snapshot(t, o.Dir)
+	parts := bytes.SplitAfter(files[notesName], []byte("\nso8t\n"))
+	if len(parts) != 3 {
+		t.Fatalf("checkpoints\n%s", files[notesName])
+	}
+	for name, notes := range map[string][]byte{
+		"all":       nil,
+		"the first": slices.Concat([]byte("so8t\n"), bytes.Join(parts[1:], nil)),
+	} {
+		changed := maps.Clone(files)
+		changed[notesName] = notes
+		restore(t, o.Dir, changed)
+		if r := Verify(o.Dir, VerifyOptions{Keys: o.Keys.Public()}); r.Outcome != Altered || r.Where != "000001.jsonl:2" {
+			t.Errorf("%s: %v at %s: %s", name, r.Outcome, r.Where, r.Why)
+		}
+	}
+}
+
+// A record that would not be read again is not written.
+func TestTooLong(t *testing.T) {
+	o := logOptions(t)
+	l := mustOpen(t, o)
+	for _, n := range []int{maxBody, maxBody - 60} {
+		err := l.Event(t.Context(), Event{Kind: "promotion", Detail: map[string]string{"x": strings.Repeat("x", n)}})
+		if (err != nil) != (n == maxBody) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+	mustClose(t, l)
+	mustClose(t, mustOpen(t, o))
+	wantWhole(t, o)
 }

@@ -38,7 +38,8 @@ func TestCodecServer(t *testing.T) {
 		return answer.Code, string(text), answer.Header()
 	}
 	status, text, header := call(codec, "POST", origin, "/codec/decode", string(body))
-	if status != http.StatusOK || !holds([]byte(text), secret) || header.Get("Access-Control-Allow-Origin") != origin || header.Get("Cache-Control") != "no-store" {
+	if status != http.StatusOK || !holds([]byte(text), secret) ||
+		header.Get("Access-Control-Allow-Origin") != origin || header.Get("Cache-Control") != "no-store" {
 		t.Errorf("decode: %d %s %v", status, text, header)
 	}
 	if status, _, header := call(codec, "OPTIONS", origin, "/codec/decode", ""); status != http.StatusNoContent ||
@@ -61,7 +62,8 @@ func TestCodecServer(t *testing.T) {
 		"another key":     {newCodec(t, keyOf(2)), "POST", origin, "/codec/decode", string(body), http.StatusBadRequest},
 		"nothing is read": {nil, "POST", origin, "/codec/decode", string(body), http.StatusBadRequest},
 	} {
-		if status, text, header := call(refused.codec, refused.method, refused.from, refused.path, refused.body); status != refused.want || holds([]byte(text), secret) ||
+		status, text, header := call(refused.codec, refused.method, refused.from, refused.path, refused.body)
+		if status != refused.want || holds([]byte(text), secret) ||
 			refused.want == http.StatusForbidden && header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: %d %.100s %v, want %d", name, status, text, header, refused.want)
 		}

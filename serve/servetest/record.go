@@ -115,9 +115,10 @@ func (s *Sink) Verdicts() []guard.Verdict {
 	return slices.Clone(s.verdicts)
 }
 
-// Text joins what has left. Pieces are as they came.
+// Joined is all the text that has left.
 func (s *Sink) Joined() string { return strings.Join(s.Pieces(), "") }
 
+// Pieces are the texts as they came.
 func (s *Sink) Pieces() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

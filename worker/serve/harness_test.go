@@ -262,3 +262,15 @@ func records(t *testing.T, dir, kind string) (found []map[string]any) {
 	}
 	return found
 }
+
+// mountSmallDisk makes a folder of its own file system, of one MiB.
+func mountSmallDisk(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", path).CombinedOutput(); err != nil {
+		t.Skipf("a small disk needs the right to mount one: %s", out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", path).Run() })
+}

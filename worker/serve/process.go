@@ -163,7 +163,8 @@ func (p *process) follow() {
 		return model.Options{Path: path, Device: device.MustParse(s.Device), Threads: s.Threads, Int8: s.LoadIn8bit, Float32: !s.BF16, Slots: s.Slots,
 			Queue: s.Queue, MaxLength: s.MaxLength}
 	}
-	p.models = promotion.New(promotion.Options{Link: s.Model, Every: time.Duration(s.PollSeconds) * time.Second, Beside: s.Beside, Prompts: s.Prompts, Log: p.log,
+	p.models = promotion.New(promotion.Options{Link: s.Model, Every: time.Duration(s.PollSeconds) * time.Second, Beside: s.Beside,
+		Prompts: s.Prompts, Log: p.log,
 		Open: func(ctx context.Context, path string) (promotion.Loaded, error) {
 			m, err := model.Open(ctx, options(path))
 			if err != nil {
@@ -204,13 +205,15 @@ func (p *process) internal(metrics *api.Metrics) http.Handler {
 	return mux
 }
 
+var errAudit = &guard.Error{Kind: guard.Unavailable, Code: "audit_unavailable", Message: "the audit log cannot be written"}
+
 // ready says why no question can be answered now.
 func (p *process) ready() error {
 	if p.server.Draining() {
 		return serve.ErrStopping
 	}
 	if err := p.audit.Err(); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errAudit, err)
 	}
 	return p.models.Ready()
 }
