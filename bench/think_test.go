@@ -51,6 +51,7 @@ func askOnce(t *testing.T, think, chat string) *load {
 }
 
 func TestThinkJudgesAnswers(t *testing.T) {
+	inPieces := strings.Replace(goodChat, `"どうぞ。"}}]}`, `"行為は"}}]}`+"\n\n"+`data: {"choices":[{"delta":{"content":"更新"}}]}`, 1)
 	for _, c := range []struct {
 		name, think, chat string
 		lost, leaks       int
@@ -62,7 +63,7 @@ func TestThinkJudgesAnswers(t *testing.T) {
 		{"an error in the stream", goodThink, `data: {"error":{"code":"x"}}` + "\n\n", 1, 0, 50},
 		{"refused", "", "", 2, 0, 0},
 		{"thinking", strings.Replace(goodThink, "どうぞ。", "行為は更新、どうぞ。", 1), strings.Replace(goodChat, "どうぞ。", "decision: ALLOW", 1), 0, 2, 90},
-		{"thinking in pieces", goodThink, strings.Replace(goodChat, `"どうぞ。"}}]}`, `"行為は"}}]}`+"\n\ndata: "+`{"choices":[{"delta":{"content":"更新"}}]}`, 1), 0, 1, 90},
+		{"thinking in pieces", goodThink, inPieces, 0, 1, 90},
 		{"thinking aside", strings.Replace(goodThink, `{`, `{"x":"\u003cthink-task>",`, 1), goodChat + ": 行為は更新\n", 0, 2, 90},
 	} {
 		l := askOnce(t, c.think, c.chat)
