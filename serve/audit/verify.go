@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -76,25 +77,35 @@ func (v *verifier) run(o VerifyOptions) error {
 		}
 		v.since = &c
 	}
-	if err := v.openNotes(); err != nil {
-		return err
-	}
+	numbers, missing, err := v.settle()
 	if v.notes != nil {
 		defer v.notes.close()
 	}
-	numbers, err := segments(v.dir)
-	var missing *MissingError
-	if err != nil && !errors.As(err, &missing) {
+	if err != nil {
+		return err
+	}
+	if err := v.nextNote(); err != nil {
 		return err
 	}
 	if len(numbers) == 0 && v.next == nil && v.since == nil {
 		return fmt.Errorf("there is no audit log in %s", v.dir)
+	}
+	var size int64 // of the newest segment now: the checkpoint of a later start would be missing
+	if len(numbers) > 0 {
+		info, err := os.Stat(filepath.Join(v.dir, segmentName(numbers[len(numbers)-1])))
+		if err != nil {
+			return err
+		}
+		size = info.Size()
 	}
 	buffer := newLineBuffer()
 	for i, n := range numbers {
 		in, err := openLines(filepath.Join(v.dir, segmentName(n)), buffer)
 		if err != nil {
 			return err
+		}
+		if i == len(numbers)-1 {
+			buffer.Reset(io.LimitReader(in.file, size))
 		}
 		err = v.segment(in, n, i == 0, i == len(numbers)-1 && missing == nil)
 		in.close()
@@ -109,8 +120,34 @@ func (v *verifier) run(o VerifyOptions) error {
 	return v.atEnd()
 }
 
+// settle lists the segments and opens the checkpoints, at a moment when no segment is begun: the checkpoints then sign the
+// seams of all that are listed, and nothing beyond them.
+func (v *verifier) settle() (numbers []int, missing *MissingError, err error) {
+	list := func() ([]int, error) {
+		numbers, err := segments(v.dir)
+		if missing = nil; errors.As(err, &missing) {
+			err = nil
+		}
+		return numbers, err
+	}
+	before, err := list()
+	for err == nil {
+		if err = v.openNotes(); err != nil {
+			break
+		}
+		if numbers, err = list(); err != nil || slices.Equal(numbers, before) {
+			break
+		}
+		if before = numbers; v.notes != nil {
+			v.notes.close()
+		}
+	}
+	return numbers, missing, err
+}
+
 // openNotes reads no further than the checkpoints go now: records that are written meanwhile come behind them.
 func (v *verifier) openNotes() (err error) {
+	v.end = nil
 	if v.notes, err = openNotes(v.dir); v.notes == nil || err != nil {
 		v.end = io.EOF
 		return err
@@ -120,7 +157,7 @@ func (v *verifier) openNotes() (err error) {
 		return err
 	}
 	v.notes.r.Reset(io.LimitReader(v.notes.file, info.Size()))
-	return v.nextNote()
+	return nil
 }
 
 func (v *verifier) nextNote() error {

@@ -2,7 +2,10 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"maps"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -112,4 +115,33 @@ func TestTooLong(t *testing.T) {
 	mustClose(t, l)
 	mustClose(t, mustOpen(t, o))
 	wantWhole(t, o)
+}
+
+// A log that is being written, rotated and signed is whole at every moment.
+func TestVerifyWhileWritten(t *testing.T) {
+	o := logOptions(t)
+	o.SegmentBytes, o.CheckpointRecords = 3000, 3
+	l := mustOpen(t, o)
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	var wait sync.WaitGroup
+	for w := range 4 {
+		wait.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				answerOnce(t, l, w*1_000_000+n)
+			}
+		})
+	}
+	looked := 0
+	for ; ctx.Err() == nil; looked++ {
+		wantWhole(t, o)
+		if numbers, err := segments(o.Dir); err == nil && len(numbers) > 10 {
+			must(t, os.Remove(filepath.Join(o.Dir, segmentName(numbers[0]))))
+		}
+	}
+	wait.Wait()
+	mustClose(t, l)
+	if r := wantWhole(t, o); looked < 10 || r.StartsBehind == 0 {
+		t.Errorf("looked %d times: %+v", looked, r)
+	}
 }
