@@ -125,6 +125,7 @@ func freeAddress(t *testing.T) string {
 // The server is away when the request comes: the client hears queued. It comes, goes while a person is waited for, and comes
 // again: nothing is lost.
 func TestServerAway(t *testing.T) {
+	t.Parallel() // most of its time is waiting
 	address, database := freeAddress(t), filepath.Join(t.TempDir(), "temporal.db")
 	o := options(t.TempDir()).at(address)
 	d := newDesk(t, o)
@@ -163,6 +164,7 @@ func TestServerAway(t *testing.T) {
 // The serving process is killed at each of the places where a case could be lost or asked twice. Its successor asks once, and
 // records the decision once.
 func TestProcessKilled(t *testing.T) {
+	t.Parallel() // most of its time is waiting
 	server := startServer(t, "")
 	for _, point := range []string{"escalation.queued", "escalation.started", "waiting", "recording"} {
 		t.Run(point, func(t *testing.T) {
@@ -220,6 +222,7 @@ func TestProcessKilled(t *testing.T) {
 
 // A process with another codec key, or with none, does not end the workflows that it cannot read: they wait for the right one.
 func TestWrongKey(t *testing.T) {
+	t.Parallel() // most of its time is waiting
 	server := startServer(t, "")
 	dir := t.TempDir()
 	o := options(dir).at(server.FrontendHostPort())

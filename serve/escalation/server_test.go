@@ -26,6 +26,7 @@ func update(ctx context.Context, c client.Client, id, decision string) (result c
 }
 
 func TestDecided(t *testing.T) {
+	t.Parallel() // most of its time is waiting
 	server := startServer(t, "")
 	c := server.Client()
 	for _, tc := range []struct {
@@ -101,6 +102,7 @@ func TestDecided(t *testing.T) {
 
 // What the server holds of a case: the query where its owner shares it and nothing is encrypted, and the user's own id never.
 func TestHistories(t *testing.T) {
+	t.Parallel() // most of its time is waiting
 	server := startServer(t, "")
 	c := server.Client()
 	const note = "担当者のメモ: 承認済み"

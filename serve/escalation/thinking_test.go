@@ -13,6 +13,7 @@ import (
 // An escalated answer, from the model to the person: of the thinking, of earlier turns and of the answer itself, nothing
 // reaches the outbox or the server.
 func TestNoThinkingReachesTheServer(t *testing.T) {
+	t.Parallel() // most of its time is waiting
 	server := startServer(t, "")
 	dir := t.TempDir()
 	log, err := openLog(dir)
