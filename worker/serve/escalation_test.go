@@ -151,7 +151,8 @@ func TestFullDisk(t *testing.T) {
 		_, status, err := s.think(question)
 		return err == nil && status == http.StatusServiceUnavailable
 	})
-	if status, body, err := s.do(http.MethodGet, "/readyz", nil); status != http.StatusServiceUnavailable || !strings.Contains(string(body), "audit_unavailable") {
+	status, body, err := s.do(http.MethodGet, "/readyz", nil)
+	if status != http.StatusServiceUnavailable || !strings.Contains(string(body), "audit_unavailable") {
 		t.Errorf("readyz while the disk is full: %d, %s, %v", status, body, err)
 	}
 	if status, _, err := s.do(http.MethodGet, "/healthz", nil); status != http.StatusOK {
