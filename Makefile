@@ -1,5 +1,5 @@
 ## build            bin/worker, bin/temporal, native/build/libso8t_cpu.so (the default)
-## demo             a whole retrain of a small model under Temporal, on this machine
+## demo             a whole retrain of a small model under Temporal, on this machine, and four questions to it
 ## native-cuda      native/build/libso8t_cuda.so, for NVIDIA GPUs; needs neither a GPU nor a toolkit
 ## native-emulated  the GPU library's sources for the CPU, for tests
 ## setup            what a fresh Debian or Ubuntu lacks, through apt
