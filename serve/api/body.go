@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -48,8 +47,6 @@ func (s *Server) body(x *exchange) (*fields, *failure) {
 	case err != nil:
 		return nil, refuse("body_incomplete", "", "the body ended before its length")
 	}
-	// The server's ReadTimeout goes on behind the body, and would end the request's context with it.
-	_ = x.control.SetReadDeadline(time.Time{})
 	answering(x.request.Context())
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	v, err := d.ReadValue()

@@ -53,6 +53,8 @@ func NewMetrics() *Metrics {
 	m.unknown = counter("so8t_unknown_fields", "Fields of chat completions that were ignored because nobody here knows them.")
 	m.firstVisible = histogram("so8t_first_visible", "Time until the first visible byte of an answer.")
 	m.complete = histogram("so8t_answer", "Time until the end of an answer.")
+	m.escalations.Add(context.Background(), 0) // there from the start, so that an alert sees the first one
+	m.auditFailures.Add(context.Background(), 0)
 	return m
 }
 

@@ -58,7 +58,15 @@ func TestSlowConnectionsStopNobody(t *testing.T) {
 				return play(sink, allowed, "はい")
 			}})
 			early := make(chan int)
-			go func() { early <- h.do(t, "POST", "/think", `{"user_id":"early","query":"q"}`).StatusCode }()
+			go func() {
+				r, err := http.Post(h.url+"/think", "application/json", strings.NewReader(`{"user_id":"early","query":"q"}`))
+				if err != nil {
+					early <- 0
+					return
+				}
+				r.Body.Close()
+				early <- r.StatusCode
+			}()
 			<-begun
 			var turnedAway atomic.Int64
 			for range 1000 {

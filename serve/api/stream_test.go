@@ -127,7 +127,11 @@ func TestCommentsWhileTheModelThinks(t *testing.T) {
 	release := make(chan struct{})
 	h := open(t, &fake{answer: func(_ context.Context, _ guard.Request, sink guard.Sink) (guard.Result, error) {
 		<-release
-		return play(sink, allowed, "はい")
+		if err := sink.Begin(allowed); err != nil {
+			return guard.Result{}, err
+		}
+		time.Sleep(50 * time.Millisecond) // several comments' time
+		return guard.Result{Verdict: allowed, FinishReason: guard.Stop}, sink.Text("はい")
 	}}, nil)
 	h.keepAlive = 5 * time.Millisecond
 	r, err := http.Post(h.url+"/v1/chat/completions", "application/json", strings.NewReader(chatWith(`"stream":true`)))
