@@ -34,7 +34,8 @@ void prefetch(Rows<Q> w, int64_t first, int64_t n, int64_t in) {
 // More rows: some outputs of the weight are expanded into memory that stays in the cache, while the next ones come in.
 template <class E, class Q>
 void more_rows(Worker& worker, int64_t m, Rows<Q> w, int64_t n, Rows<E> x, int64_t in, Result c) {
-    const int64_t stride = round_up(in, 32), panel = W;
+    // As many outputs as stay in the L1 cache beside kRows rows, as far as blocks of fewer rows leave the choice.
+    const int64_t stride = round_up(in, 32), panel = in * static_cast<int64_t>(sizeof(E)) > 2048 && m % kRows == 0 ? kOutputs : W;
     E* copy = std::is_same_v<E, Q> ? nullptr : worker.take<E>(panel * stride);
     for (int64_t o = 0; o < n; o += panel) {
         const int64_t some = std::min(panel, n - o);
