@@ -17,6 +17,7 @@ type decodeCommand struct {
 	Batch   int           `default:"1" help:"Sequences at once."`
 	Prompt  int           `default:"32" help:"Tokens of each prompt."`
 	New     int           `default:"128" help:"Tokens to generate, at least 2."`
+	Logits  string        `help:"File for the logits that follow the first prompt, float32."`
 }
 
 // decodeResult is the speed of generation, without the first token of each sequence.
@@ -46,6 +47,15 @@ func (c *decodeCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Logits != "" {
+		logits, err := m.Logits(ctx, randomPrompts(1, c.Prompt, m.Config().VocabSize))
+		if err != nil {
+			return err
+		}
+		if err := writeLogits(c.Logits, logits[0][c.Prompt-1]); err != nil {
+			return err
+		}
+	}
 	info, err := m.Info()
 	if err != nil {
 		return err
@@ -58,11 +68,7 @@ func (c *decodeCommand) Run(ctx context.Context) error {
 
 // generate takes first until every sequence has a token, and rest until each has n.
 func (c *decodeCommand) generate(ctx context.Context, m *engine.Model, n int) (first, rest time.Duration, err error) {
-	samples := randomSamples{n: c.Batch, lengths: []int{c.Prompt}, vocab: m.Config().VocabSize}
-	prompts := make([][]int32, c.Batch)
-	for i := range prompts {
-		prompts[i] = samples.At(i).InputIDs
-	}
+	prompts := randomPrompts(c.Batch, c.Prompt, m.Config().VocabSize)
 	start := time.Now()
 	var firsts, last time.Time
 	_, err = m.Generate(ctx, prompts, engine.GenerateOptions{MaxNewTokens: n, BatchSize: c.Batch, EOS: []int32{}, Stop: func(ids []int32) bool {

@@ -12,10 +12,11 @@ type shape struct {
 	ShortFactor, LongFactor                 []float64 // of longrope; nil: plain rotary embedding
 }
 
-// shapes are those of peft_train.py.
+// shapes are those of peft_train.py, and 1b, whose weights outgrow every cache.
 var shapes = map[string]shape{
 	"tiny": {Hidden: 192, Heads: 2, KV: 2, Inter: 512, Layers: 4, Vocab: 2048, MaxPositions: 4096, OriginalMax: 4096},
 	"100m": {Hidden: 768, Heads: 8, KV: 8, Inter: 2048, Layers: 12, Vocab: 32064, MaxPositions: 4096, OriginalMax: 4096},
+	"1b":   {Hidden: 2048, Heads: 16, KV: 16, Inter: 5632, Layers: 20, Vocab: 32064, MaxPositions: 4096, OriginalMax: 4096},
 	"phi35": {Hidden: 3072, Heads: 32, KV: 32, Inter: 8192, Layers: 32, Vocab: 32064, MaxPositions: 131072, OriginalMax: 4096,
 		ShortFactor: phi35Short, LongFactor: phi35Long},
 }

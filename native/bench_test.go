@@ -1,6 +1,7 @@
 package native
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -252,9 +253,35 @@ func (x *shapeBencher) optimizer() {
 
 func (x *shapeBencher) decoding() {
 	C, I := x.width, x.inter
-	one := x.tensor(BFloat16, 1, C)
-	token, q8, scale := x.tensor(BFloat16, 1, 2*I), x.tensor(Int8, 2*I, C), x.tensor(Float32, 1, 2*I)
-	x.of("decode/linear_forward", 0, 2*float64(I)*float64(C), func() {
-		x.d.LinearForward(&LinearForward{Rows: 1, In: int64(C), Out: int64(2 * I), X: one, W: q8, WAbsmax: scale, Y: token})
-	})
+	q8, scale := x.tensor(Int8, 2*I, C), x.tensor(Float32, 1, 2*I)
+	head := x.tensor(BFloat16, x.vocab, C)
+	for _, rows := range []int{1, 16} {
+		in, out, logits := x.tensor(BFloat16, rows, C), x.tensor(BFloat16, rows, 2*I), x.tensor(Float32, rows, x.vocab)
+		x.of(fmt.Sprintf("decode%d/linear_forward", rows), 0, 2*float64(I)*float64(C), func() {
+			x.d.LinearForward(&LinearForward{Rows: int64(rows), In: int64(C), Out: int64(2 * I), X: in, W: q8, WAbsmax: scale, Y: out})
+		})
+		x.of(fmt.Sprintf("decode%d/lm_head", rows), 0, 2*float64(x.vocab)*float64(C), func() {
+			x.d.LinearForward(&LinearForward{Rows: int64(rows), In: int64(C), Out: int64(x.vocab), X: in, W: head, Y: logits})
+		})
+		x.attentionCached(rows)
+	}
+}
+
+// attentionCached is one query a sequence over 192 positions.
+func (x *shapeBencher) attentionCached(rows int) {
+	const page, pages, at = 64, 3, 191
+	C := x.width
+	slot, position, table := make([]int32, rows), make([]int32, rows), make([]int32, rows*pages)
+	for i := range rows {
+		slot[i], position[i] = int32(i), at
+	}
+	for i := range table {
+		table[i] = int32(i)
+	}
+	q, out := x.tensor(BFloat16, rows, 3*C), x.tensor(BFloat16, rows, C)
+	k, v := x.tensor(BFloat16, rows*pages*page, C), x.tensor(BFloat16, rows*pages*page, C)
+	p := &AttentionCached{Rows: int64(rows), Heads: int64(x.heads), KVHeads: int64(x.heads), HeadDim: int64(x.dim), Slots: int64(rows), Capacity: pages * page,
+		PageSize: page, PageCount: int64(rows * pages), Pages: x.ints(table), Scale: 0.1, Q: q, CacheK: k, CacheV: v, Slot: x.ints(slot),
+		Position: x.ints(position), Out: out}
+	x.of(fmt.Sprintf("decode%d/attention_cached", rows), 0, 4*float64(rows*(at+1)*C), func() { x.d.AttentionCached(p) })
 }

@@ -39,6 +39,11 @@ struct View {
     T* row(int64_t i) const {
         return reinterpret_cast<T*>(data) + i * stride;
     }
+    // From column j on.
+    template <class T>
+    View column(int64_t j) const {
+        return {reinterpret_cast<char*>(row<T>(0) + j), stride, dtype};
+    }
     template <class T>
     T* as() const {
         return reinterpret_cast<T*>(data);

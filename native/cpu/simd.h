@@ -72,6 +72,18 @@ inline vf abs(vf a) { return (vf)_mm512_abs_ps((__m512)a); }
 inline vf sqrt(vf a) { return (vf)_mm512_sqrt_ps((__m512)a); }
 inline vf round_even(vf a) { return (vf)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline float sum(vf a) { return _mm512_reduce_add_ps((__m512)a); }
+// Lane i is the sum of a[i], W vectors; every lane adds in the same order.
+inline vf sum_each(const vf* a) {
+    __m512 four[4];
+    for (int i = 0; i < 4; i++) {
+        const __m512 *p = reinterpret_cast<const __m512*>(a) + 4 * i, x = _mm512_unpacklo_ps(p[0], p[1]) + _mm512_unpackhi_ps(p[0], p[1]),
+                     y = _mm512_unpacklo_ps(p[2], p[3]) + _mm512_unpackhi_ps(p[2], p[3]);
+        four[i] = _mm512_shuffle_ps(x, y, 0x44) + _mm512_shuffle_ps(x, y, 0xEE);
+    }
+    const __m512 x = _mm512_shuffle_f32x4(four[0], four[1], 0x88) + _mm512_shuffle_f32x4(four[0], four[1], 0xDD),
+                 y = _mm512_shuffle_f32x4(four[2], four[3], 0x88) + _mm512_shuffle_f32x4(four[2], four[3], 0xDD);
+    return (vf)(_mm512_shuffle_f32x4(x, y, 0x88) + _mm512_shuffle_f32x4(x, y, 0xDD));
+}
 inline float largest(vf a) { return _mm512_reduce_max_ps((__m512)a); }
 // 2^n for whole n in [-127, 128]
 inline vf scale2(vf x, vf n) { return (vf)_mm512_scalef_ps((__m512)x, (__m512)n); }
@@ -119,6 +131,15 @@ inline vf abs(vf a) { return (vf)_mm256_andnot_ps(_mm256_set1_ps(-0.0f), (__m256
 inline vf sqrt(vf a) { return (vf)_mm256_sqrt_ps((__m256)a); }
 inline vf round_even(vf a) { return (vf)_mm256_round_ps((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline float sum(vf a) { return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7])); }
+inline vf sum_each(const vf* a) {
+    __m256 four[2];
+    for (int i = 0; i < 2; i++) {
+        const __m256 *p = reinterpret_cast<const __m256*>(a) + 4 * i, x = _mm256_unpacklo_ps(p[0], p[1]) + _mm256_unpackhi_ps(p[0], p[1]),
+                     y = _mm256_unpacklo_ps(p[2], p[3]) + _mm256_unpackhi_ps(p[2], p[3]);
+        four[i] = _mm256_shuffle_ps(x, y, 0x44) + _mm256_shuffle_ps(x, y, 0xEE);
+    }
+    return (vf)(_mm256_permute2f128_ps(four[0], four[1], 0x20) + _mm256_permute2f128_ps(four[0], four[1], 0x31));
+}
 inline float largest(vf a) {
     float m = a[0];
     for (int i = 1; i < W; i++) m = a[i] > m ? a[i] : m;

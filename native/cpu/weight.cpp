@@ -49,18 +49,18 @@ const T* part_of(const Weight& weight, int64_t row, int64_t rows, int64_t column
     return part;
 }
 
-float* scales_of(const Weight& weight, int64_t row, int64_t rows, Worker& w) {
-    float* scale = w.take<float>(rows);
-    for (int64_t i = 0; i < rows; i++) scale[i] = weight.absmax[row + i] / 127.0f;
-    return scale;
-}
-
 template <class T>
 const bf16* packable(const T* p) {
     return reinterpret_cast<const bf16*>(p);
 }
 
 }  // namespace
+
+float* scales_of(const Weight& weight, int64_t row, int64_t rows, Worker& w) {
+    float* scale = w.take<float>(rows);
+    for (int64_t i = 0; i < rows; i++) scale[i] = weight.absmax[row + i] / 127.0f;
+    return scale;
+}
 
 template <class T>
 void times_rows(Worker& w, const Weight& weight, int64_t row, int64_t n, const View& x, int64_t first, int64_t m, float* c) {

@@ -10,6 +10,9 @@ namespace so8t::SO8T_ISA {
 // inner dimension. Independent of the number of threads, so that results are too.
 constexpr int64_t kTileRows = 512, kPanel = 128;
 
+// absmax / 127 of n rows of an int8 weight
+float* scales_of(const Weight& weight, int64_t row, int64_t n, Worker& w);
+
 // c[m, n] = x W[row .. row + n]^T, x [m, in]; c holds m rounded up to 16 rows
 template <class T>
 void times_rows(Worker& w, const Weight& weight, int64_t row, int64_t n, const View& x, int64_t first, int64_t m, float* c);
