@@ -8,13 +8,13 @@ import (
 	"so8t/device"
 )
 
-// TestRowsInCompany: a row of a linear layer has the same bits alone and in company of up to 64, so that what a sequence
+// TestRowsInCompany: a row of a linear layer has the same bits alone and in company of up to 16, so that what a sequence
 // answers does not depend on which others are decoded with it.
 func TestRowsInCompany(t *testing.T) {
 	if tested.Kind != device.CPU {
 		t.Skip("a property of the CPU library")
 	}
-	const most, rank = 64, 9
+	const most, rank = 16, 9
 	for _, compute := range []DType{BFloat16, Float32} {
 		for _, weight := range []DType{Int8, BFloat16, Float32} {
 			for _, size := range [][2]int{{75, 101}, {96, 128}, {2100, 40}} {
@@ -33,8 +33,8 @@ func TestRowsInCompany(t *testing.T) {
 						return f.read(y, rows, out)
 					}
 					together := run(0, most)
-					for _, rows := range []int{1, 2, 3, 4, 5, 7, 8, 13, 16, 31} {
-						first := 11
+					for _, rows := range []int{1, 2, 3, 4, 5, 7, 8, 13} {
+						first := 3
 						got, want := run(first, rows), together[first*out:]
 						for i := range rows {
 							for j := range out {

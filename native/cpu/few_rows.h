@@ -5,7 +5,7 @@
 
 namespace so8t::SO8T_ISA {
 
-constexpr int64_t kFewRows = 64;     // beyond, packed panels are faster
+constexpr int64_t kFewRows = 16;     // the sequences that are decoded at once by default; beyond about 32 packed panels are faster
 constexpr int64_t kFewOutputs = 32;  // of one unit of work
 
 // c[m, n] (+)= x W[row .. row + n]^T, x [m, in]. A row of c has the same bits whatever m is.
