@@ -12,7 +12,7 @@ import (
 )
 
 // fewRows is how many rows of a pass, or of lm_head, the libraries multiply one by one.
-const fewRows = 8
+const fewRows = 16
 
 func randomTokens(seed uint64, n int) []int32 {
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -24,7 +24,7 @@ func randomTokens(seed uint64, n int) []int32 {
 }
 
 // TestCompanyBits: what a Scheduler promises of a sequence's bits. A sequence's logits are the same in company of any
-// sequences while both passes have at most eight rows, and while both have more.
+// sequences while both passes have at most sixteen rows, and while both have more.
 func TestCompanyBits(t *testing.T) {
 	for _, options := range []Options{{}, {Int8: true}, {Float32: true}, {Float32: true, Int8: true}} {
 		options.BasePath, options.Device, options.MaxTokens = variant(t, "gqa").dir, device.MustParse(os.Getenv("SO8T_DEVICE")), 512
@@ -36,7 +36,7 @@ func TestCompanyBits(t *testing.T) {
 		defer m.Close()
 		for _, kind := range []string{"prompts", "tokens", "a chunk beside tokens"} {
 			var first [2][]float32 // of the passes of few rows, and of more
-			for n := 1; n <= 16; n++ {
+			for n := 1; n <= fewRows+8; n++ {
 				logits := companyLogits(t, m, kind, n)
 				class := 0
 				if n > fewRows {
@@ -102,11 +102,11 @@ func openBFloat16(t *testing.T) *Model {
 }
 
 // TestCompanyTokens: in bfloat16 too, a request's tokens, greedy or drawn, are those it gets alone in
-// company of up to seven others.
+// company of up to 15 others.
 func TestCompanyTokens(t *testing.T) {
 	m := openBFloat16(t)
 	answer := func(company int, temperature float64) string {
-		s := openScheduler(t, m, SchedulerOptions{Slots: 8})
+		s := openScheduler(t, m, SchedulerOptions{Slots: fewRows})
 		r := Request{Prompt: randomTokens(0, 30), MaxNewTokens: 40, EOS: []int32{}, Temperature: temperature, Seed: 3, Index: 5}
 		x, id := newStreams(t), submit(t, s, r)
 		for i := range company {

@@ -75,10 +75,10 @@ type Event struct {
 // waits for its turn and loses only time.
 //
 // What runs beside a sequence changes its tokens at most by rounding, and only through the number of rows that a pass, or
-// lm_head in it, computes at once: up to eight are multiplied one by one, more in tiles, which add in another order. A row
+// lm_head in it, computes at once: up to sixteen are multiplied one by one, more in tiles, which add in another order. A row
 // is a running sequence's token, a token of a prompt, or a token of a probe; lm_head's rows are the tokens chosen and the
-// probes' targets. So on a CPU a sequence has the same bits in passes of up to eight rows whatever they hold, and in all
-// larger passes: a request whose prompt has more than eight tokens gets alone what it gets in company of up to seven, while
+// probes' targets. So on a CPU a sequence has the same bits in passes of up to sixteen rows whatever they hold, and in all
+// larger passes: a request whose prompt has more than sixteen tokens gets alone what it gets in company of up to 15, while
 // no chunk of a long prompt and no probe makes the passes larger. On a GPU the larger passes may differ too: the algorithm
 // of a product is chosen by its rows. The draws of a request that samples are the same in any company.
 //
