@@ -122,7 +122,7 @@ var outside = map[string][]string{
 	"github.com/alecthomas/kong":         {"bench", "crashlab", "worker"},
 	"github.com/andybalholm/brotli":      {"dataset/source"},
 	"github.com/apache/arrow/go/v17":     {"dataset"},
-	"github.com/ebitengine/purego":       {"native", "native/nvml"},
+	"github.com/ebitengine/purego":       {"bench", "native", "native/nvml"},
 	"github.com/go-json-experiment/json": {"dataset/record", "dataset/source", "serve/api"},
 
 	"github.com/google/flatbuffers":       {"dataset/flatbuf"},
