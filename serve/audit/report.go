@@ -33,6 +33,7 @@ type Report struct {
 	Segments           int
 	Records            uint64
 	Answers            uint64
+	Aborted            uint64 // requests that ended before they had an answer
 	LastSeq            uint64
 	StartsBehind       uint64 // last record of the segments that were removed; 0: none was
 	First, Last        time.Time

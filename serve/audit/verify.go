@@ -311,6 +311,9 @@ func (v *verifier) account(l *line) error {
 		if v.answer != nil {
 			v.answer(string(l.id), string(l.reasoning))
 		}
+	case "aborted":
+		v.Aborted++
+		add(v.models, l.model)
 	case "done":
 		delete(v.open, string(l.id))
 	}

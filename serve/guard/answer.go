@@ -203,8 +203,7 @@ func (a *answer) record(ctx context.Context) error {
 		Escalated: v.Escalated, Escalation: v.EscalationID, End: string(end), Model: v.Model, Reasoning: a.filter.Thinking(),
 		Prompt: []byte(a.prompt.text), Retry: r.Retry})
 	if err != nil {
-		failed := auditFailed
-		return &failed
+		return recorded(err)
 	}
 	a.recorded, v.ReasoningHash = true, hash
 	a.forget()
