@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -107,6 +108,10 @@ func (l *Log) tick() {
 	if l.Err() != nil && l.commit(nil) != nil {
 		return
 	}
+	if l.broken = errors.Join(l.segment.inPlace(l.size), l.notes.inPlace(l.notesSize)); l.broken != nil {
+		l.note(l.broken)
+		return
+	}
 	l.note(l.eraseRequested())
 	if l.now().Sub(l.clock) >= l.options.CheckpointEvery {
 		l.note(l.checkpoint())
@@ -190,6 +195,10 @@ func (l *Log) extend(f file, size int64, b []byte) error {
 		return err
 	}
 	disk.Crash("audit.synced")
+	if err := f.inPlace(size + int64(len(b))); err != nil {
+		l.broken = err
+		return err
+	}
 	return nil
 }
 
