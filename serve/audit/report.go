@@ -52,6 +52,13 @@ type Report struct {
 
 func sorted(set map[string]struct{}) []string { return slices.Sorted(maps.Keys(set)) }
 
+// add costs no memory for what is there already.
+func add(set map[string]struct{}, value []byte) {
+	if _, ok := set[string(value)]; !ok {
+		set[string(value)] = struct{}{}
+	}
+}
+
 // keyOf returns the id of the key in a reasoning hash.
 func keyOf(reasoning []byte) []byte {
 	kind, rest, _ := bytes.Cut(reasoning, []byte(":"))

@@ -323,13 +323,6 @@ func (v *verifier) account(l *line) error {
 	return nil
 }
 
-// add costs no memory for what is there already.
-func add(set map[string]struct{}, value []byte) {
-	if _, ok := set[string(value)]; !ok {
-		set[string(value)] = struct{}{}
-	}
-}
-
 // abandon counts the answers that are open: whoever was to end them is gone.
 func (v *verifier) abandon() {
 	for id := range v.open {
