@@ -132,6 +132,9 @@ func printReport(w io.Writer, dir string, r audit.Report) error {
 		line("clock", "set back %d times, first at record %d", r.ClockBack, r.FirstClockBack)
 	}
 	line("answers", "%d", r.Answers)
+	if r.Aborted > 0 {
+		line("", "%d requests ended before they had one", r.Aborted)
+	}
 	if r.Unclosed > 0 {
 		line("", "%d without their end: killed, or still under way: %s", r.Unclosed, strings.Join(r.UnclosedIDs, " "))
 	}

@@ -123,7 +123,7 @@ func (p *process) run(told context.Context) error {
 	running.Go(func() {
 		defer panics.Recover(p.log, "promotion", func() { stop(errors.New("following the model panicked")) })
 		if err := p.models.Run(beside); err != nil {
-			stop(err)
+			stop(fmt.Errorf("serve.model: %w", err))
 		}
 	})
 	if p.desk != nil {
@@ -132,8 +132,14 @@ func (p *process) run(told context.Context) error {
 			p.desk.Run(beside)
 		})
 	}
-	running.Go(func() { p.reloadOnHangup(beside) })
-	running.Go(func() { p.announce(beside) })
+	running.Go(func() {
+		defer panics.Recover(p.log, "reading keys again", nil)
+		p.reloadOnHangup(beside)
+	})
+	running.Go(func() {
+		defer panics.Recover(p.log, "announcing", nil)
+		p.announce(beside)
+	})
 	err := p.server.Run(ctx, public, p.internal())
 	end()
 	running.Wait()
