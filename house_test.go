@@ -68,14 +68,14 @@ var floors = []struct {
 	}},
 	{"5: what answers", []row{
 		{"serve/panics", nil},
-		{"serve/audit", []string{"disk", "version"}},
-		{"serve/guard", []string{"decision", "engine", "quadruple", "quadruple/ahocorasick", "serve/audit", "tokenizer"}},
+		{"serve/audit", []string{"disk", "serve/panics", "version"}},
+		{"serve/guard", []string{"decision", "engine", "quadruple", "quadruple/ahocorasick", "serve/audit", "serve/panics", "tokenizer"}},
 		{"serve/servetest", []string{"engine", "quadruple", "serve/audit", "serve/guard", "tokenizer"}}, // for tests
-		{"serve/model", []string{"device", "engine", "engine/phi3", "serve/guard", "tokenizer"}},
+		{"serve/model", []string{"device", "engine", "engine/phi3", "serve/guard", "serve/panics", "tokenizer"}},
 		{"serve/promotion", []string{"engine", "native", "quadruple", "serve/guard", "tokenizer"}},
-		{"serve/escalation", []string{"contract", "disk", "serve/audit", "serve/guard"}},
+		{"serve/escalation", []string{"contract", "disk", "serve/audit", "serve/guard", "serve/panics"}},
 		{"serve/api", []string{"serve/escalation", "serve/guard", "serve/panics", "tokenizer"}},
-		{"serve", []string{"serve/api", "serve/guard"}},
+		{"serve", []string{"serve/api", "serve/guard", "serve/panics"}},
 	}},
 	{"6: where it lies", []row{
 		{"rundir", []string{"configs", "contract", "device", "disk", "version"}},
@@ -122,7 +122,7 @@ var outside = map[string][]string{
 	"github.com/alecthomas/kong":         {"bench", "crashlab", "worker"},
 	"github.com/andybalholm/brotli":      {"dataset/source"},
 	"github.com/apache/arrow/go/v17":     {"dataset"},
-	"github.com/ebitengine/purego":       {"native", "native/nvml"},
+	"github.com/ebitengine/purego":       {"bench", "native", "native/nvml"},
 	"github.com/go-json-experiment/json": {"dataset/record", "dataset/source", "serve/api"},
 
 	"github.com/google/flatbuffers":       {"dataset/flatbuf"},

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -67,13 +66,11 @@ func newLane(name, root, dir, out string, seed uint64, l *ledger) (*lane, error)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	ln := &lane{name: name, root: root, dir: dir, out: out, rng: rand.New(rand.NewPCG(seed, 0)), ledger: l}
+	var err error
+	if ln.port, err = freePort(); err != nil {
 		return nil, err
 	}
-	port := free.Addr().(*net.TCPAddr).Port
-	free.Close()
-	ln := &lane{name: name, root: root, dir: dir, out: out, rng: rand.New(rand.NewPCG(seed, 0)), ledger: l, port: port}
 	ln.client, err = client.NewLazyClient(client.Options{HostPort: ln.address(), Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
 	return ln, err
 }

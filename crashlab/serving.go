@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,12 +32,11 @@ func newServing(ctx context.Context, root, dir, disk string, seed uint64, t *tal
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	url := "http://" + free.Addr().String()
-	free.Close()
+	url := fmt.Sprintf("http://127.0.0.1:%d", port)
 	return &serving{root: root, dir: dir, log: filepath.Join(disk, "log"), keys: filepath.Join(disk, "keys"), rng: rand.New(rand.NewPCG(seed, 0)),
 		tally: t, url: url, clients: startClients(ctx, url)}, nil
 }

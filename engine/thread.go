@@ -2,7 +2,9 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 
 	"so8t/native"
@@ -36,16 +38,39 @@ func newThread() *thread {
 
 var errClosed = errors.New("the model is closed")
 
-// do runs f on the thread and waits for it.
+// do runs f on the thread and waits for it. A panic of f is the caller's.
 func (t *thread) do(f func() error) error {
 	done := make(chan error, 1)
+	call := func() {
+		defer func() {
+			if value := recover(); value != nil {
+				done <- passedOn{value, debug.Stack()}
+			}
+		}()
+		done <- f()
+	}
 	select {
 	case <-t.ended:
 		return errClosed
-	case t.calls <- func() { done <- f() }:
-		return <-done
+	case t.calls <- call:
+		err := <-done
+		if p, ok := err.(passedOn); ok {
+			panic(p)
+		}
+		return err
 	}
 }
+
+// passedOn is a panic that another goroutine goes on with.
+type passedOn struct {
+	value any
+	stack []byte // where it was
+}
+
+func (p passedOn) Error() string { return fmt.Sprintf("%v\n\n%s", p.value, p.stack) }
+
+// Place is Error without the value.
+func (p passedOn) Place() string { return fmt.Sprintf("%T\n%s", p.value, p.stack) }
 
 // close closes a device, if there is one, on its thread, and ends the thread. It may be called again.
 func (t *thread) close(d *native.Device) error {

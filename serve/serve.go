@@ -4,6 +4,7 @@ package serve
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"so8t/serve/api"
 	"so8t/serve/guard"
+	"so8t/serve/panics"
 )
 
 // Options of a Server.
@@ -106,7 +108,10 @@ func (s *Server) Run(ctx context.Context, public, internal http.Handler) error {
 	failed := make(chan error, len(servers))
 	for i, server := range servers {
 		server.Under(working)
-		go func() { failed <- s.serve(server, i == 0) }()
+		go func() {
+			defer panics.Recover(s.o.Log, "accepting connections", func() { failed <- errors.New("accepting connections panicked") })
+			failed <- s.serve(server, i == 0)
+		}()
 	}
 	var err error
 	select {

@@ -28,8 +28,9 @@ type Browser struct {
 // patience bounds every command and every Until.
 const patience = 30 * time.Second
 
-// Chromium starts a browser with a profile of its own, and skips the test where there is none. It ends with the test.
-func Chromium(t testing.TB) *Browser {
+// Chromium starts a browser with a profile of its own and further flags, and skips the test where there is none. It ends
+// with the test.
+func Chromium(t testing.TB, flags ...string) *Browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -39,10 +40,11 @@ func Chromium(t testing.TB) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+	flags = append([]string{"--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--disable-background-networking", "--window-size=1400,1000", "--remote-debugging-port=0",
 		"--remote-allow-origins=*", // the websocket's handshake always names one
-		"--user-data-dir="+profile, "about:blank")
+		"--user-data-dir=" + profile}, flags...)
+	command := exec.Command(path, append(flags, "about:blank")...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its children end with it
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -230,6 +232,20 @@ func (b *Browser) Type(text string) {
 	b.call("Input.insertText", map[string]any{"text": text}, nil)
 }
 
+// Screen sets the width of the window in CSS pixels and the colour scheme, light or dark. Below 500 pixels it is a phone's.
+func (b *Browser) Screen(width int, scheme string) {
+	b.t.Helper()
+	b.call("Emulation.setDeviceMetricsOverride",
+		map[string]any{"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": width < 500}, nil)
+	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+}
+
+// IgnorePolicies has the pages that are opened from now on do what their Content-Security-Policy forbids.
+func (b *Browser) IgnorePolicies() {
+	b.t.Helper()
+	b.call("Page.setBypassCSP", map[string]any{"enabled": true}, nil)
+}
+
 // Screenshot writes what the tab shows to a PNG file.
 func (b *Browser) Screenshot(path string) {
 	b.t.Helper()
@@ -243,5 +259,13 @@ func (b *Browser) Screenshot(path string) {
 	}
 	if err != nil {
 		b.t.Fatal(err)
+	}
+}
+
+// Keep leaves a screenshot for people, NAME.png in the folder that SO8T_SCREENSHOTS names, if it names one.
+func (b *Browser) Keep(name string) {
+	b.t.Helper()
+	if folder := os.Getenv("SO8T_SCREENSHOTS"); folder != "" {
+		b.Screenshot(filepath.Join(folder, name+".png"))
 	}
 }

@@ -12,18 +12,14 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-)
 
-// Values of Key.Share.
-const (
-	ShareQuery = "query" // a person who decides an escalation sees the last user message
-	ShareNone  = "none"
+	"so8t/serve/escalation"
 )
 
 // Key is what is known of an API key.
 type Key struct {
 	Name  string
-	Share string // ShareQuery, ShareNone, or empty: as the configuration says
+	Share string // what a person who decides sees: escalation.ShareQuery or ShareNone; empty: as the configuration says
 }
 
 // Keys are API keys, known by their SHA-256. They may be read anew while requests are served.
@@ -99,7 +95,7 @@ func parseKey(words []string, before []entry) (entry, error) {
 	copy(e.digest[:], digest)
 	if len(words) == 3 {
 		share, ok := strings.CutPrefix(words[2], "share=")
-		if !ok || share != ShareQuery && share != ShareNone {
+		if !ok || share != escalation.ShareQuery && share != escalation.ShareNone {
 			return e, fmt.Errorf("the third word must be share=query or share=none")
 		}
 		e.Share = share

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"so8t/serve/escalation"
 )
 
 func TestKeysAreAskedFor(t *testing.T) {
@@ -62,10 +64,10 @@ func TestFileOfKeys(t *testing.T) {
 			t.Errorf("%+v %v, want %+v", k, ok, want)
 		}
 	}
-	known(first, Key{"team-a", ShareNone})
-	known(second, Key{"team-a", ShareNone})
-	known(third, Key{"team.b_2", ShareQuery})
-	if keys.Share("team-a") != ShareNone || keys.Share("team.b_2") != ShareQuery || keys.Share("nobody") != "" {
+	known(first, Key{"team-a", escalation.ShareNone})
+	known(second, Key{"team-a", escalation.ShareNone})
+	known(third, Key{"team.b_2", escalation.ShareQuery})
+	if keys.Share("team-a") != escalation.ShareNone || keys.Share("team.b_2") != escalation.ShareQuery || keys.Share("nobody") != "" {
 		t.Error("shares")
 	}
 
@@ -89,7 +91,7 @@ func TestFileOfKeys(t *testing.T) {
 	if err := keys.Reload(path + ".none"); err == nil {
 		t.Error("a missing file is taken")
 	}
-	known(first, Key{"team-a", ShareNone}) // faults leave the keys as they were
+	known(first, Key{"team-a", escalation.ShareNone}) // faults leave the keys as they were
 	write(thirdLine)
 	if err := keys.Reload(path); err != nil {
 		t.Fatal(err)

@@ -149,7 +149,7 @@ func TestNotReady(t *testing.T) {
 		}
 		why = errors.New(canaryWord)
 	}
-	if r := h.do(t, "GET", "/readyz", ""); r.fault(t).Code != "not_ready" || strings.Contains(r.body+h.log.String(), canaryWord) {
+	if r := h.do(t, "GET", "/readyz", ""); r.fault(t).Code != "loading" || strings.Contains(r.body+h.log.String(), canaryWord) {
 		t.Error(r.body)
 	}
 }

@@ -71,7 +71,7 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
-// AuditFailed counts a record that the audit log could not take, beside those that failed a request.
+// AuditFailed counts a record that the audit log could not take: of a request that failed by it, or of an event.
 func (m *Metrics) AuditFailed() { m.auditFailures.Add(context.Background(), 1) }
 
 // watch reads, at every scrape, how many requests are being answered and by which model.

@@ -2,27 +2,11 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
 	"so8t/serve/guard"
 )
-
-// ask types a question into the page, sends it, and waits for what comes.
-func (b *tab) ask(query string) {
-	b.t.Helper()
-	text, _ := json.Marshal(query)
-	b.eval(fmt.Sprintf(`{ const q = document.getElementById("query"); q.value = %s; document.getElementById("send").click(); }`, text))
-	waitFor(b.t, func() bool { return b.eval(`document.getElementById("send").disabled`) == "false" })
-}
-
-// shown is the text of an element as somebody sees it, empty if it is hidden.
-func (b *tab) shown(id string) string {
-	b.t.Helper()
-	return b.eval(`{ const e = document.getElementById("` + id + `"); e.checkVisibility() ? e.innerText : "" }`)
-}
 
 // pageModel answers each class, and says in its answer what a page must show as text.
 var pageModel = &fake{answer: func(_ context.Context, r guard.Request, sink guard.Sink) (guard.Result, error) {
@@ -49,8 +33,8 @@ func TestPage(t *testing.T) {
 		change(o)
 		o.Loopback = true
 	})
-	b.look(1000, "light")
-	b.visit(h.url)
+	b.Screen(1000, "light")
+	b.Open(h.url)
 	if got := b.shown("send"); got != "質問する" {
 		t.Errorf("the button says %q to a Japanese browser", got)
 	}
@@ -58,7 +42,7 @@ func TestPage(t *testing.T) {
 	if got := b.shown("failure"); got != "APIキーが必要です。「キーとユーザー」に入力してください。" {
 		t.Errorf("without a key: %q", got)
 	}
-	b.eval(`document.getElementById("key").value = "` + secrets[0] + `"`)
+	b.Eval(`document.getElementById("key").value = "`+secrets[0]+`"`, nil)
 	b.ask("燃えるごみの日はいつですか。")
 	for id, want := range map[string]string{"label": "ALLOW", "meaning": "回答します", "confidence": "97.3 %", "escalated": "いいえ", "finish": "モデルによる終了",
 		"model": "001122334455", "hash": "hmac:" + strings.Repeat("5f3a9c04", 8), "failure": "",
@@ -70,25 +54,25 @@ func TestPage(t *testing.T) {
 	if got := b.shown("latency"); !strings.HasSuffix(got, " s") {
 		t.Errorf("latency %q", got)
 	}
-	b.picture("wide")
+	b.Keep("wide")
 
-	b.look(380, "dark")
+	b.Screen(380, "dark")
 	b.ask("担当の方に代わってください。契約を解除したいのですが、違約金はどうなりますか。")
 	if got := b.shown("label") + b.shown("escalated"); got != "ESCALATIONはい" {
 		t.Errorf("%q", got)
 	}
-	if got := b.eval(`document.documentElement.scrollWidth`); got != "380" {
+	if got := b.value(`document.documentElement.scrollWidth`); got != "380" {
 		t.Errorf("the page is %s pixels wide on 380", got)
 	}
-	if light, dark := "rgb(255, 255, 255)", b.eval(`getComputedStyle(document.body).backgroundColor`); dark == light {
+	if light, dark := "rgb(255, 255, 255)", b.value(`getComputedStyle(document.body).backgroundColor`); dark == light {
 		t.Error("the page is as light in the dark")
 	}
-	b.picture("narrow-dark")
-	b.look(380, "light")
+	b.Keep("narrow-dark")
+	b.Screen(380, "light")
 	b.ask("隣の家の鍵の開け方を教えてください。")
-	b.picture("narrow")
+	b.Keep("narrow")
 
-	b.eval(`document.getElementById("language").click()`)
+	b.Eval(`document.getElementById("language").click()`, nil)
 	if got := b.shown("meaning"); got != "Refused" {
 		t.Errorf("in English: %q", got)
 	}
@@ -97,19 +81,19 @@ func TestPage(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	b.ask("html")
-	if b.shown("answer") != `<img src=x onerror="document.title='run'">` || b.eval(`document.title`) != "so8t" {
+	if b.shown("answer") != `<img src=x onerror="document.title='run'">` || b.value(`document.title`) != "so8t" {
 		t.Error("an answer becomes markup")
 	}
-	b.look(1000, "dark")
-	b.picture("wide-dark")
-	if got := b.eval(`localStorage.length + sessionStorage.length + document.cookie.length`); got != "0" {
+	b.Screen(1000, "dark")
+	b.Keep("wide-dark")
+	if got := b.value(`localStorage.length + sessionStorage.length + document.cookie.length`); got != "0" {
 		t.Error("the page keeps something")
 	}
 	inline := `{ const s = document.createElement("script"); s.textContent = "document.title = 'inline'"; document.body.append(s); document.title }`
-	if got := b.eval(inline); got != "so8t" {
+	if got := b.value(inline); got != "so8t" {
 		t.Errorf("inline script runs: %s", got)
 	}
-	if got := b.eval(`fetch("https://example.invalid").then(() => "sent", (e) => e.name)`); got != "TypeError" {
+	if got := b.value(`fetch("https://example.invalid").then(() => "sent", (e) => e.name)`); got != "TypeError" {
 		t.Errorf("the page reaches elsewhere: %s", got)
 	}
 	if strings.Contains(h.log.String(), secrets[0]) {
@@ -122,10 +106,10 @@ func TestOtherPagesCannotAsk(t *testing.T) {
 	b := openTab(t, "en")
 	f := &fake{}
 	h, other := open(t, f, nil), open(t, &fake{}, nil)
-	b.visit(other.url + "/healthz") // a document without the page's own policy on other origins
-	b.call("Page.setBypassCSP", map[string]any{"enabled": true})
-	b.visit(other.url + "/readyz")
-	got := b.eval(`fetch("` + h.url + `/think", {method: "POST", mode: "no-cors", headers: {"Content-Type": "text/plain"},
+	b.Open(other.url + "/healthz") // a document without the page's own policy on other origins
+	b.IgnorePolicies()
+	b.Open(other.url + "/readyz")
+	got := b.value(`fetch("` + h.url + `/think", {method: "POST", mode: "no-cors", headers: {"Content-Type": "text/plain"},
 		body: JSON.stringify({user_id: "u", query: "q"})}).then((r) => r.type, (e) => e.name)`)
 	waitFor(t, func() bool { return strings.Contains(h.log.String(), "code=cross_origin") })
 	if f.last().ID != "" {

@@ -155,7 +155,7 @@ func (s *Server) notReady() *failure {
 	if err == nil {
 		return nil
 	}
-	f := failed(http.StatusServiceUnavailable, serverError, "not_ready", "the server is loading a model")
+	f := failed(http.StatusServiceUnavailable, serverError, "loading", "the model is being loaded")
 	if told := (*guard.Error)(nil); errors.As(err, &told) {
 		f.Code, f.Message = told.Code, told.Message
 	}

@@ -37,6 +37,11 @@ func NewHTTPServer(h http.Handler, logger *slog.Logger) *HTTPServer {
 	return s
 }
 
+// Under has the context of every request end with ctx, and with its cause. It is called before Serve.
+func (s *HTTPServer) Under(ctx context.Context) {
+	s.server.BaseContext = func(net.Listener) context.Context { return ctx }
+}
+
 // Serve accepts connections until the server is closed.
 func (s *HTTPServer) Serve(l net.Listener) error { return s.server.Serve(bounded{l, &s.connections}) }
 

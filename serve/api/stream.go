@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"so8t/serve/guard"
+	"so8t/serve/panics"
 )
 
 // head is what a completion and all chunks of a stream have in common.
@@ -83,7 +84,10 @@ type stream struct {
 // streamed answers with server-sent events: role, text, finish reason with the verdict, usage if it was asked for, [DONE].
 func (s *Server) streamed(x *exchange, q question) *failure {
 	t := &stream{x: x, head: s.head(x, "chat.completion.chunk"), quiet: make(chan struct{})}
-	t.done.Go(func() { t.keepAlive(s.keepAlive) })
+	t.done.Go(func() {
+		defer panics.Recover(s.o.Log, "keep-alive", nil)
+		t.keepAlive(s.keepAlive)
+	})
 	r, fault := t.run(func() (guard.Result, *failure) { return s.answer(x, q.Request, t) })
 	if fault != nil {
 		return fault.renamed(q.names())

@@ -21,7 +21,7 @@ type Answer struct {
 	User       string  // user_id of the request
 	Label      string  // one of quadruple.Labels
 	Written    string  // the label that the answer states itself, empty if none
-	Confidence float64 // probability of Label as it was scored
+	Confidence float64 // probability of the scored label, which Written may have made stricter
 	Escalated  bool
 	Escalation string // workflow id, empty if none
 	End        string // quadruple's end so far: open while the final is being generated, malformed
@@ -31,10 +31,22 @@ type Answer struct {
 	Retry      int // x-stainless-retry-count
 }
 
+// Aborted is a request that the model had begun and that ended before its answer had a record: nothing of it left.
+type Aborted struct {
+	ID           string
+	Key          string
+	User         string
+	Model        string
+	FinishReason string // cancelled, deadline, error
+	PromptTokens int
+	Prompt       []byte
+	Retry        int
+}
+
 // Done ends an answer.
 type Done struct {
 	ID               string
-	FinishReason     string // stop, length, content_filter, error, cancelled
+	FinishReason     string // stop, length, content_filter, cancelled, deadline, error
 	End              string // closed, cut, open, malformed
 	PromptTokens     int
 	CompletionTokens int
@@ -115,6 +127,13 @@ func (l *Log) User(key, user string) string {
 // Done writes the second record of an answer. It returns when that is on disk.
 func (l *Log) Done(ctx context.Context, d Done) error {
 	_, err := l.append(ctx, "done", doneRecord{d.ID, d.FinishReason, d.End, [2]int{d.PromptTokens, d.CompletionTokens}})
+	return err
+}
+
+// Aborted writes the only record of a request that came to no answer, and returns once it is on disk.
+func (l *Log) Aborted(ctx context.Context, a Aborted) error {
+	_, err := l.append(ctx, "aborted", abortedRecord{ID: a.ID, User: l.User(a.Key, a.User), Key: a.Key, FinishReason: a.FinishReason, Model: a.Model,
+		Prompt: l.options.Keys.promptHash(a.ID, a.Prompt), Tokens: [2]int{a.PromptTokens, 0}, Retry: a.Retry})
 	return err
 }
 

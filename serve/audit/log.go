@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"so8t/disk"
+	"so8t/serve/panics"
 	program "so8t/version"
 )
 
@@ -92,7 +93,11 @@ func open(o Options, openFile func(string) (file, error), now func() time.Time) 
 	if err := log.eraseRequested(); err != nil {
 		return nil, err
 	}
-	go log.write()
+	go func() {
+		defer close(log.ended)
+		defer panics.Caught(log.note) // of the loop itself: what it calls is caught there
+		log.write()
+	}()
 	return log, nil
 }
 

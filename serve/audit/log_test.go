@@ -92,6 +92,10 @@ func TestWhatALogHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := l.Aborted(t.Context(), Aborted{ID: "req_000003", Key: "team-a", User: "user-3", Model: "sha256:ab", FinishReason: "cancelled",
+		PromptTokens: 31, Prompt: anAnswer(3).Prompt}); err != nil {
+		t.Fatal(err)
+	}
 	if err := l.Event(t.Context(), Event{"promotion", map[string]string{"to": "sha256:cd", "from": "sha256:ab"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -108,19 +112,20 @@ func TestWhatALogHolds(t *testing.T) {
 			t.Errorf("the decision is said to be record %d: %s", at.Seq, one)
 		}
 	}
-	if got, want := strings.Join(kinds, " "), "start answer done answer done decided promotion stop"; got != want {
+	if got, want := strings.Join(kinds, " "), "start answer done answer done decided aborted promotion stop"; got != want {
 		t.Errorf("the log holds %s, want %s", got, want)
 	}
 	if first == second || !strings.Contains(text, `"reasoning":"`+first+`"`) {
 		t.Errorf("equal thinkings are %s and %s", first, second)
 	}
-	for _, secret := range []string{"いちご", "user-1", "user-2"} {
+	for _, secret := range []string{"いちご", "user-1", "user-2", "user-3"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the log holds %q", secret)
 		}
 	}
 	r := wantWhole(t, o)
-	if r.Records != 8 || r.Answers != 2 || r.Unclosed != 0 || r.Unsigned != 0 || r.Checkpoints != 2 || fmt.Sprint(r.KeyIDs) != "[k1]" || len(r.Models) != 1 {
+	if r.Records != 9 || r.Answers != 2 || r.Aborted != 1 || r.Unclosed != 0 || r.Unsigned != 0 || r.Checkpoints != 2 ||
+		fmt.Sprint(r.KeyIDs) != "[k1]" || len(r.Models) != 2 {
 		t.Errorf("%+v", r)
 	}
 	for path, want := range map[string]os.FileMode{"": 0o700, "000001.jsonl": 0o600, notesName: 0o600} {

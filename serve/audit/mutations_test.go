@@ -160,6 +160,7 @@ func chainAnew(rng *rand.Rand, files map[string][]byte) bool {
 
 // Every mutation is found. -v prints how many of each kind there were.
 func TestMutations(t *testing.T) {
+	t.Parallel()
 	const seed, tries = 11, 10_000
 	o, files := mutable(t)
 	_, other := mutable(t)

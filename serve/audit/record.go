@@ -33,6 +33,16 @@ type (
 		End          string `json:"end"`
 		Tokens       [2]int `json:"tokens"` // of prompt and completion
 	}
+	abortedRecord struct {
+		ID           string `json:"id"`
+		User         string `json:"user"`
+		Key          string `json:"key"`
+		FinishReason string `json:"finish_reason"`
+		Model        string `json:"model"`
+		Prompt       string `json:"prompt"`
+		Tokens       [2]int `json:"tokens"` // of prompt and of what left: none
+		Retry        int    `json:"retry,omitempty"`
+	}
 	decidedRecord struct {
 		ID         string `json:"id"`
 		Escalation string `json:"escalation"`

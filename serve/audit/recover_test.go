@@ -66,6 +66,7 @@ func lastLine(text []byte) (begins int) { return bytes.LastIndexByte(text[:len(t
 
 // Whatever of the last record reached the disk, the next start continues from the one before it, and says what it cut off.
 func TestTornAtEveryByte(t *testing.T) {
+	t.Parallel() // most of its time is waiting for the disk
 	o, files := killed(t, 2, nil)
 	const name = "000001.jsonl"
 	text := files[name]

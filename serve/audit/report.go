@@ -33,6 +33,7 @@ type Report struct {
 	Segments           int
 	Records            uint64
 	Answers            uint64
+	Aborted            uint64 // requests that ended before they had an answer
 	LastSeq            uint64
 	StartsBehind       uint64 // last record of the segments that were removed; 0: none was
 	First, Last        time.Time
@@ -50,6 +51,13 @@ type Report struct {
 }
 
 func sorted(set map[string]struct{}) []string { return slices.Sorted(maps.Keys(set)) }
+
+// add costs no memory for what is there already.
+func add(set map[string]struct{}, value []byte) {
+	if _, ok := set[string(value)]; !ok {
+		set[string(value)] = struct{}{}
+	}
+}
 
 // keyOf returns the id of the key in a reasoning hash.
 func keyOf(reasoning []byte) []byte {

@@ -19,12 +19,32 @@ type file interface {
 	io.WriteCloser
 	Datasync() error
 	Truncate(size int64) error
+	inPlace(size int64) error
 }
 
 type diskFile struct{ *os.File }
 
 func (f diskFile) Datasync() error {
 	return os.NewSyscallError("fdatasync", unix.Fdatasync(int(f.Fd())))
+}
+
+// inPlace fails unless the file's path still leads to it, and it has the given size: what is written to a file that was
+// removed, replaced or changed by others proves nothing.
+func (f diskFile) inPlace(size int64) error {
+	own, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(f.Name())
+	switch {
+	case err != nil:
+		return err
+	case !os.SameFile(own, named):
+		return fmt.Errorf("%s was replaced by another file", f.Name())
+	case own.Size() != size:
+		return fmt.Errorf("%s has %d bytes where %d were written: somebody else changed it", f.Name(), own.Size(), size)
+	}
+	return nil
 }
 
 // openAppend opens a file of the log, and creates it if need be.

@@ -311,6 +311,9 @@ func (v *verifier) account(l *line) error {
 		if v.answer != nil {
 			v.answer(string(l.id), string(l.reasoning))
 		}
+	case "aborted":
+		v.Aborted++
+		add(v.models, l.model)
 	case "done":
 		delete(v.open, string(l.id))
 	}
@@ -318,13 +321,6 @@ func (v *verifier) account(l *line) error {
 		return fmt.Errorf("no checkpoint signs the start before it, record %d", v.started)
 	}
 	return nil
-}
-
-// add costs no memory for what is there already.
-func add(set map[string]struct{}, value []byte) {
-	if _, ok := set[string(value)]; !ok {
-		set[string(value)] = struct{}{}
-	}
 }
 
 // abandon counts the answers that are open: whoever was to end them is gone.

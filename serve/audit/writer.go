@@ -2,11 +2,13 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
 	"so8t/disk"
+	"so8t/serve/panics"
 )
 
 const (
@@ -62,7 +64,6 @@ func (l *Log) seamBody() []byte {
 
 // write commits what is queued, batch by batch: what arrives while one is synced is the next.
 func (l *Log) write() {
-	defer close(l.ended)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -73,10 +74,10 @@ func (l *Log) write() {
 			}
 			_ = l.commit(l.gather(p)) // every record of it has the error
 			if l.head.seq-l.signed.seq >= uint64(l.options.CheckpointRecords) {
-				l.note(l.checkpoint())
+				l.note(l.caught(l.checkpoint))
 			}
 		case <-tick.C:
-			l.tick()
+			l.note(l.caught(l.tick))
 		}
 	}
 }
@@ -100,17 +101,26 @@ func (l *Log) gather(first *pending) []*pending {
 }
 
 // tick does what is due by time: another try where the disk failed, erasures, a checkpoint.
-func (l *Log) tick() {
-	if l.broken != nil {
-		return
+func (l *Log) tick() error {
+	if l.broken != nil || l.Err() != nil && l.commit(nil) != nil {
+		return nil // Err has it
 	}
-	if l.Err() != nil && l.commit(nil) != nil {
-		return
+	if l.broken = errors.Join(l.segment.inPlace(l.size), l.notes.inPlace(l.notesSize)); l.broken != nil {
+		return l.broken
 	}
-	l.note(l.eraseRequested())
+	if err := l.eraseRequested(); err != nil {
+		l.note(err)
+	}
 	if l.now().Sub(l.clock) >= l.options.CheckpointEvery {
-		l.note(l.checkpoint())
+		return l.checkpoint()
 	}
+	return nil
+}
+
+// caught does what may panic: afterwards nobody knows what is on disk.
+func (l *Log) caught(do func() error) (err error) {
+	defer panics.Caught(func(panicked error) { l.broken, err = panicked, panicked })
+	return do()
 }
 
 // note keeps an error for Err.
@@ -131,7 +141,7 @@ func (l *Log) commit(batch []*pending) (err error) {
 		if was != nil {
 			batch = append([]*pending{event("resumed", map[string]string{"after": was.Error()})}, batch...)
 		}
-		if err = l.commitBatch(batch); err != nil {
+		if err = l.caught(func() error { return l.commitBatch(batch) }); err != nil {
 			l.note(err)
 			err = l.Err()
 		} else {
@@ -190,6 +200,10 @@ func (l *Log) extend(f file, size int64, b []byte) error {
 		return err
 	}
 	disk.Crash("audit.synced")
+	if err := f.inPlace(size + int64(len(b))); err != nil {
+		l.broken = err
+		return err
+	}
 	return nil
 }
 

@@ -35,7 +35,7 @@ type Recorder interface {
 
 // Values that Options.Share returns.
 const (
-	ShareQuery = "query"
+	ShareQuery = "query" // the last user message
 	ShareNone  = "none"
 )
 

@@ -13,6 +13,7 @@ import (
 
 	"so8t/contract"
 	"so8t/disk"
+	"so8t/serve/panics"
 )
 
 // Pauses between two tries while the server is away.
@@ -37,6 +38,7 @@ func (d *Desk) Run(ctx context.Context) {
 	started := make(chan struct{})
 	go func() {
 		defer close(started)
+		defer panics.Recover(d.options.Log, "starting escalations", nil)
 		d.startAll(ctx, temporal)
 	}()
 	d.work(ctx, temporal)

@@ -5,8 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -41,7 +39,7 @@ func TestDecidedInTheWebUI(t *testing.T) {
 			awaitUI(t, fmt.Sprintf("http://%s/api/v1/namespaces/default/workflows/%s", address, id))
 
 			const note = "担当者が確認した"
-			w := webUI{b, os.Getenv("SO8T_SCREENSHOTS"), name}
+			w := webUI{b, name}
 			b.Open(fmt.Sprintf("http://%s/namespaces/default/workflows/%s", address, id))
 			w.readsPage()
 			w.signals(`{"decision": "allow", "note": "` + note + `"}`)
@@ -61,14 +59,10 @@ func TestDecidedInTheWebUI(t *testing.T) {
 // webUI is Temporal's page of one workflow.
 type webUI struct {
 	*pagetest.Browser
-	dir, name string
+	name string
 }
 
-func (w webUI) shot(of string) {
-	if w.dir != "" {
-		w.Screenshot(filepath.Join(w.dir, w.name+" "+of+".png"))
-	}
-}
+func (w webUI) shot(of string) { w.Keep(w.name + " " + of) }
 
 // readsPage opens the tab with the page and waits until the question can be read.
 func (w webUI) readsPage() {

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -203,8 +204,7 @@ func (a *answer) record(ctx context.Context) error {
 		Escalated: v.Escalated, Escalation: v.EscalationID, End: string(end), Model: v.Model, Reasoning: a.filter.Thinking(),
 		Prompt: []byte(a.prompt.text), Retry: r.Retry})
 	if err != nil {
-		failed := auditFailed
-		return &failed
+		return recorded(err)
 	}
 	a.recorded, v.ReasoningHash = true, hash
 	a.forget()
@@ -217,6 +217,10 @@ func (a *answer) record(ctx context.Context) error {
 	return nil
 }
 
+// told is a confidence as it is told and recorded: with four digits. It depends on the thinking that it was scored behind;
+// all of its digits would let whoever has the model confirm a guess at that, which the keyed hash is there to prevent.
+func told(confidence float64) float64 { return math.Round(confidence*1e4) / 1e4 }
+
 // judge sets the verdict, and returns the label that the answer states itself. The label is the stricter of that and the
 // scored one. Where it is not the stated one, the text was written for a laxer decision and does not leave.
 func (a *answer) judge(scored decision.Decision) (written string) {
@@ -226,11 +230,11 @@ func (a *answer) judge(scored decision.Decision) (written string) {
 		written = quadruple.Written(a.language.tokenizer.Decode(a.tokens, false))
 	}
 	escalation := quadruple.Labels[quadruple.Escalation]
-	v.Label, v.Confidence = stricter(scored.Label, written), scored.Confidence
+	v.Label, v.Confidence = stricter(scored.Label, written), told(scored.Confidence)
 	if malformed {
 		v.Label = stricter(v.Label, escalation)
 	}
-	v.Escalated = malformed || v.Label == escalation || written != scored.Label || v.Confidence < o.MinConfidence
+	v.Escalated = malformed || v.Label == escalation || written != scored.Label || scored.Confidence < o.MinConfidence
 	refused := quadruple.LabelIndex(v.Label) >= quadruple.Deny
 	a.withheld = malformed || v.Label != written || refused && o.Refusal == Fixed
 	return written

@@ -18,6 +18,7 @@ type language struct {
 	tokenizer Tokenizer
 	decider   *decision.Decider
 	control   []string // tokens by which a template marks turns
+	marks     []int32  // their ids
 	ends      []int32  // tokens that end an answer
 }
 
@@ -37,11 +38,22 @@ func (g *Guard) languageOf(m Model) (*language, error) {
 	if l.control, err = t.ControlTokens(); err != nil {
 		return nil, err
 	}
+	for _, token := range l.control {
+		if ids := t.Encode(token); len(ids) == 1 {
+			l.marks = append(l.marks, ids[0])
+		}
+	}
 	if l.ends, err = t.EndTokens(); err != nil {
 		return nil, err
 	}
 	g.language = l
 	return l, nil
+}
+
+// marked reports whether a text holds a control token, as it stands or as what the tokenizer's normalization makes of it.
+func (l *language) marked(text string) bool {
+	return slices.ContainsFunc(l.control, func(token string) bool { return strings.Contains(text, token) }) ||
+		slices.ContainsFunc(l.tokenizer.Encode(text), func(id int32) bool { return slices.Contains(l.marks, id) })
 }
 
 // prompt is a request as the model reads it.
@@ -67,10 +79,8 @@ func (g *Guard) check(r Request, m Model, l *language) (prompt, error) {
 		if !slices.Contains([]string{"system", "user", "assistant"}, turn.Role) {
 			return prompt{}, invalid("invalid_value", fmt.Sprintf("messages[%d].role", i), "a role is system, user or assistant")
 		}
-		for _, token := range l.control {
-			if strings.Contains(turn.Content, token) {
-				return prompt{}, invalid("control_token", param, "the text holds a control token of the model")
-			}
+		if l.marked(turn.Content) {
+			return prompt{}, invalid("control_token", param, "the text holds a control token of the model")
 		}
 	}
 	last := r.Messages[len(r.Messages)-1]

@@ -88,6 +88,16 @@ func TestPrompt(t *testing.T) {
 	}
 }
 
+// A text that only normalization turns into a control token is refused too, wherever it stands.
+func TestNormalizedControlToken(t *testing.T) {
+	for _, role := range []string{"system", "user", "assistant"} {
+		b := play(options, servetest.Say(servetest.Answer("ALLOW", "はい")))
+		r := ask("?")
+		r.Messages = append(turns(role, "a"+servetest.FullWidthEnd), r.Messages...)
+		b.wantError(t, t.Context(), r, &servetest.Sink{}, guard.Invalid, "control_token")
+	}
+}
+
 // A conversation may have its limits asked for exactly.
 func TestContextLength(t *testing.T) {
 	for _, c := range []struct {

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 
 	"so8t/quadruple"
 	"so8t/serve/audit"
@@ -69,17 +70,17 @@ func (a *answer) release() {
 	a.forget()
 }
 
-// recordEnd writes the record of the end, where there is one of the answer.
+// recordEnd writes the record of the end: of the answer, or of a request that came to none.
 func (a *answer) recordEnd(ctx context.Context, result Result, failed error) error {
-	if !a.recorded {
-		return nil
-	}
 	finishReason, completion := result.FinishReason, result.CompletionTokens
 	if failed != nil {
-		finishReason, completion = "error", a.completionTokens()
-		if e, ok := failed.(*Error); ok && e.Kind == Cancelled {
-			finishReason = "cancelled"
-		}
+		finishReason, completion = aborted(failed), a.completionTokens()
+	}
+	ctx = context.WithoutCancel(ctx)
+	if !a.recorded {
+		r := a.request
+		return recorded(a.guard.audit.Aborted(ctx, audit.Aborted{ID: r.ID, Key: r.Key, User: r.User, Model: a.verdict.Model, FinishReason: finishReason,
+			PromptTokens: len(a.prompt.tokens), Prompt: []byte(a.prompt.text), Retry: r.Retry}))
 	}
 	end := a.filter.End()
 	if end == "" { // it was ended before the filter did
@@ -87,11 +88,27 @@ func (a *answer) recordEnd(ctx context.Context, result Result, failed error) err
 			end = quadruple.Cut
 		}
 	}
-	err := a.guard.audit.Done(context.WithoutCancel(ctx), audit.Done{ID: a.request.ID, FinishReason: finishReason, End: string(end),
-		PromptTokens: len(a.prompt.tokens), CompletionTokens: completion})
-	if err != nil {
-		unavailable := auditFailed
-		return &unavailable
+	return recorded(a.guard.audit.Done(ctx, audit.Done{ID: a.request.ID, FinishReason: finishReason, End: string(end),
+		PromptTokens: len(a.prompt.tokens), CompletionTokens: completion}))
+}
+
+// recorded makes an Error of what the audit log returned.
+func recorded(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	unavailable := auditFailed
+	return &unavailable
+}
+
+// aborted is the finish reason, in records alone, of a request that failed.
+func aborted(failed error) string {
+	e, ok := failed.(*Error)
+	switch {
+	case !ok || e.Kind != Cancelled:
+		return "error"
+	case errors.Is(e, context.DeadlineExceeded):
+		return "deadline"
+	}
+	return "cancelled"
 }

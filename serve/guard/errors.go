@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"so8t/serve/audit"
+	"so8t/serve/panics"
 )
 
 // Kind says whose fault an Error is.
@@ -76,5 +76,5 @@ var (
 
 // caught makes an Error of a panic: its type and stack, not its value.
 func caught(value any) *Error {
-	return &Error{Kind: Failed, Code: "internal_error", Message: "the server has failed", cause: fmt.Errorf("panic of type %T\n%s", value, debug.Stack())}
+	return &Error{Kind: Failed, Code: "internal_error", Message: "the server has failed", cause: panics.Error(value)}
 }

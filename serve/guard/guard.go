@@ -56,6 +56,7 @@ type Models interface {
 type Auditor interface {
 	Answer(ctx context.Context, a audit.Answer) (reasoningHash string, err error)
 	Done(ctx context.Context, d audit.Done) error
+	Aborted(ctx context.Context, a audit.Aborted) error
 }
 
 // Escalator notes, durably, that a person shall decide. The id is the workflow's.
@@ -149,7 +150,8 @@ func New(models Models, a Auditor, escalate Escalator, o Options) *Guard {
 }
 
 // Answer answers one request. Errors are *Error. The answer's record is in the audit log before sink has anything; once
-// there is one, a record of its end follows, whatever becomes of the answer.
+// there is one, a record of its end follows, whatever becomes of the answer; a request that began and came to none has one
+// that says so. What is refused before the model begins has none.
 func (g *Guard) Answer(ctx context.Context, r Request, sink Sink) (result Result, err error) {
 	defer func() {
 		if value := recover(); value != nil {

@@ -166,12 +166,29 @@ func TestCancelled(t *testing.T) {
 		if dones := b.audit.Dones(); len(dones) != c.dones || c.dones > 0 && dones[0].FinishReason != "cancelled" {
 			t.Errorf("%s: recorded %+v", name, dones)
 		}
+		wantAborted(t, name, b, 1-c.dones, "cancelled")
 		o := options
 		o.Deadline = 30 * time.Millisecond
 		b = play(o, output)
 		b.wantError(t, t.Context(), ask("?"), &servetest.Sink{}, guard.Cancelled, "deadline_exceeded")
 		if len(b.audit.Dones()) != c.dones {
 			t.Errorf("%s, deadline: recorded %+v", name, b.audit.Dones())
+		}
+		wantAborted(t, name, b, 1-c.dones, "deadline")
+	}
+}
+
+// wantAborted demands n records of a request that came to no answer.
+func wantAborted(t *testing.T, name string, b *bench, n int, why string) {
+	t.Helper()
+	records := b.audit.Abortions()
+	if len(records) != n {
+		t.Errorf("%s: %d records of a request without an answer, want %d", name, len(records), n)
+		return
+	}
+	for _, r := range records {
+		if r.FinishReason != why || r.ID == "" || r.Model == "" || r.PromptTokens == 0 || len(r.Prompt) == 0 {
+			t.Errorf("%s: recorded %+v", name, r)
 		}
 	}
 }
@@ -208,6 +225,11 @@ func TestFailures(t *testing.T) {
 		if answers, dones := b.audit.Answers(), b.audit.Dones(); len(answers) != len(dones) {
 			t.Errorf("%s: %d answers and %d ends are recorded", name, len(answers), len(dones))
 		}
+		aborted := 1 - len(b.audit.Answers())
+		if name == "begin" || name == "queue full" || name == "panic of play" { // the model has not begun
+			aborted = 0
+		}
+		wantAborted(t, name, b, aborted, "error")
 	}
 	g := guard.New(servetest.Serve(nil), &servetest.Auditor{}, nil, options)
 	var typed *guard.Error

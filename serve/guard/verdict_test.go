@@ -59,6 +59,19 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// A confidence depends on the thinking: told with all digits it would confirm guesses at that. What it decides, it decides
+// with all of them.
+func TestConfidenceHasFourDigits(t *testing.T) {
+	sure := options
+	sure.MinConfidence = 0.87654
+	output := servetest.Characters(servetest.Answer("ALLOW", "はい"))
+	output.Scored, output.Confidence = "ALLOW", 0.8765123
+	b := play(sure, output)
+	if result, _ := b.answers(t, ask("?")); result.Confidence != 0.8765 || b.audit.Answers()[0].Confidence != 0.8765 || !result.Escalated {
+		t.Errorf("%+v", result)
+	}
+}
+
 // A malformed answer that states a label is no laxer than it.
 func TestMalformedKeepsItsLabel(t *testing.T) {
 	text := strings.Replace(servetest.Answer("REFUSE", "最終"), "<think-policy>", "", 1)

@@ -10,7 +10,6 @@ import (
 // run steps the scheduler while there is work, and sleeps otherwise. A step that fails ends it: the scheduler's state is
 // unknown then.
 func (m *Model) run(ctx context.Context) {
-	defer close(m.ended)
 	for {
 		if !m.busy() {
 			select {

@@ -13,6 +13,7 @@ import (
 	"so8t/engine"
 	"so8t/engine/phi3"
 	"so8t/serve/guard"
+	"so8t/serve/panics"
 	"so8t/tokenizer"
 )
 
@@ -105,7 +106,11 @@ func Open(ctx context.Context, o Options) (*Model, error) {
 	}
 	running, stop := context.WithCancel(context.Background())
 	m.stop, m.closed = stop, sync.OnceValue(m.close)
-	go m.run(running)
+	go func() {
+		defer close(m.ended)
+		defer panics.Caught(m.fail)
+		m.run(running)
+	}()
 	return m, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"so8t/engine"
 	"so8t/serve/guard"
+	"so8t/serve/panics"
 )
 
 // sequence is an answer that is being generated, and the mailbox of its tokens. It holds at most MaxNewTokens.
@@ -39,7 +40,10 @@ func (m *Model) Begin(ctx context.Context, r engine.Request) (guard.Sequence, er
 	if err := m.submit(s, r); err != nil {
 		return nil, err
 	}
-	s.detach = context.AfterFunc(ctx, func() { s.drop(cancelled()) })
+	s.detach = context.AfterFunc(ctx, func() {
+		defer panics.Caught(m.fail)
+		s.drop(cancelled())
+	})
 	return s, nil
 }
 

@@ -21,6 +21,21 @@ func Recover(log *slog.Logger, where string, then func()) {
 	}
 }
 
+// Caught, deferred, ends a panic and hands it over as an Error.
+func Caught(then func(error)) {
+	if value := recover(); value != nil {
+		then(Error(value))
+	}
+}
+
+// Error is an error of a panic: its type and stack, not its value. A panic that another goroutine passed on tells its Place.
+func Error(value any) error {
+	if passedOn, ok := value.(interface{ Place() string }); ok {
+		return fmt.Errorf("panic of type %s", passedOn.Place())
+	}
+	return fmt.Errorf("panic of type %T\n%s", value, Stack())
+}
+
 // Stack is that of a panic that the caller's caller is recovering: functions, files and lines, without arguments.
 func Stack() string {
 	var counters [64]uintptr

@@ -24,6 +24,14 @@ func TestRecoverSaysNoValue(t *testing.T) {
 			t.Errorf("%T: %s", value, said)
 		}
 	}
+	var caught error
+	func() {
+		defer Caught(func(err error) { caught = err })
+		panic(fmt.Errorf("bad %s", secret))
+	}()
+	if caught == nil || strings.Contains(caught.Error(), secret) || !strings.Contains(caught.Error(), "TestRecoverSaysNoValue") {
+		t.Errorf("caught %v", caught)
+	}
 	called := false
 	Recover(slog.New(slog.DiscardHandler), "test", func() { called = true })
 	if called {

@@ -21,6 +21,7 @@ type Auditor struct {
 	mu      sync.Mutex
 	answers []audit.Answer
 	dones   []audit.Done
+	aborted []audit.Aborted
 }
 
 // Answer returns a hash made of the request's id and the reasoning.
@@ -58,6 +59,21 @@ func (a *Auditor) Dones() []audit.Done {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.dones)
+}
+
+func (a *Auditor) Aborted(ctx context.Context, record audit.Aborted) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	record.Prompt = slices.Clone(record.Prompt)
+	a.aborted = append(a.aborted, record)
+	return a.DoneErr
+}
+
+// Abortions returns the records of requests that came to no answer.
+func (a *Auditor) Abortions() []audit.Aborted {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.aborted)
 }
 
 // Escalator keeps cases in memory. It implements guard.Escalator.

@@ -43,10 +43,17 @@ func (t *Tokenizer) piece(text string) int32 {
 	return id
 }
 
+// FullWidthEnd is what normalization makes <|end|> of.
+const FullWidthEnd = "＜|end|＞"
+
 // Encode takes control tokens as what they are, and other text byte by byte.
 func (t *Tokenizer) Encode(text string) (ids []int32) {
 next:
 	for text != "" {
+		if rest, ok := strings.CutPrefix(text, FullWidthEnd); ok {
+			ids, text = append(ids, endToken), rest
+			continue
+		}
 		for i, c := range controls {
 			if strings.HasPrefix(text, c) {
 				ids, text = append(ids, int32(256+i)), text[len(c):]

@@ -121,7 +121,7 @@ func printReport(w io.Writer, dir string, r audit.Report) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(out, name+"\t"+format+"\n", args...) }
 	line(dir, "%v", r.Outcome)
-	line("records", "%d in %d segments, the newest is %d", r.Records, r.Segments, r.LastSeq)
+	line("records", "%d, the newest is %d; segments: %d", r.Records, r.LastSeq, r.Segments)
 	if r.StartsBehind > 0 {
 		line("begins", "behind record %d, which a checkpoint signs: older segments were removed", r.StartsBehind)
 	}
@@ -132,6 +132,9 @@ func printReport(w io.Writer, dir string, r audit.Report) error {
 		line("clock", "set back %d times, first at record %d", r.ClockBack, r.FirstClockBack)
 	}
 	line("answers", "%d", r.Answers)
+	if r.Aborted > 0 {
+		line("", "%d requests ended before they had one", r.Aborted)
+	}
 	if r.Unclosed > 0 {
 		line("", "%d without their end: killed, or still under way: %s", r.Unclosed, strings.Join(r.UnclosedIDs, " "))
 	}

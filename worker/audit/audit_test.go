@@ -137,7 +137,7 @@ func TestVerify(t *testing.T) {
 		}
 		return said
 	}
-	if said := verify(0, "--keys", keys); !strings.Contains(said, "4 in 1 segments") || !strings.Contains(said, "signatures verified") {
+	if said := verify(0, "--keys", keys); !strings.Contains(said, "4, the newest is 4; segments: 1") || !strings.Contains(said, "signatures verified") {
 		t.Error(said)
 	}
 	verify(0, "--key", public, "--since", since)

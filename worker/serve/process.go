@@ -37,6 +37,8 @@ type process struct {
 	codec  *escalation.Codec // nil: escalations are in clear
 	desk   *escalation.Desk  // nil: nobody is asked
 	models *promotion.Follower
+
+	metrics *api.Metrics
 }
 
 // open does everything that can fail before a model is loaded: nobody waits for one to hear of a wrong path.
@@ -109,9 +111,9 @@ func (p *process) share(key string) string {
 
 // run serves until told ends, or the first model cannot be loaded.
 func (p *process) run(told context.Context) error {
+	p.metrics = api.NewMetrics()
 	p.follow()
-	metrics := api.NewMetrics()
-	public := p.routes(metrics)
+	public := p.routes()
 	p.log.Info("listening", "url", p.server.URL(), "metrics", p.server.InternalURL())
 
 	ctx, stop := context.WithCancelCause(told)
@@ -121,7 +123,7 @@ func (p *process) run(told context.Context) error {
 	running.Go(func() {
 		defer panics.Recover(p.log, "promotion", func() { stop(errors.New("following the model panicked")) })
 		if err := p.models.Run(beside); err != nil {
-			stop(err)
+			stop(fmt.Errorf("serve.model: %w", err))
 		}
 	})
 	if p.desk != nil {
@@ -130,9 +132,15 @@ func (p *process) run(told context.Context) error {
 			p.desk.Run(beside)
 		})
 	}
-	running.Go(func() { p.reloadOnHangup(beside) })
-	running.Go(func() { p.announce(beside) })
-	err := p.server.Run(ctx, public, p.internal(metrics))
+	running.Go(func() {
+		defer panics.Recover(p.log, "reading keys again", nil)
+		p.reloadOnHangup(beside)
+	})
+	running.Go(func() {
+		defer panics.Recover(p.log, "announcing", nil)
+		p.announce(beside)
+	})
+	err := p.server.Run(ctx, public, p.internal())
 	end()
 	running.Wait()
 	if err == nil && told.Err() == nil {
@@ -173,20 +181,24 @@ func (p *process) follow() {
 			return m, nil
 		},
 		Need: func(path string) (int64, error) { return model.Need(options(path)) },
-		Note: func(ctx context.Context, kind string, detail map[string]string) {
-			if err := p.audit.Event(ctx, audit.Event{Kind: kind, Detail: detail}); err != nil {
-				p.log.Error("the audit log has no record of it", "kind", kind, "error", err)
-			}
-		}})
+		Note: p.note})
+}
+
+// note records what is no answer; serving goes on without the record.
+func (p *process) note(ctx context.Context, kind string, detail map[string]string) {
+	if err := p.audit.Event(ctx, audit.Event{Kind: kind, Detail: detail}); err != nil {
+		p.metrics.AuditFailed()
+		p.log.Error("the audit log has no record of it", "kind", kind, "error", err)
+	}
 }
 
 // routes joins the parts behind the public address.
-func (p *process) routes(metrics *api.Metrics) http.Handler {
+func (p *process) routes() http.Handler {
 	s := &p.config.Serve
 	deadline := time.Duration(s.DeadlineSeconds) * time.Second
 	var escalator guard.Escalator
 	o := api.Options{Ready: p.ready, Model: p.models.Digest, ModelName: s.ModelName, Keys: p.keys, Loopback: p.keys == nil, InFlight: s.Slots + s.Queue,
-		Rate: s.RequestsPerMinute / 60, Deadline: deadline, Usage: s.Usage, Metrics: metrics, Log: p.log}
+		Rate: s.RequestsPerMinute / 60, Deadline: deadline, Usage: s.Usage, Metrics: p.metrics, Log: p.log}
 	if p.desk != nil { // an interface that holds a nil pointer is not nil
 		escalator, o.Escalations = p.desk, p.desk
 	}
@@ -196,9 +208,9 @@ func (p *process) routes(metrics *api.Metrics) http.Handler {
 }
 
 // internal joins what is not for clients.
-func (p *process) internal(metrics *api.Metrics) http.Handler {
+func (p *process) internal() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics.Handler())
+	mux.Handle("GET /metrics", p.metrics.Handler())
 	if origin := p.config.Serve.Escalation.CodecOrigin; origin != "" {
 		mux.Handle("/codec/", escalation.CodecServer(p.codec, origin))
 	}
@@ -255,8 +267,6 @@ func (p *process) reloadOnHangup(ctx context.Context) {
 			continue
 		}
 		p.log.Info("API keys read again")
-		if err := p.audit.Event(ctx, audit.Event{Kind: "keys_reloaded"}); err != nil {
-			p.log.Error("the audit log has no record of it", "kind", "keys_reloaded", "error", err)
-		}
+		p.note(ctx, "keys_reloaded", nil)
 	}
 }
