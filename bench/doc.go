@@ -4,6 +4,7 @@
 //	bench diff      two results of compare, as a table of ratios
 //	bench cuda      the comparison on a GPU, at Phi-3.5-mini's size, with decoding and the cost of a checkpoint
 //	bench full      a model of Phi-3.5-mini's size: load, two optimizer steps, peak memory
+//	bench llama     generation by this engine and by llama.cpp, by turns
 //	bench export    a checkpoint with random numbers exported: seconds, and memory beyond mapped files
 //	bench plan      the memory of a training run by purpose, from its shape alone
 //	bench save      what a checkpoint costs the training
@@ -12,8 +13,8 @@
 //	bench score     log-probabilities of given tokens, for demo/verify_export.py
 //	bench write     a model folder with random weights
 //
-// compare, cuda and full take each measurement in a process of its own, so that memory and threads of one do not touch
-// the next: PyTorch's by peft_train.py, this engine's by bench step, stall, decode, bandwidth and products.
+// compare, cuda, full and llama take each measurement in a process of its own, so that memory and threads of one do not touch
+// the next: PyTorch's by peft_train.py, this engine's by bench step, stall, decode, bandwidth and products, llama.cpp's by bench llama-decode.
 //
-// Every command prints lines for people and, last, one line of JSON. run.sh, full.sh and cuda.sh build and start it.
+// Every command prints lines for people and, last, one line of JSON. run.sh, full.sh, cuda.sh and llama.sh build and start it.
 package main

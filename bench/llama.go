@@ -89,7 +89,9 @@ func (c *llamaCommand) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	b.report.Others = b.turn.others
+	if b.report.Others = b.turn.others; b.report.Others > quietCores {
+		fmt.Printf("other processes used up to %.1f cores meanwhile, which slows llama.cpp's spinning threads more: measure again\n", b.report.Others)
+	}
 	return printJSON(b.report)
 }
 
