@@ -124,7 +124,8 @@ func TestWhatALogHolds(t *testing.T) {
 		}
 	}
 	r := wantWhole(t, o)
-	if r.Records != 9 || r.Answers != 2 || r.Aborted != 1 || r.Unclosed != 0 || r.Unsigned != 0 || r.Checkpoints != 2 || fmt.Sprint(r.KeyIDs) != "[k1]" || len(r.Models) != 2 {
+	if r.Records != 9 || r.Answers != 2 || r.Aborted != 1 || r.Unclosed != 0 || r.Unsigned != 0 ||
+		r.Checkpoints != 2 || fmt.Sprint(r.KeyIDs) != "[k1]" || len(r.Models) != 2 {
 		t.Errorf("%+v", r)
 	}
 	for path, want := range map[string]os.FileMode{"": 0o700, "000001.jsonl": 0o600, notesName: 0o600} {
