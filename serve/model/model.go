@@ -36,6 +36,11 @@ const (
 	// chunk bounds the tokens of prompts that one step computes: enough rows for a CPU's products to run at full speed, few
 	// enough that the answers beside a long prompt go on.
 	chunk = 256
+
+	// prefixes is how many beginnings of prompts are kept, whole chunks each: a system prompt of 256 tokens or more is
+	// computed once, not for every request. On the demo's model on two cores that makes answers of 46 tokens behind 256 to
+	// 384 common ones two to three times as fast, and costs nothing where none are common.
+	prefixes = 8
 )
 
 // engineOptions opens the model for answering. The bounds that the options leave open are filled in.
@@ -137,9 +142,17 @@ func (m *Model) load(ctx context.Context, o Options) (err error) {
 	if known, have := m.tokenizer.VocabSize(), m.engine.Config().VocabSize; known > have {
 		return fmt.Errorf("%s: tokenizer.json has %d tokens, the model's vocabulary is %d", o.Path, known, have)
 	}
-	m.scheduler, err = m.engine.NewScheduler(ctx, engine.SchedulerOptions{Slots: o.Slots, MaxLength: o.MaxLength,
-		Chunk: min(chunk, options.MaxTokens)})
+	m.scheduler, err = m.engine.NewScheduler(ctx, schedule(o, options.MaxTokens))
 	return err
+}
+
+// schedule keeps no beginnings where a pass is shorter than a chunk: no prompt would be long enough to share one.
+func schedule(o Options, maxTokens int) engine.SchedulerOptions {
+	s := engine.SchedulerOptions{Slots: o.Slots, MaxLength: o.MaxLength, Chunk: min(chunk, maxTokens)}
+	if maxTokens > chunk {
+		s.Prefixes = prefixes
+	}
+	return s
 }
 
 // Digest names the model: "sha256:" and engine.BaseDigest of its folder.

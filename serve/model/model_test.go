@@ -267,6 +267,31 @@ func TestPromptTooLong(t *testing.T) {
 	}
 }
 
+// TestCommonBeginningIsReused: with the same tokens. Three requests that begin alike come one after another: the first is
+// seen, the second kept, the third continues what was kept. A model too short for a chunk opens all the same.
+func TestCommonBeginningIsReused(t *testing.T) {
+	open(t, Options{MaxLength: 100, Slots: 2})
+	if got := schedule(Options{}, chunk+1).Prefixes; got < 1 {
+		t.Fatalf("%d beginnings are kept", got)
+	}
+	m := open(t, Options{Slots: 2})
+	system := make([]int32, chunk)
+	for i := range system {
+		system[i] = int32(10 + i*7%1500)
+	}
+	for _, p := range prompts(t, m, 3) {
+		p = slices.Concat(system, p)
+		want, err := m.engine.Generate(t.Context(), [][]int32{p}, engine.GenerateOptions{MaxNewTokens: 30, EOS: []int32{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := read(t.Context(), begin(t, m, engine.Request{Prompt: p, MaxNewTokens: 30, EOS: []int32{}}))
+		if err != nil || !slices.Equal(got, want[0].Tokens) {
+			t.Errorf("%v, %v; Generate gives %v", got, err, want[0].Tokens)
+		}
+	}
+}
+
 // TestNeed: at least the weights in float32 and the cache of all slots, and not ten times that.
 func TestNeed(t *testing.T) {
 	m := open(t, Options{Slots: 8})
