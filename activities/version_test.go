@@ -37,7 +37,7 @@ func TestOtherArithmeticIsNoticed(t *testing.T) {
 			t.Fatalf("%+v, %v", found, err)
 		}
 		notice := e.noticeOf(found, info)
-		if other := by == next; strings.Contains(notice, "computed by next, arithmetic 2") != other || strings.Contains(log.String(), "arithmetic") != other {
+		if other := by == next; strings.Contains(notice, "computed by "+next.String()) != other || strings.Contains(log.String(), "arithmetic") != other {
 			t.Errorf("checkpoint by %v: notice %q, log %q", by, notice, log.String())
 		}
 		if info, err = e.store.Save(t.Context(), state(2), "test"); err != nil {

@@ -25,20 +25,20 @@ type llamaLibrary struct {
 }
 
 // llamaModelParams and llamaContextParams are opaque but for what is set.
-type llamaModelParams struct{ opaque [10]uint64 }
+type llamaModelParams struct{ _ [10]uint64 }
 
 type llamaContextParams struct {
-	ctx, batch, ubatch, seqMax, rsSeq, outputsMax, outputsMaxPerSeq uint32
-	threads, threadsBatch                                           int32
-	contextType                                                     int32
-	opaque                                                          [15]uint64
+	ctx, batch, _, seqMax, _, _, _ uint32
+	threads, threadsBatch          int32
+	_                              int32 // the context's type
+	_                              [15]uint64
 }
 
 // llamaBatch is tokens to append to sequences: each with its position, its one sequence and whether its logits are wanted.
 type llamaBatch struct {
 	tokens    int32
 	token     *int32
-	embedding *float32
+	_         *float32 // embeddings in place of tokens
 	position  *int32
 	sequences *int32 // how many each token belongs to
 	sequence  **int32

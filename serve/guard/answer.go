@@ -188,7 +188,9 @@ func (a *answer) record(ctx context.Context) error {
 	}
 	v, r, g := &a.verdict, a.request, a.guard
 	durable := context.WithoutCancel(ctx) // a record that may be half written would be neither there nor not
-	if v.Label == quadruple.Labels[quadruple.Escalation] && g.escalate != nil {
+	// Whoever asks for too few tokens gets a malformed answer at will: no person is called for that.
+	starved := a.bounded && a.filter.End() == quadruple.Malformed
+	if v.Label == quadruple.Labels[quadruple.Escalation] && g.escalate != nil && !starved {
 		id, err := g.escalate.Escalate(durable, Case{RequestID: r.ID, Key: r.Key, User: r.User, Query: a.prompt.query, Confidence: v.Confidence,
 			Model: v.Model, Time: time.Now().UTC()})
 		if err != nil {

@@ -135,6 +135,10 @@ func TestFinishReasons(t *testing.T) {
 		if result.Answer != c.answer || result.FinishReason != c.why || b.audit.Dones()[0].End != c.end {
 			t.Errorf("%s: %q, %s, %s", c.name, result.Answer, result.FinishReason, b.audit.Dones()[0].End)
 		}
+		starved := c.why == guard.Length && c.end == "malformed"
+		if called := len(b.escalator.Cases()) == 1; called != (result.Label == "ESCALATION" && !starved) {
+			t.Errorf("%s, labelled %s: a person is called: %t", c.name, result.Label, called)
+		}
 	}
 }
 
