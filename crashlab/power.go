@@ -48,12 +48,18 @@ func tryMount(dir string) error {
 	return fs.Unmount()
 }
 
-func powerLane(ctx context.Context, name, root, dir string, seed uint64, led *ledger, want *result, more func() bool) error {
-	mount := filepath.Join(dir, "disk")
+// mountDisk mounts a disk that can lose its power in a new folder of dir.
+func mountDisk(dir string, seed uint64) (fs *powerfs.FS, mount string, err error) {
+	mount = filepath.Join(dir, "disk")
 	if err := os.MkdirAll(mount, 0o755); err != nil {
-		return err
+		return nil, "", err
 	}
-	fs, err := powerfs.Mount(mount, seed)
+	fs, err = powerfs.Mount(mount, seed)
+	return fs, mount, err
+}
+
+func powerLane(ctx context.Context, name, root, dir string, seed uint64, led *ledger, want *result, more func() bool) error {
+	fs, mount, err := mountDisk(dir, seed)
 	if err != nil {
 		return err
 	}

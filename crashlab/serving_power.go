@@ -38,11 +38,7 @@ func cutServers(ctx context.Context, root, dir string) error {
 
 // cutServer has one server's disk lose power again and again.
 func cutServer(ctx context.Context, root, dir string, seed uint64, t *tally, more func() bool) error {
-	mount := filepath.Join(dir, "disk")
-	if err := os.MkdirAll(mount, 0o755); err != nil {
-		return err
-	}
-	fs, err := powerfs.Mount(mount, seed)
+	fs, mount, err := mountDisk(dir, seed)
 	if err != nil {
 		return err
 	}
