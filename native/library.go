@@ -12,7 +12,7 @@ import (
 )
 
 // abiVersion is SO8T_ABI_VERSION of the header that this package mirrors.
-const abiVersion = 3
+const abiVersion = 4
 
 // library holds the addresses of one shared library's functions.
 type library struct {

@@ -43,19 +43,21 @@ type (
 		Index, X, Y          Tensor
 	}
 	LinearForward struct {
-		Rows, In, Out    int64
-		X, W, WAbsmax, Y Tensor
-		Residual         Tensor
-		Rank, Slices     int64
-		Z                Tensor
-		Slice            [MaxSlices]LoRASlice
+		Rows, In, Out int64
+		X, W, WAbsmax Tensor
+		Expanded, Y   Tensor
+		Residual      Tensor
+		Rank, Slices  int64
+		Z             Tensor
+		Slice         [MaxSlices]LoRASlice
 	}
 	LinearBackward struct {
-		Rows, In, Out      int64
-		DY, W, WAbsmax, DX Tensor
-		Columns            int64
-		DZ, A              Tensor
-		Dropout            Dropout
+		Rows, In, Out  int64
+		DY, W, WAbsmax Tensor
+		Expanded, DX   Tensor
+		Columns        int64
+		DZ, A          Tensor
+		Dropout        Dropout
 	}
 	LoRADownForward struct {
 		Rows, In, Columns int64

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define SO8T_ABI_VERSION 3
+#define SO8T_ABI_VERSION 4
 
 #if defined(__GNUC__)
 #define SO8T_API __attribute__((visibility("default")))

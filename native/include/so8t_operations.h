@@ -90,6 +90,9 @@ typedef struct {
     so8t_tensor x;        /* compute [rows, in] */
     so8t_tensor w;        /* int8, bfloat16 or float32 [out, in]; int8 is expanded to compute first */
     so8t_tensor w_absmax; /* float32 [out], int8 only: w = q * absmax / 127 */
+    so8t_tensor expanded; /* of an int8 w, may be absent: compute [out + R, in + R], R = slices * rank. W in its upper left, B of slice i
+                             in its rows and columns [in + i * rank, ...), A below W, zeros elsewhere: what a call else makes in scratch
+                             memory. Whoever changes A or B writes them here too; the results' bits are the same. */
     so8t_tensor y;        /* compute or float32 [rows, out] */
     so8t_tensor residual; /* compute [rows, out]; may be y itself */
     int64_t rank, slices; /* slices 0: no LoRA */
@@ -102,7 +105,7 @@ SO8T_API int32_t so8t_linear_forward(so8t_ctx*, const so8t_linear_forward_params
 typedef struct {
     int64_t rows, in, out;
     so8t_tensor dy; /* compute [rows, out] */
-    so8t_tensor w, w_absmax;
+    so8t_tensor w, w_absmax, expanded;
     so8t_tensor dx;  /* compute or float32 [rows, in] */
     int64_t columns; /* R */
     so8t_tensor dz;  /* compute [rows, R], from so8t_lora_up_backward */

@@ -6,12 +6,18 @@ namespace so8t {
 
 namespace {
 
-Weight weight_of(const Context& c, const so8t_tensor& w, const so8t_tensor& absmax, int64_t out, int64_t in) {
+// columns: of the adapter's A and B, all slices together.
+template <class P>
+Weight weight_of(const Context& c, const P& p, int64_t columns, int32_t compute) {
     Weight r;
-    r.w = c.matrix(w, "w", out, in, kI8 | kCompute);
-    r.out = out;
-    r.in = in;
-    if (r.w.dtype == SO8T_INT8) r.absmax = c.vector(absmax, "w_absmax", out, kF32).as<float>();
+    r.w = c.matrix(p.w, "w", p.out, p.in, kI8 | kCompute);
+    r.out = p.out;
+    r.in = p.in;
+    if (r.w.dtype == SO8T_INT8) r.absmax = c.vector(p.w_absmax, "w_absmax", p.out, kF32).template as<float>();
+    if (present(p.expanded)) {
+        if (r.w.dtype != SO8T_INT8) fail("expanded is that of an int8 w");
+        r.expanded = c.matrix(p.expanded, "expanded", p.out + columns, p.in + columns, only(compute));
+    }
     return r;
 }
 
@@ -37,12 +43,12 @@ LinearForwardViews check(Context& c, const so8t_linear_forward_params& p) {
     LinearForwardViews v;
     v.x = c.matrix(p.x, "x", p.rows, p.in, kCompute);
     const int32_t compute = v.x.dtype;
-    v.weight = weight_of(c, p.w, p.w_absmax, p.out, p.in);
+    if (p.slices < 0 || p.slices > SO8T_MAX_SLICES) fail("slices is %lld", static_cast<long long>(p.slices));
+    if (p.slices > 0) check_size("rank", p.rank, 1);
+    v.weight = weight_of(c, p, p.slices * p.rank, compute);
     v.y = c.matrix(p.y, "y", p.rows, p.out, kF32 | only(compute));
     if (present(p.residual)) v.residual = c.matrix(p.residual, "residual", p.rows, p.out, only(compute));
-    if (p.slices < 0 || p.slices > SO8T_MAX_SLICES) fail("slices is %lld", static_cast<long long>(p.slices));
     if (p.slices == 0) return v;
-    check_size("rank", p.rank, 1);
     v.z = c.matrix(p.z, "z", p.rows, p.slices * p.rank, only(compute));
     slices_of(c, p, 0, compute, v.slice);
     return v;
@@ -56,7 +62,7 @@ LinearBackwardViews check(Context& c, const so8t_linear_backward_params& p) {
     LinearBackwardViews v;
     v.dy = c.matrix(p.dy, "dy", p.rows, p.out, kCompute);
     const int32_t compute = v.dy.dtype;
-    v.weight = weight_of(c, p.w, p.w_absmax, p.out, p.in);
+    v.weight = weight_of(c, p, p.columns, compute);
     v.dx = c.matrix(p.dx, "dx", p.rows, p.in, kF32 | only(compute));
     if (p.columns == 0) return v;
     v.dz = c.matrix(p.dz, "dz", p.rows, p.columns, only(compute));
