@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"so8t/configs"
 	"so8t/engine"
 )
 
@@ -16,6 +17,7 @@ type planCommand struct {
 	Sequence int    `default:"2048" help:"Tokens of a sample."`
 	Batch    int    `default:"1" help:"Samples of a row."`
 	Saved    string `default:"inputs" help:"What is saved for the backward pass: all, attention or inputs."`
+	Expanded bool   `help:"Keep the expanded weights: model.keep_expanded: true."`
 	Optim    string `default:"paged_adamw_8bit" help:"As in the run's YAML."`
 	Gates    bool   `default:"true" negatable:"" help:"SO(8) gates in all layers."`
 }
@@ -26,6 +28,7 @@ type planResult struct {
 	Sequence int    `json:"sequence"`
 	Batch    int    `json:"batch"`
 	Saved    string `json:"saved"`
+	Expanded bool   `json:"keep_expanded"`
 	Optim    string `json:"optim"`
 	Bytes    int64  `json:"bytes"` // without the library's workspace
 }
@@ -45,12 +48,14 @@ func (c *planCommand) Run() error {
 		return err
 	}
 	o := training{base: dir, rank: 64, length: c.Sequence, row: c.Sequence * c.Batch, optim: c.Optim, int8: true, gates: c.Gates, recompute: true}.options()
-	o.Saved = c.Saved
+	if o.Saved = c.Saved; c.Expanded {
+		o.KeepExpanded = configs.On
+	}
 	bytes, err := writePlan(os.Stdout, o)
 	if err != nil {
 		return err
 	}
-	return printJSON(planResult{Shape: c.Shape, Sequence: c.Sequence, Batch: c.Batch, Saved: c.Saved, Optim: c.Optim, Bytes: bytes})
+	return printJSON(planResult{Shape: c.Shape, Sequence: c.Sequence, Batch: c.Batch, Saved: c.Saved, Expanded: c.Expanded, Optim: c.Optim, Bytes: bytes})
 }
 
 // writePlan writes the memory that a run under o allocates, by purpose, and returns its sum in bytes.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"so8t/configs"
 	"so8t/device"
 	"so8t/engine"
 	"so8t/telemetry"
@@ -28,6 +29,7 @@ type stepCommand struct {
 	Recompute bool          `help:"Gradient checkpointing."`
 	Gates     bool          `help:"SO(8) gates too."`
 	Int8      bool          `name:"int8" default:"true" negatable:"" help:"Hold the base's weights as int8 rows."`
+	Expanded  string        `name:"keep-expanded" default:"auto" enum:"auto,true,false" help:"model.keep_expanded: ${enum}."`
 	Optim     string        `default:"adamw_torch"`
 	Text      bool          `help:"Tokens of Japanese text by the folder's own tokenizer, instead of random ones."`
 }
@@ -42,6 +44,7 @@ type stepResult struct {
 	Recompute       bool      `json:"gradient_checkpointing"`
 	Int8            bool      `json:"int8_base"`
 	Gates           bool      `json:"gates"`
+	Expanded        bool      `json:"keep_expanded"`
 	Optim           string    `json:"optim"`
 	TrainedNumbers  int64     `json:"trained_parameters"`
 	LoadSeconds     float64   `json:"load_seconds"`
@@ -69,7 +72,8 @@ func (c *stepCommand) training() training {
 		row = c.Sequence * c.Samples
 	}
 	return training{base: c.Base, device: c.Device, threads: c.Threads, rank: c.Rank, length: c.Sequence, row: row, samples: c.Samples, optim: c.Optim,
-		float32: c.Float32, int8: c.Int8, gates: c.Gates, recompute: c.Recompute}
+		float32: c.Float32, int8: c.Int8, gates: c.Gates, recompute: c.Recompute,
+		expanded: configs.Switch(c.Expanded)}
 }
 
 // Run prints a stepResult.
@@ -80,7 +84,7 @@ func (c *stepCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer m.Close()
-	r := stepResult{Base: c.Base, Sequence: c.Sequence, Recompute: c.Recompute, Int8: c.Int8, Gates: c.Gates, Optim: c.Optim,
+	r := stepResult{Base: c.Base, Sequence: c.Sequence, Recompute: c.Recompute, Int8: c.Int8, Gates: c.Gates, Expanded: m.Expanded(), Optim: c.Optim,
 		TrainedNumbers: m.Adapter().Trained(), LoadSeconds: time.Since(start).Seconds()}
 	samples, err := c.samples(m.Config().VocabSize)
 	if err != nil {
