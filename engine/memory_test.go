@@ -15,7 +15,7 @@ import (
 
 // TestPlanIsWhatIsAllocated: purpose for purpose, byte for byte, in whatever way a model is opened.
 func TestPlanIsWhatIsAllocated(t *testing.T) {
-	all := LoRAOptions{R: 3, Alpha: 8, TargetModules: configs.Projections}
+	all := LoRAOptions{R: 8, Alpha: 8, TargetModules: configs.Projections}
 	some := LoRAOptions{R: 4, Alpha: 8, TargetModules: []string{"k_proj", "down_proj"}}
 	for _, o := range []Options{
 		{Float32: true, Training: true, LoRA: all, Gates: GateOptions{Enabled: true}, Optim: "adamw_torch"},
@@ -81,7 +81,7 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 // unopened is a model that decide can be asked about.
 func unopened(t *testing.T, o Options) *Model {
 	t.Helper()
-	o.MaxTokens, o.MaxLength, o.LoRA = 100, 100, LoRAOptions{R: 4, Alpha: 8, TargetModules: configs.Projections}
+	o.MaxTokens, o.MaxLength, o.LoRA = 100, 100, LoRAOptions{R: 8, Alpha: 8, TargetModules: configs.Projections}
 	o.BasePath, o.Int8 = variant(t, "gqa").dir, true
 	m := &Model{options: o}
 	if err := m.layOut(); err != nil {
@@ -142,7 +142,8 @@ func TestDecide(t *testing.T) {
 				t.Errorf("the refusal does not say %q: %v", want, err)
 			}
 		}
-		if err == nil || strings.Contains(err.Error(), "gradient_checkpointing") || strings.Contains(err.Error(), "model.keep_expanded") != (keep == configs.On) {
+		says := func(key string) bool { return err != nil && strings.Contains(err.Error(), key) }
+		if says("gradient_checkpointing") || says("model.keep_expanded") != (keep == configs.On) {
 			t.Errorf("keep_expanded %q: the refusal names what is on already, or not what would help: %v", keep, err)
 		}
 	}
@@ -157,7 +158,8 @@ func TestDecideOnCPU(t *testing.T) {
 		isa  string
 		want layout
 	}{
-		{training, "avx2", layout{phi3.SavedInputs, copied}}, {Options{}, "avx2", layout{phi3.SavedAll, copied}}, {Options{}, "sm_90", layout{phi3.SavedAll, copied}},
+		{training, "avx2", layout{phi3.SavedInputs, copied}}, {Options{}, "avx2", layout{phi3.SavedAll, copied}},
+		{Options{}, "sm_90", layout{phi3.SavedAll, copied}},
 	} {
 		m := unopened(t, c.o)
 		if err := m.decide(roomy(c.isa)); err != nil || m.layout != c.want {
@@ -179,6 +181,15 @@ func TestDecideOnCPU(t *testing.T) {
 	wide.options.Int8 = false
 	if err := wide.decide(roomy("sm_90")); err == nil || !strings.Contains(err.Error(), "model.keep_expanded: true") {
 		t.Errorf("expanded weights of a base in 16 bits: %v", err)
+	}
+	odd := unopened(t, training)
+	odd.options.LoRA.R = 12
+	if err := odd.decide(roomy("sm_90")); err == nil || !strings.Contains(err.Error(), "training.lora_r") {
+		t.Errorf("expanded weights beside rows of B that begin anywhere: %v", err)
+	}
+	odd.options.KeepExpanded = configs.Auto
+	if err := odd.decide(roomy("sm_90")); err != nil || odd.layout != (layout{phi3.SavedAll, asTrained}) {
+		t.Errorf("rows of B that begin anywhere: %+v, %v", odd.layout, err)
 	}
 	training.KeepExpanded = "maybe"
 	if err := unopened(t, training).decide(roomy("sm_90")); err == nil {
