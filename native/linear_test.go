@@ -108,7 +108,12 @@ func linearCases() []testCase {
 		testCase{"lora/long", func(f *fixture) { lora(f, 600, 136, 24, 0.05) }},
 		testCase{"lora/kept", func(f *fixture) { lora(f, 33, 50, 7, 0) }},
 		testCase{"lora/float32_adapter", func(f *fixture) { float32Adapter(f, 40) }},
-		testCase{"lora/float32_adapter/few", func(f *fixture) { float32Adapter(f, 2) }})
+		testCase{"lora/float32_adapter/few", func(f *fixture) { float32Adapter(f, 2) }},
+		testCase{"linear_forward/expanded/none", func(f *fixture) { expandedWeight(f, 150, 0, nil) }},
+		testCase{"linear_forward/expanded/few", func(f *fixture) { expandedWeight(f, 5, 8, [][2]int{{0, 56}}) }},
+		testCase{"linear_forward/expanded/one", func(f *fixture) { expandedWeight(f, 150, 16, [][2]int{{0, 56}}) }},
+		testCase{"linear_forward/expanded/two", func(f *fixture) { expandedWeight(f, 150, 8, [][2]int{{0, 28}, {28, 28}}) }},
+		testCase{"linear_forward/expanded/unequal", func(f *fixture) { expandedWeight(f, 150, 8, [][2]int{{0, 32}, {32, 8}, {40, 16}}) }})
 }
 
 func linearForward(f *fixture, s linearShape) {
@@ -266,6 +271,62 @@ func float32Adapter(f *fixture, rows int) {
 			first = got
 		} else if !slices.Equal(got, first) {
 			f.t.Error("an adapter in float32 gives other bits than its rounded copy")
+		}
+	}
+	f.out.WriteString("compared")
+}
+
+// expandedWeight: a weight that is kept expanded gives the bits of one that each call expands.
+func expandedWeight(f *fixture, rows, rank int, spans [][2]int) {
+	const in, out = 72, 56
+	columns := len(spans) * rank
+	w, absmax, _ := f.weightOf(out, in, Int8)
+	unit := make([]float32, out*out)
+	for i := range out {
+		unit[i*out+i] = 1
+	}
+	plain := f.empty(out, in, f.compute)
+	f.d.LinearBackward(&LinearBackward{Rows: out, In: in, Out: out, DY: f.matrix(unit, out, f.compute), W: w, WAbsmax: absmax, DX: plain})
+	values, all := f.read(plain, out, in), make([]float32, (out+columns)*(in+columns))
+	for i := range out {
+		copy(all[i*(in+columns):], values[i*in:(i+1)*in])
+	}
+	for i, span := range spans {
+		for o := range span[1] {
+			copy(all[(span[0]+o)*(in+columns)+in+i*rank:], f.normal(rank, f.compute))
+		}
+	}
+	for j := range columns {
+		copy(all[(out+j)*(in+columns):], f.normal(in, f.compute))
+	}
+	expanded := f.matrix(all, in+columns, f.compute)
+	var slice [MaxSlices]LoRASlice
+	for i, span := range spans {
+		slice[i] = LoRASlice{OutBegin: int64(span[0]), OutRows: int64(span[1]), B: expanded.Row(span[0]).Column(in + i*rank)}
+	}
+	wide := max(columns, 1)
+	x, z := f.pair(f.normal(rows*in, f.compute), in, f.normal(rows*wide, f.compute), wide, f.compute)
+	dy, dz := f.pair(f.normal(rows*out, f.compute), out, f.normal(rows*wide, f.compute), wide, f.compute)
+	residual := f.matrix(f.normal(rows*out, f.compute), out, f.compute)
+	dropout, _, _ := f.dropout(rows, 0.2)
+	var first []float32
+	for _, kept := range []Tensor{{}, expanded} {
+		y := f.empty(rows, out, f.compute)
+		f.d.LinearForward(&LinearForward{Rows: int64(rows), In: in, Out: out, X: x, W: w, WAbsmax: absmax, Expanded: kept, Y: y, Residual: residual,
+			Rank: int64(rank), Slices: int64(len(spans)), Z: z, Slice: slice})
+		got := f.read(y, rows, out)
+		for _, d := range []Dropout{dropout, {}} {
+			op := &LinearBackward{Rows: int64(rows), In: in, Out: out, DY: dy, W: w, WAbsmax: absmax, Expanded: kept, DX: f.empty(rows, in, f.compute)}
+			if columns > 0 {
+				op.Columns, op.DZ, op.A, op.Dropout = int64(columns), dz, expanded.Row(out), d
+			}
+			f.d.LinearBackward(op)
+			got = append(got, f.read(op.DX, rows, in)...)
+		}
+		if first == nil {
+			first = got
+		} else if !slices.Equal(got, first) {
+			f.t.Error("an expanded weight gives other bits than one that is expanded by each call")
 		}
 	}
 	f.out.WriteString("compared")
