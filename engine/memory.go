@@ -113,32 +113,30 @@ func (m *Model) workspace() int64 {
 
 // decide takes the best layout that the device has memory for, and fails before minutes of loading if there is none. It must
 // leave memory for a checkpoint's copy; the leanest is taken without.
-func (m *Model) decide(info native.Info) error {
-	layouts, err := m.layouts(isGPU(info))
+func (m *Model) decide(gpu bool, free int64) (p memoryPlan, err error) {
+	layouts, err := m.layouts(gpu)
 	if err != nil {
-		return err
+		return p, err
 	}
-	freeBytes := int64(info.FreeBytes)
-	var p memoryPlan
 	for i, l := range layouts {
 		m.take(l)
 		needs, err := m.needs()
 		if err != nil {
-			return err
+			return p, err
 		}
-		if isGPU(info) {
+		if gpu {
 			needs = append(needs, phi3.Need{Purpose: "workspace of the GPU's library", Bytes: m.workspace()})
 		}
 		p = planOf(needs)
-		available := freeBytes
+		available := free
 		if i < len(layouts)-1 {
 			available -= p.snapshotBytes()
 		}
 		if p.total <= available {
-			return nil
+			return p, nil
 		}
 	}
-	return m.options.tooLarge(p, freeBytes)
+	return p, m.options.tooLarge(p, free)
 }
 
 // layouts are those that the options allow, the best first: what is saved for the backward pass counts more than LoRA in the
@@ -261,11 +259,8 @@ func (m *Model) cachePages(want, least int) (int, error) {
 // library takes workspace on top.
 func Plan(o Options) ([]phi3.Need, error) {
 	m, gpu := &Model{options: o}, o.Device.Kind != device.CPU
-	if err := m.layOut(); err != nil {
+	if err := m.layOutOn(gpu); err != nil {
 		return nil, err
-	}
-	if gpu {
-		m.phi.EmbedFromHost()
 	}
 	layouts, err := m.layouts(gpu)
 	if err != nil {
@@ -274,4 +269,31 @@ func Plan(o Options) ([]phi3.Need, error) {
 	m.take(layouts[len(layouts)-1])
 	needs, err := m.needs()
 	return planOf(needs).needs, err
+}
+
+// Decision is what Open takes on a GPU where o leaves it to the free memory.
+type Decision struct {
+	Saved    string      // see Model.Saved
+	Expanded bool        // see Model.Expanded
+	Needs    []phi3.Need // as Plan's, and the library's workspace
+}
+
+// Decide is the decision for a GPU with so many bytes free. It reads config.json alone.
+func Decide(o Options, free int64) (d Decision, err error) {
+	m := &Model{options: o}
+	if err := m.layOutOn(true); err != nil {
+		return d, err
+	}
+	p, err := m.decide(true, free)
+	return Decision{Saved: m.Saved(), Expanded: m.Expanded(), Needs: p.needs}, err
+}
+
+func (m *Model) layOutOn(gpu bool) error {
+	if err := m.layOut(); err != nil {
+		return err
+	}
+	if gpu {
+		m.phi.EmbedFromHost()
+	}
+	return nil
 }

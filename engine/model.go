@@ -103,7 +103,7 @@ func (m *Model) open(ctx context.Context) (err error) {
 	if isGPU(info) {
 		m.phi.EmbedFromHost()
 	}
-	if err = m.decide(info); err != nil {
+	if _, err = m.decide(isGPU(info), int64(info.FreeBytes)); err != nil {
 		return err
 	}
 	return m.load(ctx)
