@@ -17,7 +17,8 @@ constexpr int kStages = 3;
 constexpr int kDeep = 12;           // tiles whose products are summed before they are added to the others': fixes a row's bits
 constexpr int kEnoughBlocks = 264;  // two for each processor of an H100
 
-// What a block reads: a tile of x and N columns of A^T or dz, as tiles. 96 KiB at most, which every card has.
+// What a block reads: a tile of x and N columns of A^T or dz, as tiles. Three of them and a few
+// rows' numbers are 96.5 KiB at most, which every card has.
 template <int N>
 constexpr int kStage = (kTile + N) * kTile;
 
@@ -62,27 +63,23 @@ struct Source {
     }
 };
 
-// The rows of x that a thread masks.
-struct Rows {
-    int32_t sample[2], position[2];
-    __device__ void read(const Operands& p, int64_t first) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const int64_t row = first + threadIdx.x / 8 + 32 * h, last = p.rows - 1;
-            sample[h] = p.d.sample[row < last ? row : last];
-            position[h] = p.d.position[row < last ? row : last];
-        }
-    }
+// What the mask of a row depends on.
+struct alignas(8) Row {
+    int32_t sample, position;
 };
+__device__ inline Row row_of(const Operands& p, int64_t row) {
+    const int64_t last = p.rows - 1, at = row < last ? row : last;
+    return {p.d.sample[at], p.d.position[at]};
+}
 
 // Masks what this thread has copied. One draw comes before the wait, as it needs nothing of it; both would take too many registers.
-__device__ inline void mask_tile(const Dropout& d, const Rows& rows, uint32_t group, bf16* tile) {
+__device__ inline void mask_tile(const Dropout& d, const Row& upper, const Row& lower, uint32_t group, bf16* tile) {
     uint32_t draw[4];
-    draw8(d, rows.sample[0], rows.position[0], group + threadIdx.x % 8, draw);
+    draw8(d, upper.sample, upper.position, group + threadIdx.x % 8, draw);
     cp_async_wait<kStages - 2>();
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        if (h > 0) draw8(d, rows.sample[h], rows.position[h], group + threadIdx.x % 8, draw);
+        if (h > 0) draw8(d, lower.sample, lower.position, group + threadIdx.x % 8, draw);
         uint4& piece = *reinterpret_cast<uint4*>(tile + at(threadIdx.x / 8 + 32 * h, threadIdx.x % 8));
         uint32_t v[4] = {piece.x, piece.y, piece.z, piece.w};
         keep8(d, draw, v);
@@ -132,8 +129,9 @@ __global__ void __launch_bounds__(kThreads, 2) down(Operands p, bf16* y, int64_t
     const int64_t m0 = static_cast<int64_t>(blockIdx.x) * kTile, n0 = static_cast<int64_t>(blockIdx.y) * N;
     const int first = blockIdx.z * p.of_block, last = first + p.of_block < p.steps ? first + p.of_block : p.steps;
     Source x(p.x, p.x_stride, m0, p.rows, first * kTile, p.in), w(p.w, p.w_stride, n0, p.columns, first * kTile, p.in);
-    Rows rows;
-    rows.read(p, m0);
+    Row* rows = reinterpret_cast<Row*>(shared + kStages * kStage<N>);  // in registers they were too many
+    if (threadIdx.x < kTile) rows[threadIdx.x] = row_of(p, m0 + threadIdx.x);
+    __syncthreads();
     float sums[MT][NT][4] = {}, total[MT][NT][4] = {};
     pipeline(
         first, last, kStage<N>, shared,
@@ -144,7 +142,10 @@ __global__ void __launch_bounds__(kThreads, 2) down(Operands p, bf16* y, int64_t
             x.move(0, kTile);
             w.move(0, kTile);
         },
-        [&](int step, bf16* tiles) { mask_tile(p.d, rows, step * (kTile / 8), tiles); },
+        [&](int step, bf16* tiles) {
+            const Row upper = rows[threadIdx.x / 8], lower = rows[threadIdx.x / 8 + 32];
+            mask_tile(p.d, upper, lower, step * (kTile / 8), tiles);
+        },
         [&](int step, const bf16* tiles) {
             // The piece k further lies at the address with k's bits flipped.
             const int x_at = static_cast<int>(tiles - shared) + at(top + lane % 16, lane / 16);
@@ -206,8 +207,8 @@ __global__ void __launch_bounds__(kThreads, 2) gradient(Operands p, float* y, in
     const int first = blockIdx.z * p.of_block, last = first + p.of_block < p.steps ? first + p.of_block : p.steps;
     const int64_t row = static_cast<int64_t>(first) * kTile;
     Source x(p.x, p.x_stride, row, p.rows, n0, p.in), w(p.w, p.w_stride, row, p.rows, m0, p.columns);
-    Rows rows;
-    rows.read(p, row);
+    const int upper = threadIdx.x / 8;
+    Row rows[2] = {row_of(p, row + upper), row_of(p, row + upper + 32)};
     float sums[MT][NT][4] = {};
     pipeline(
         first, last, kStage<N>, shared,
@@ -219,9 +220,11 @@ __global__ void __launch_bounds__(kThreads, 2) gradient(Operands p, float* y, in
             w.move(kTile, 0);
         },
         [&](int step, bf16* tiles) {
-            const Rows now = rows;
-            rows.read(p, static_cast<int64_t>(step + 1) * kTile);
-            mask_tile(p.d, now, static_cast<uint32_t>(n0 / 8), tiles);
+            const Row now[2] = {rows[0], rows[1]};
+            const int64_t next = static_cast<int64_t>(step + 1) * kTile + upper;
+            rows[0] = row_of(p, next);
+            rows[1] = row_of(p, next + 32);
+            mask_tile(p.d, now[0], now[1], static_cast<uint32_t>(n0 / 8), tiles);
         },
         [&](int, const bf16* tiles) {
             const bf16* other = tiles + kTile * kTile;
@@ -313,7 +316,7 @@ void by_columns(int64_t columns, F&& f) {
 
 template <int N, class Kernel>
 size_t shared_for(Kernel* kernel) {
-    constexpr int bytes = kStages * kStage<N> * static_cast<int>(sizeof(bf16));
+    constexpr int bytes = kStages * kStage<N> * static_cast<int>(sizeof(bf16)) + kTile * static_cast<int>(sizeof(Row));
     check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "shared memory for LoRA");
     return bytes;
 }
