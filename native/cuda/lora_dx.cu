@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kThreads, 2) product_masked(Dropout d, Chunks 
             for (int n = 0; n < NT; n++) w[n] = pack_bf16(sums[m][n][2 * h] * d.inverse, sums[m][n][2 * h + 1] * d.inverse);
             exchange(w);
             if (row >= x.rows || column >= x.in) continue;
-            draw8(d, d.sample[row], d.position[row], column, draw);
+            draw8(d, d.sample[row], d.position[row], static_cast<uint32_t>(column / 8), draw);
             keep8(d, draw, w);
             *reinterpret_cast<uint4*>(dx + row * dx_stride + column) = {w[0], w[1], w[2], w[3]};
         }
