@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -84,13 +85,18 @@ func TestSameBitsInEachForm(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"dropout":                  func(*Options) {},
 		"no dropout, inputs saved": func(o *Options) { o.LoRA.Dropout, o.GradientCheckpointing, o.Saved = 0, true, "inputs" },
-		"float32, rank 3":          func(o *Options) { o.Float32, o.LoRA.R = true, 3 },
+		"float32, rank 8":          func(o *Options) { o.Float32, o.LoRA.R = true, 8 },
 		"two projections, one gate, attention saved": func(o *Options) {
-			o.LoRA.R, o.LoRA.TargetModules, o.Gates.Layers = 4, []string{"k_proj", "down_proj"}, []int{1}
+			o.LoRA.R, o.LoRA.TargetModules, o.Gates.Layers = 8, []string{"k_proj", "down_proj"}, []int{1}
 			o.GradientCheckpointing, o.Saved = true, "attention"
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			algorithms := filepath.Join(t.TempDir(), "algorithms") // those of a run: whichever form begins it, the others go on with its choices
+			change := func(o *Options) {
+				change(o)
+				o.Algorithms = algorithms
+			}
 			want := trainForm(t, asTrained, change)
 			for _, form := range []adapterForm{copied, inExpanded} {
 				got := trainForm(t, form, change)
