@@ -102,11 +102,7 @@ func linearCases() []testCase {
 		all = append(all, testCase{"linear_forward/" + s.String(), func(f *fixture) { linearForward(f, s) }},
 			testCase{"linear_backward/" + s.String(), func(f *fixture) { linearBackward(f, s) }})
 	}
-	return append(all,
-		testCase{"lora", func(f *fixture) { lora(f, 45, 200, 12, 0.1) }},
-		testCase{"lora/one", func(f *fixture) { lora(f, 1, 64, 4, 0.5) }},
-		testCase{"lora/long", func(f *fixture) { lora(f, 600, 136, 24, 0.05) }},
-		testCase{"lora/kept", func(f *fixture) { lora(f, 33, 50, 7, 0) }},
+	return append(append(all, loraCases()...),
 		testCase{"lora/float32_adapter", func(f *fixture) { float32Adapter(f, 40) }},
 		testCase{"lora/float32_adapter/few", func(f *fixture) { float32Adapter(f, 2) }},
 		testCase{"linear_forward/expanded/none", func(f *fixture) { expandedWeight(f, 150, 0, nil) }},
@@ -184,57 +180,6 @@ func linearBackward(f *fixture, s linearShape) {
 		f.d.LinearBackward(p)
 		f.check("dx", p.DX, s.rows, s.in, want, 0)
 	}
-}
-
-// z, dz, and both gradients of an adapter of one slice in the middle of the output.
-func lora(f *fixture, rows, in, rank int, p float64) {
-	const begin, out, width = 3, 130, 140
-	const scale = 2.0
-	dropout, sample, position := f.dropout(rows, p)
-	x, a, b := f.normal(rows*in, f.compute), f.normal(rank*in, f.compute), f.normal(out*rank, f.compute)
-	xt, at, bt := f.matrix(x, in, f.compute), f.matrix(a, in, f.compute), f.matrix(b, rank, f.compute)
-	dropped := mask(dropout, sample, position, in)
-	for i, v := range x {
-		dropped[i] *= float64(v)
-	}
-	z := f.empty(rows, rank, f.compute)
-	f.d.LoRADownForward(&LoRADownForward{Rows: int64(rows), In: int64(in), Columns: int64(rank), X: xt, A: at, Z: z, Scale: scale, Dropout: dropout})
-	want := times(dropped, doubles(a), rows, rank, in, true)
-	for i := range want {
-		want[i] *= scale
-	}
-	f.check("z", z, rows, rank, want, 0)
-
-	dy := f.normal(rows*width, f.compute)
-	slice := make([]float64, rows*out)
-	for i := range rows {
-		copy(slice[i*out:], doubles(dy[i*width+begin:i*width+begin+out]))
-	}
-	before := f.normal(out*rank, Float32)
-	grad := f.matrix(before, rank, Float32)
-	dz := f.empty(rows, rank, f.compute)
-	f.d.LoRAUpBackward(&LoRAUpBackward{Rows: int64(rows), Out: width, Rank: int64(rank), Slices: 1, DY: f.matrix(dy, width, f.compute), Z: z, DZ: dz,
-		Scale: scale,
-		Slice: [MaxSlices]LoRASlice{{OutBegin: begin, OutRows: out, B: bt, BGrad: grad}}})
-	want = times(slice, doubles(b), rows, rank, out, false)
-	for i := range want {
-		want[i] *= scale
-	}
-	f.check("dz", dz, rows, rank, want, 0)
-	want = times(transposed(slice, rows, out), doubles(f.read(z, rows, rank)), out, rank, rows, false)
-	for i := range want {
-		want[i] += float64(before[i])
-	}
-	f.check("b_grad", grad, out, rank, want, 5e-5)
-
-	before = f.normal(rank*in, Float32)
-	grad = f.matrix(before, in, Float32)
-	f.d.LoRADownBackward(&LoRADownBackward{Rows: int64(rows), In: int64(in), Columns: int64(rank), X: xt, DZ: dz, AGrad: grad, Dropout: dropout})
-	want = times(transposed(doubles(f.read(dz, rows, rank)), rows, rank), dropped, rank, in, rows, false)
-	for i := range want {
-		want[i] += float64(before[i])
-	}
-	f.check("a_grad", grad, rank, in, want, 5e-5)
 }
 
 // float32Adapter: an adapter given in float32 acts as its rounded copy does, bit for bit.

@@ -102,20 +102,16 @@ struct Description {
     uint32_t align_c() const { return alignment(p.c, p.stride_c, p.c_dtype); }
     uint32_t align_from() const { return alignment(from, p.stride_c, p.c_dtype); }
 
-    // What the choice of an algorithm depends on.
+    // What the choice of an algorithm depends on. Of strides only their alignment counts, so that the same numbers give the
+    // same bits however far apart their rows lie.
     std::string key() const {
         char text[256];
-        std::snprintf(text, sizeof text, "%lld x %lld x %lld %c%c %s %s lda %lld ldb %lld ldc %lld %lld align %u %u %u %u%s",
-                      static_cast<long long>(class_of(p.m)), static_cast<long long>(p.n), static_cast<long long>(p.transpose_a ? class_of(p.k) : p.k),
-                      p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', dtype_name(p.dtype), dtype_name(p.c_dtype), static_cast<long long>(p.lda),
-                      static_cast<long long>(p.ldb), static_cast<long long>(p.ldc), static_cast<long long>(ld_from), align_a(), align_b(), align_from(),
-                      align_c(), p.beta != 0 ? " +" : "");
-        std::string key = text;
-        if (p.batch != 1) {
-            key += " batch";
-            for (int64_t x : {p.batch, p.stride_a, p.stride_b, p.stride_c}) key += " " + std::to_string(x);
-        }
-        return key;
+        std::snprintf(text, sizeof text, "%lld x %lld x %lld %c%c %s %s align %u %u %u %u rows %u %u %u %u%s batch %lld", static_cast<long long>(class_of(p.m)),
+                      static_cast<long long>(p.n), static_cast<long long>(p.transpose_a ? class_of(p.k) : p.k), p.transpose_a ? 'T' : 'N',
+                      p.transpose_b ? 'T' : 'N', dtype_name(p.dtype), dtype_name(p.c_dtype), align_a(), align_b(), align_from(), align_c(),
+                      alignment(nullptr, p.lda, p.dtype), alignment(nullptr, p.ldb, p.dtype), alignment(nullptr, ld_from, p.c_dtype),
+                      alignment(nullptr, p.ldc, p.c_dtype), p.beta != 0 ? " +" : "", static_cast<long long>(p.batch));
+        return text;
     }
 
     void prefer() {
