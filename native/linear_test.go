@@ -221,7 +221,7 @@ func float32Adapter(f *fixture, rows int) {
 	f.out.WriteString("compared")
 }
 
-// expandedWeight: a weight that is kept expanded gives the bits of one that each call expands.
+// expandedWeight: a weight that is kept expanded gives the bits of one that each call expands, if its rows begin on 16 bytes.
 func expandedWeight(f *fixture, rows, rank int, spans [][2]int) {
 	const in, out = 72, 56
 	columns := len(spans) * rank
@@ -270,8 +270,12 @@ func expandedWeight(f *fixture, rows, rank int, spans [][2]int) {
 		}
 		if first == nil {
 			first = got
-		} else if !slices.Equal(got, first) {
-			f.t.Error("an expanded weight gives other bits than one that is expanded by each call")
+		}
+		for i, x := range got {
+			// Rows that are not aligned as those of a call's own copy may be multiplied by another algorithm.
+			if rounding := 0.05 * max(1, math.Abs(float64(x))); x != first[i] && (f.aligned || math.Abs(float64(x-first[i])) > rounding) {
+				f.t.Errorf("[%d] is %v by an expanded weight, %v by one that each call expands", i, x, first[i])
+			}
 		}
 	}
 	f.out.WriteString("compared")

@@ -99,10 +99,22 @@ Slices slices_of(Context& c, Scratch& s, const Slice* slice, int64_t count, int6
     Slices r;
     r.count = static_cast<int>(count);
     r.rank = rank;
+    int64_t rows = 0;
     for (int i = 0; i < r.count; i++) {
         r.begin[i] = slice[i].begin;
         r.rows[i] = slice[i].rows;
-        r.b[i] = in_compute(c, s, slice[i].b, slice[i].rows, rank, compute);
+        r.b[i] = slice[i].b;
+        if (r.b[i].dtype != compute) rows += r.rows[i];
+    }
+    if (rows == 0) return r;
+    // Copies lie one behind the other, as the slices of one adapter do in the compute type: products then batch both alike.
+    const int64_t ld = round_up(rank, 8);
+    bf16* y = s.take<bf16>(rows * ld);
+    for (int i = 0; i < r.count; i++) {
+        if (r.b[i].dtype == compute) continue;
+        expand_to<float, bf16>(c, r.b[i], nullptr, r.rows[i], rank, y, ld);
+        r.b[i] = {reinterpret_cast<char*>(y), ld, compute};
+        y += r.rows[i] * ld;
     }
     return r;
 }
