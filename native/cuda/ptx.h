@@ -55,6 +55,13 @@ __device__ inline uint32_t pack_bf16(float low, float high) {
     return r;
 }
 
+// a b + c of two bfloat16 at once, each rounded once.
+__device__ inline uint32_t fma_bf16x2(uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t r;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;\n" : "=r"(r) : "r"(a), "r"(b), "r"(c));
+    return r;
+}
+
 // 2^x, to 2 units in the last place.
 __device__ inline float exp2_fast(float x) {
     float y;
@@ -143,6 +150,11 @@ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
 }
 
 inline uint32_t pack_bf16(float low, float high) { return float_to_bfloat(low) | static_cast<uint32_t>(float_to_bfloat(high)) << 16; }
+inline uint32_t fma_bf16x2(uint32_t a, uint32_t b, uint32_t c) {
+    const auto low = [](uint32_t pair) { return __uint_as_float(pair << 16); };
+    const auto high = [](uint32_t pair) { return __uint_as_float(pair & 0xFFFF0000u); };
+    return pack_bf16(low(a) * low(b) + low(c), high(a) * high(b) + high(c));
+}
 inline float exp2_fast(float x) { return exp2f(x); }
 
 #endif
