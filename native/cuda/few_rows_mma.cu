@@ -3,6 +3,8 @@
 // exactly, in registers, and the sums are multiplied by absmax / 127. W8A16: Lin et al., arXiv 2306.00978, without their groups.
 // A row's bits depend on its own values, on W's shape and type, and on nothing else: not on how many rows there are.
 // Reference: TestOperations/linear_forward in native/linear_test.go, TestRowsInCompany in native/few_rows_test.go.
+#include <algorithm>
+
 #include "few_rows.h"
 #include "ptx.h"
 
@@ -12,12 +14,13 @@ namespace {
 
 constexpr int kThreads = 256, kOutputs = 128;  // of a block
 constexpr int kWarpOutputs = 32;               // four warps take one half of a step's columns, four the other half
-constexpr int kBlocks = 128;                   // about one a multiprocessor; with fewer, blocks share an output's columns
 constexpr int kPitch = kOutputs + 4;           // of a row of sums in shared memory, against bank conflicts
 
 // Half the columns of a step: 64 bytes of each weight row, and as many elements of each row of x. At most 96 KiB, which every card has.
 template <int M>
-constexpr int kStages = M > 64 ? 2 : M > 32 ? 3 : 4;
+constexpr int kStages = M > 64   ? 2
+                        : M > 32 ? 3
+                                 : 4;
 template <int M>
 struct Stage {
     unsigned char w[2][kOutputs * 64];
@@ -41,7 +44,8 @@ struct Tiled {
     float* parts;  // [splits, rows, pitch], with more than one split
     int64_t x_stride, w_stride, y_stride, residual_stride, z_stride;
     float scale;
-    int in, out, pitch, rows, splits, slices, rank;
+    int in, out, pitch, rows, splits, rank;
+    int steps;                                // of a split, beyond the last column too
     bool y_float, wide, wide_slices, wide_y;  // wide: whole 16-byte chunks, each on its boundary; of y and residual: four elements
     int begin[SO8T_MAX_SLICES], slice_rows[SO8T_MAX_SLICES];
     int64_t b_stride[SO8T_MAX_SLICES];
@@ -62,7 +66,7 @@ struct Matrix {
 template <int Rows, int Chunks, class T, class F>
 __device__ inline void load_rows(const Matrix<T>& x, int first, int k, F&& place) {
     constexpr int V = 16 / sizeof(T), kPass = kThreads / (2 * Chunks);
-    const int chunk = threadIdx.x % (2 * Chunks), row = threadIdx.x / (2 * Chunks);
+    const int thread = opaque(threadIdx.x), chunk = thread % (2 * Chunks), row = thread / (2 * Chunks);
     if (x.wide) {
         const T* from = x.data + static_cast<int64_t>(first + row) * x.stride + k + chunk * V;
         const bool there = k + chunk * V < x.columns;
@@ -89,11 +93,11 @@ __device__ inline void load_step(Stage<M>& s, const Matrix<W>& w, int n, const M
     load_rows<M, 8 / sizeof(W)>(x, 0, k, [&](int half, int row, int chunk) { return x_at(s, half, row, chunk); });
 }
 
-// Four int8 as bfloat16: with u = q + 256 or q, 128 + u % 128 less 128 where q is not negative, less 256 where it is.
+// Four int8 as bfloat16: of byte b, 128 + b % 128 less 128, or less 256 where q = b - 256 is negative.
 __device__ inline void expand(uint32_t packed, uint32_t& first, uint32_t& second) {
-    const auto pair = [](uint32_t bytes) { return fma_bf16x2(0x43004300u | (bytes & 0x00800080u), 0xBF80BF80u, 0x43004300u | (bytes & 0x007F007Fu)); };
-    first = pair(__byte_perm(packed, 0, 0x4140));
-    second = pair(__byte_perm(packed, 0, 0x4342));
+    const auto difference = [](uint32_t pair) { return fma_bf16x2(pair & 0xFF80FF80u, 0xBF80BF80u, pair & 0xFF7FFF7Fu); };
+    first = difference(__byte_perm(packed, 0x43434343u, 0x4140));
+    second = difference(__byte_perm(packed, 0x43434343u, 0x4342));
 }
 
 // sums += this warp's outputs times all rows, over its half of a step. Lane l holds 16 bytes of the rows l / 4, from chunk l % 4
@@ -190,26 +194,25 @@ __device__ inline void store_tile(const Tiled& l, const float (&sums)[2][M / 8][
 }
 
 template <class W, int M>
-__global__ void __launch_bounds__(kThreads, M > 64 ? 1 : 2) tiled(Tiled l) {
+__global__ void __launch_bounds__(kThreads, M > 32 ? 1 : 2) tiled(Tiled l) {
     DYNAMIC_SHARED(Stage<M>, stages);
     __shared__ float scales[kOutputs];
     constexpr int kDeep = 128 / sizeof(W), kSliceDeep = 64, S = kStages<M>;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, half = warp / 4, first = warp % 4 * kWarpOutputs;
-    const int n0 = blockIdx.x * kOutputs, split = blockIdx.y, all = (l.in + kDeep - 1) / kDeep;
-    const int begin = all / l.splits * split + all % l.splits * split / l.splits;
-    const int steps = all / l.splits * (split + 1) + all % l.splits * (split + 1) / l.splits - begin;
+    const int n0 = blockIdx.x * kOutputs, split = blockIdx.y;
     // The last split goes on with the slices that have rows among these outputs.
     const int per_slice = (l.rank + kSliceDeep - 1) / kSliceDeep;
     const auto meets = [&](int i) { return split == l.splits - 1 && l.begin[i] < n0 + kOutputs && l.begin[i] + l.slice_rows[i] > n0; };
-    int total = steps;
-    for (int i = 0; i < l.slices; i++) total += meets(i) ? per_slice : 0;
+    int total = l.steps;
+#pragma unroll
+    for (int i = 0; i < SO8T_MAX_SLICES; i++) total += meets(i) ? per_slice : 0;  // one that is not there has no rows
     const auto load_into = [&](Stage<M>& s, int step) {
-        if (step < steps) {
+        if (step < l.steps) {
             load_step(s, Matrix<W>{static_cast<const W*>(l.w), l.w_stride, l.in, l.out, l.wide}, n0, Matrix<bf16>{l.x, l.x_stride, l.in, l.rows, l.wide},
-                      (begin + step) * kDeep);
+                      (split * l.steps + step) * kDeep);
             return;
         }
-        step -= steps;
+        step -= l.steps;
         int i = 0;
         for (; !meets(i) || step >= per_slice; i++) step -= meets(i) ? per_slice : 0;
         load_step(s, Matrix<bf16>{l.b[i], l.b_stride[i], l.rank, l.slice_rows[i], l.wide_slices}, n0 - l.begin[i],
@@ -221,28 +224,23 @@ __global__ void __launch_bounds__(kThreads, M > 64 ? 1 : 2) tiled(Tiled l) {
     }
     __syncthreads();
     float sums[2][M / 8][4] = {};
-    const auto scale = [&] {
-#pragma unroll
-        for (int i = 0; i < M; i++) sums[i / (M / 2)][i / 4 % (M / 8)][i % 4] *= scales[first + i / (M / 2) * 16 + lane / 4 + i % 4 / 2 * 8];
-    };
-#pragma unroll 1
-    for (int step = 1 - S; step < total; step++) {
+    int at = 0;  // the stage to be filled; the next one is the oldest
+    const auto turn = [&](int step, auto weight) {
         if (step >= 0) {
             cp_async_wait<S - 2>();
             __syncthreads();  // this step's stage is there, and nobody reads the one before's any more
         }
-        const int next = step + S - 1;
-        if (next < total) load_into(stages[next % S], next);
+        if (step + S - 1 < total) load_into(stages[at], step + S - 1);
         cp_async_commit();
-        if (step < 0) continue;
-        if (step == steps) scale();
-        if (sizeof(W) == 2 || step >= steps) {
-            multiply<bf16>(sums, stages[step % S], half, first);
-        } else {
-            multiply<W>(sums, stages[step % S], half, first);
-        }
-    }
-    if (total == steps) scale();
+        at = at == S - 1 ? 0 : at + 1;
+        if (step >= 0) multiply<decltype(weight)>(sums, stages[at], half, first);
+    };
+#pragma unroll 1
+    for (int step = 1 - S; step < l.steps; step++) turn(step, W{});
+#pragma unroll
+    for (int i = 0; i < M; i++) sums[i / (M / 2)][i / 4 % (M / 8)][i % 4] *= scales[first + i / (M / 2) * 16 + lane / 4 + i % 4 / 2 * 8];
+#pragma unroll 1
+    for (int step = l.steps; step < total; step++) turn(step, bf16{});
     store_tile<M>(l, sums, reinterpret_cast<float*>(stages), half, first, n0);
 }
 
@@ -283,11 +281,19 @@ void by_rows(Context& c, const Tiled& l) {
     run<W, 16>(c, l);
 }
 
-// As many as give each multiprocessor a block, of two steps at least.
-int splits_of(const Weight& w) {
-    const int64_t tiles = ceil_div(w.out, kOutputs), steps = ceil_div(w.in * dtype_bytes(w.w.dtype), 128);
-    const int64_t wanted = (2 * kBlocks / tiles + 1) / 2, most = steps / 2;
-    return static_cast<int>(wanted < 1 || most < 1 ? 1 : wanted < most ? wanted : most);
+// Blocks share the columns of outputs too few to keep an H100's multiprocessors busy, on other cards too, for the same bits.
+// Of so many splits, the one that takes the fewest steps one after another; kFill are for a block to begin and to end.
+void split(Tiled& t, int64_t steps) {
+    constexpr int64_t kProcessors = 132, kFill = 3, kMost = 16;
+    const int64_t tiles = ceil_div(t.out, kOutputs);
+    int64_t best = INT64_MAX;
+    for (int64_t splits = 1; splits == 1 || splits <= std::min(kMost, steps / 2); splits++) {
+        const int64_t each = ceil_div(steps, splits), time = ceil_div(tiles * splits, kProcessors) * (each + kFill);
+        if (time >= best) continue;
+        best = time;
+        t.steps = static_cast<int>(each);
+        t.splits = static_cast<int>(std::max<int64_t>(ceil_div(steps, each), 1));
+    }
 }
 
 }  // namespace
@@ -310,14 +316,13 @@ void few_rows_mma(Context& c, const FewRows& l) {
     t.pitch = static_cast<int>(round_up(t.out, 4));
     t.scale = l.scale;
     t.rows = static_cast<int>(l.rows);
-    t.splits = splits_of(l.weight);
-    t.slices = l.slices.count;
+    split(t, ceil_div(t.in * dtype_bytes(l.weight.w.dtype), 128));
     t.rank = static_cast<int>(l.slices.rank);
     t.y_float = l.y.dtype == SO8T_FLOAT32;
     t.wide = t.in * dtype_bytes(l.weight.w.dtype) % 16 == 0 && wide(l.weight.w, l.x);
     t.wide_slices = t.rank % 8 == 0 && wide(l.z);
     t.wide_y = t.out % 4 == 0 && wide(l.y) && (!l.residual || wide(l.residual));
-    for (int i = 0; i < t.slices; i++) {
+    for (int i = 0; i < l.slices.count; i++) {
         t.begin[i] = static_cast<int>(l.slices.begin[i]);
         t.slice_rows[i] = static_cast<int>(l.slices.rows[i]);
         t.b_stride[i] = l.slices.b[i].stride;
