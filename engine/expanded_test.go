@@ -3,7 +3,6 @@ package engine
 import (
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,14 +11,15 @@ import (
 	"so8t/device"
 	"so8t/engine/phi3"
 	"so8t/native"
+	"so8t/native/nativetest"
 )
 
 // openForm opens the tiny model with LoRA in a form, whatever the device would choose.
 func openForm(t *testing.T, form adapterForm, change func(*Options)) (*Model, oracleSamples) {
 	t.Helper()
 	set := variant(t, "gqa")
-	o := Options{BasePath: set.dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Threads: 1, Int8: true, Training: true,
-		MaxTokens: 210, LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.1, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42}
+	o := Options{BasePath: set.dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Algorithms: nativetest.Algorithms(), Threads: 1,
+		Int8: true, Training: true, MaxTokens: 210, LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.1, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42}
 	change(&o)
 	m := &Model{options: o, thread: newThread(), adapted: true}
 	t.Cleanup(func() { m.Close() })
@@ -92,11 +92,6 @@ func TestSameBitsInEachForm(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			algorithms := filepath.Join(t.TempDir(), "algorithms") // those of a run: whichever form begins it, the others go on with its choices
-			change := func(o *Options) {
-				change(o)
-				o.Algorithms = algorithms
-			}
 			want := trainForm(t, asTrained, change)
 			for _, form := range []adapterForm{copied, inExpanded} {
 				got := trainForm(t, form, change)
@@ -256,7 +251,8 @@ func TestKeepExpanded(t *testing.T) {
 	on := device.MustParse(os.Getenv("SO8T_DEVICE"))
 	gpu := on.Kind == device.CUDA || on.Kind == device.Emulated
 	for keep, want := range map[configs.Switch]bool{configs.Auto: gpu, configs.On: gpu, configs.Off: false} {
-		m, err := Open(ctx, Options{BasePath: variant(t, "gqa").dir, Device: on, Int8: true, Training: true, MaxTokens: 100, KeepExpanded: keep})
+		m, err := Open(ctx, Options{BasePath: variant(t, "gqa").dir, Device: on, Int8: true, Training: true, MaxTokens: 100, KeepExpanded: keep,
+			Algorithms: nativetest.Algorithms()})
 		if keep == configs.On && !gpu {
 			if err == nil || !strings.Contains(err.Error(), "model.keep_expanded") {
 				t.Errorf("expanded weights on a CPU: %v", err)
