@@ -19,7 +19,8 @@ func openForm(t *testing.T, form adapterForm, change func(*Options)) (*Model, or
 	t.Helper()
 	set := variant(t, "gqa")
 	o := Options{BasePath: set.dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Algorithms: nativetest.Algorithms(), Threads: 1,
-		Int8: true, Training: true, MaxTokens: 210, LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.1, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42}
+		Int8: true, Training: true, MaxTokens: 210, Gates: GateOptions{Enabled: true}, Seed: 42,
+		LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.1, TargetModules: configs.Projections}}
 	change(&o)
 	m := &Model{options: o, thread: newThread(), adapted: true}
 	t.Cleanup(func() { m.Close() })
