@@ -64,6 +64,7 @@ var faults = []fault{
 	{"a refusal that is not remembered", "cuda/products.cu", "return instead.emplace(exact, candidates(x, exact)[0]).first->second;",
 		"return candidates(x, exact)[0];", "TestRefusedAlgorithms", ""},
 	{"a choice that is not written down", "cuda/products.cu", "            algorithms.add(key, &algo);\n", "", "TestAlgorithmsAreShared", ""},
+	{"a block lost in a capture", "cuda/context.cu", "        c_.allocator->give(b.data, b.bytes);\n", "", "TestMemoryFreedInACapture", ""},
 	{"an index that nobody checks", "cuda/checks.cu", "bad = v[i] < least || v[i] >= limit;", "bad = v[i] < least || v[i] > limit;", "TestIndexErrors", ""},
 }
 

@@ -74,7 +74,7 @@ struct Shape {
     bool refuses(int order) const { return kOrders[order].splits > k || (order > 0 && n > 16 && (n + 7 * order) % 11 == 0); }
     // A model of the time, whose best algorithm does not depend on n, but on where A's columns begin.
     double microseconds(int order) const {
-        const uint64_t hash = static_cast<uint64_t>((m + 257 * a.ld) * 16 + order * 4 + desc.op_a * 2 + desc.op_b) * 0x9E3779B97F4A7C15u >> 40;
+        const uint64_t hash = static_cast<uint64_t>((m + 1009 * a.ld) * 16 + order * 4 + desc.op_a * 2 + desc.op_b) * 0x9E3779B97F4A7C15u >> 40;
         return (3 + 2e-6 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(d.batch)) *
                (1 + static_cast<double>(hash) / (1 << 25));
     }
