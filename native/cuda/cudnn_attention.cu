@@ -22,7 +22,7 @@ using namespace cudnn;
 namespace {
 
 constexpr int kPlaceThreads = 256;
-constexpr int64_t kMostWorkspace = int64_t(256) << 20;  // of a plan; engine/phi3/plan.go counts it
+constexpr int64_t kMostWorkspace = int64_t(320) << 20;  // of a plan; engine/phi3/plan.go counts it
 
 struct Strides {
     int at[kOperands];
@@ -67,27 +67,6 @@ std::string key_of(const char* pass, const Sdpa& s) {
     for (int64_t x : {s.batch, s.length, s.heads, s.kv_heads, s.head_dim, s.window, s.q, s.k, s.v, s.out, s.dout, s.dq, s.dk, s.dv})
         text += ' ' + std::to_string(x);
     return text;
-}
-
-// An engine as the file of algorithms holds it.
-struct Stored {
-    int32_t index, count, knobs[14];
-};
-static_assert(sizeof(Stored) == 64, "an algorithm has 64 bytes");
-
-Stored stored(const Engine& e) {
-    Stored s{static_cast<int32_t>(e.index), static_cast<int32_t>(e.knobs.size()), {}};
-    if (s.count > 7) throw Unsupported{"cuDNN: an engine with " + std::to_string(s.count) + " knobs"};
-    for (int i = 0; i < s.count; i++) {
-        s.knobs[2 * i] = e.knobs[static_cast<size_t>(i)].first;
-        s.knobs[2 * i + 1] = static_cast<int32_t>(e.knobs[static_cast<size_t>(i)].second);
-    }
-    return s;
-}
-Engine engine_of(const Stored& s) {
-    Engine e{s.index, {}};
-    for (int i = 0; i < s.count && i < 7; i++) e.knobs.emplace_back(s.knobs[2 * i], s.knobs[2 * i + 1]);
-    return e;
 }
 
 // What stays between the calls of one class.
@@ -197,7 +176,7 @@ void CudnnAttention::State::make(Planned& p, const std::string& key, bool backwa
     const Descriptor graph = p.graph->finish_graph(handle);
     const std::string product = "cuDNN " + std::to_string(api->GetVersion()) + " attention " + key;
     std::vector<Engine> engines;
-    Stored chosen;
+    StoredEngine chosen;
     const bool known = algorithms.find(product, &chosen);
     if (known) {
         engines = {engine_of(chosen)};

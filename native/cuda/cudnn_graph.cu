@@ -193,4 +193,23 @@ std::vector<Engine> proposed(const Api& api, Descriptor graph, const Target& tar
     return engines;
 }
 
+static_assert(sizeof(StoredEngine) == 64, "an algorithm has 64 bytes");
+constexpr int kMostStored = 7;
+
+StoredEngine stored(const Engine& e) {
+    StoredEngine s{static_cast<int32_t>(e.index), static_cast<int32_t>(e.knobs.size()), {}};
+    if (s.count > kMostStored) throw Unsupported{"cuDNN: an engine with " + std::to_string(s.count) + " knobs"};
+    for (int i = 0; i < s.count; i++) {
+        s.knobs[2 * i] = e.knobs[static_cast<size_t>(i)].first;
+        s.knobs[2 * i + 1] = static_cast<int32_t>(e.knobs[static_cast<size_t>(i)].second);
+    }
+    return s;
+}
+
+Engine engine_of(const StoredEngine& s) {
+    Engine e{s.index, {}};
+    for (int i = 0; i < s.count && i < kMostStored; i++) e.knobs.emplace_back(s.knobs[2 * i], s.knobs[2 * i + 1]);
+    return e;
+}
+
 }  // namespace so8t::cudnn

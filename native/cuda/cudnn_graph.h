@@ -86,4 +86,11 @@ private:
 // What cuDNN's heuristics propose, best first.
 std::vector<Engine> proposed(const Api& api, Descriptor graph, const Target& target);
 
+// An engine as the file of algorithms holds it.
+struct StoredEngine {
+    int32_t index, count, knobs[14];
+};
+StoredEngine stored(const Engine& e);
+Engine engine_of(const StoredEngine& s);
+
 }  // namespace so8t::cudnn
