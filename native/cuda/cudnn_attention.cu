@@ -1,7 +1,7 @@
 // Which attention is computed by cuDNN, with what plan, and what it needs beside q, k and v: where each sequence begins, and
 // lse as [rows, heads]. A run keeps to what its file of algorithms says: the first context writes whether cuDNN is used, its
-// version and each plan's engine, and a context that lacks that version uses the own kernels, as it does in a run that
-// began before there was such a line.
+// version and each plan's engine; a context that lacks that version uses the own kernels, as does a run whose file is older
+// than such lines.
 // Reference: TestOperations/attention in native/attention_test.go, with SO8T_CUDA_ATTENTION=cudnn.
 #include "cudnn_attention.h"
 
@@ -87,15 +87,14 @@ struct CudnnAttention::State {
     Context& c;
     enum Wanted { automatic, own, always } wanted = automatic;
     Algorithms algorithms{};
-    bool began_without = false;  // the file is of a run that has chosen algorithms, but none for attention
-    bool decided = false, used = false;
+    bool used = false;
     std::string why{};  // it is not used
     const Api* api = nullptr;
     Handle handle = nullptr;
     std::map<std::string, Planned> plans{};
 
-    void decide();
     void choose();
+    void open_once();
     Planned& planned(const char* pass, const Sdpa& s);
     void make(Planned& p, const std::string& key, bool backward, const Sdpa& s);
     bool declined(const std::string& reason) const;
@@ -110,8 +109,7 @@ CudnnAttention::CudnnAttention(Context& c, const std::string& path) : state_(new
     if (wanted != "auto" && wanted != "own" && wanted != "cudnn") fail("SO8T_CUDA_ATTENTION=%s is not auto, own or cudnn", wanted.c_str());
     s.wanted = wanted == "own" ? State::own : wanted == "cudnn" ? State::always : State::automatic;
     s.algorithms.open(path, c.name);
-    Choice choice;
-    s.began_without = !s.algorithms.empty() && !s.algorithms.find("attention", &choice);
+    if (s.wanted != State::own) s.choose();
 }
 
 CudnnAttention::~CudnnAttention() {
@@ -119,50 +117,43 @@ CudnnAttention::~CudnnAttention() {
     if (state_->handle) state_->api->Destroy(state_->handle);
 }
 
-// Whether cuDNN is used at all, by the card, the library and the run's file.
+// Whether cuDNN is used at all, by the card, the run's file and the library. A context that finds the file empty decides for
+// the run, before any product has written to it.
 void CudnnAttention::State::choose() {
-    api = find(why);
-    if (!api) return;
-    const size_t version = api->GetVersion();
-    if (!ordered_backward(c.capability, version)) {
-        why = "cuDNN " + std::to_string(version) + " has no deterministic engine for packed sequences on " + c.isa;
+    if (!ordered_backward(c.capability, SIZE_MAX)) {
+        why = "cuDNN has no deterministic engine for packed sequences on " + c.isa;
         return;
     }
     Choice choice{};
-    if (wanted == automatic) {
-        if (began_without) {
-            why = "the run began with the library's own kernels";
-            return;
-        }
-        const bool known = algorithms.find("attention", &choice);
-        if (known && choice.version != static_cast<int64_t>(version)) {
-            why = choice.version == 0 ? "the run began with the library's own kernels" : "the run began with cuDNN " + std::to_string(choice.version);
-            if (choice.version != 0) {
-                std::fprintf(stderr,
-                             "attention: the run began with cuDNN %lld, here is %zu: the library's own kernels go on, results differ in their last bits\n",
-                             static_cast<long long>(choice.version), version);
-            }
-            return;
-        }
-        choice.version = static_cast<int64_t>(version);
-        if (!known) algorithms.add("attention", &choice);
+    const bool begins = algorithms.empty();
+    algorithms.find("attention", &choice);
+    if (wanted == automatic && !begins && choice.version == 0) {
+        why = "the run began with the library's own kernels";
+        return;
     }
-    try {
-        check(*api, api->Create(&handle), "cudnnCreate");
-        check(*api, api->SetStream(handle, c.stream), "cudnnSetStream");
-        used = true;
-    } catch (const Unsupported& u) {
-        why = u.text;
+    api = find(why);
+    const int64_t version = api ? static_cast<int64_t>(api->GetVersion()) : 0;
+    used = api && ordered_backward(c.capability, static_cast<size_t>(version));
+    if (api && !used) why = "cuDNN " + std::to_string(version) + " has no deterministic engine for packed sequences on " + c.isa;
+    if (wanted != automatic) return;
+    if (begins) {
+        choice.version = used ? version : 0;
+        algorithms.add("attention", &choice);
+    } else if (version != choice.version) {
+        used = false;
+        why = "the run began with cuDNN " + std::to_string(choice.version) + ", here is " + (api ? std::to_string(version) : "none");
+        std::fprintf(stderr, "attention: %s: this library's own kernels go on, whose results differ in their last bits\n", why.c_str());
     }
 }
 
-void CudnnAttention::State::decide() {
-    if (decided) return;
-    decided = true;
-    choose();
-    if (used || wanted != automatic || began_without) return;
-    Choice choice{};
-    if (!algorithms.find("attention", &choice)) algorithms.add("attention", &choice);  // a run that begins without cuDNN goes on without it
+void CudnnAttention::State::open_once() {
+    if (handle) return;
+    try {
+        check(*api, api->Create(&handle), "cudnnCreate");
+        check(*api, api->SetStream(handle, c.stream), "cudnnSetStream");
+    } catch (const Unsupported& u) {
+        device_failed("%s (SO8T_CUDA_ATTENTION=own does without cuDNN)", u.text.c_str());
+    }
 }
 
 bool CudnnAttention::State::declined(const std::string& reason) const {
@@ -217,10 +208,10 @@ Planned& CudnnAttention::State::planned(const char* pass, const Sdpa& s) {
 template <class P, class V>
 bool CudnnAttention::State::suits(const P& p, const V& v) {
     if (wanted == own || v.q.dtype != SO8T_BFLOAT16 || p.longest == 0 || p.rows == 0) return false;
-    decide();
     if (!used) return declined(why);
     if (p.head_dim % 16 != 0 || p.head_dim > 128) return declined("heads of " + std::to_string(p.head_dim) + " are no multiple of 16 up to 128");
     if (p.longest < 2) return declined("every sequence is of one row");
+    open_once();
     return true;
 }
 

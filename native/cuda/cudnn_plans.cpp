@@ -43,7 +43,7 @@ void plan(const Api& api, const Target& card, int capability, const Sdpa& s, boo
 }  // namespace
 
 int main(int n, char** arguments) {
-    void* library = dlopen(arguments[1], RTLD_NOW | RTLD_GLOBAL);
+    void* library = dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         std::puts(dlerror());
         return 1;

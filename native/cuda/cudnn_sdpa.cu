@@ -59,7 +59,7 @@ struct Builder {
         return y;
     }
 
-    // x where both query and key are within the sequence
+    // x where both query and key are within the sequence. The causal mask does as much; engines know packed sequences by this one.
     int64_t within(int64_t x) {
         const int64_t row = index(x, 2), column = index(x, 3);
         const int64_t query = compare(kLess, row, t.lengths), key = compare(kLess, column, t.lengths);
