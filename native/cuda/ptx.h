@@ -62,6 +62,13 @@ __device__ inline float exp2_fast(float x) {
     return y;
 }
 
+// threadIdx.x, read anew: what is computed from it is not kept in registers through a loop, where they are scarce.
+__device__ inline int reread_thread() {
+    uint32_t t;
+    asm volatile("mov.u32 %0, %%tid.x;\n" : "=r"(t));
+    return static_cast<int>(t);
+}
+
 #else
 
 struct Copy {
@@ -144,6 +151,7 @@ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
 
 inline uint32_t pack_bf16(float low, float high) { return float_to_bfloat(low) | static_cast<uint32_t>(float_to_bfloat(high)) << 16; }
 inline float exp2_fast(float x) { return exp2f(x); }
+inline int reread_thread() { return static_cast<int>(threadIdx.x); }
 
 #endif
 
