@@ -28,8 +28,19 @@ const std::vector<std::string> kNames = {"libcublasLt.so.13", "libcublasLt.so.12
 
 #if defined(SO8T_EMULATED)
 
-void require() {
-    if (emulated::fault("cublas_missing")) missing(library_places(kNames), "");
+#define X(name, result, parameters) result emulated_##name parameters;  // emulated/cublaslt.cpp
+SO8T_CUBLASLT(X)
+#undef X
+
+const Api& api() {
+    static const Api a = [] {
+        Api a;
+#define X(name, result, parameters) a.name = emulated_##name;
+        SO8T_CUBLASLT(X)
+#undef X
+        return a;
+    }();
+    return a;
 }
 
 #else
@@ -57,8 +68,13 @@ const Api& api() {
     return a;
 }
 
-void require() { api(); }
-
 #endif
+
+void require() {
+#if defined(SO8T_EMULATED)
+    if (emulated::fault("cublas_missing")) missing(library_places(kNames), "");
+#endif
+    api();
+}
 
 }  // namespace so8t::cublaslt

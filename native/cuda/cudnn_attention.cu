@@ -136,14 +136,15 @@ void CudnnAttention::State::choose() {
     used = api && ordered_backward(c.capability, static_cast<size_t>(version));
     if (api && !used) why = "cuDNN " + std::to_string(version) + " has no deterministic engine for packed sequences on " + c.isa;
     if (wanted != automatic) return;
+    const int64_t here = used ? version : 0;
     if (begins) {
-        choice.version = used ? version : 0;
-        algorithms.add("attention", &choice);
-    } else if (version != choice.version) {
-        used = false;
-        why = "the run began with cuDNN " + std::to_string(choice.version) + ", here is " + (api ? std::to_string(version) : "none");
-        std::fprintf(stderr, "attention: %s: this library's own kernels go on, whose results differ in their last bits\n", why.c_str());
+        choice.version = here;
+        algorithms.add("attention", &choice);  // what another context wrote first counts
     }
+    if (here == choice.version) return;
+    used = false;
+    why = "the run began with cuDNN " + std::to_string(choice.version) + ", here is " + (api ? std::to_string(version) : "none");
+    std::fprintf(stderr, "attention: %s: this library's own kernels go on, whose results differ in their last bits\n", why.c_str());
 }
 
 void CudnnAttention::State::open_once() {
@@ -177,9 +178,10 @@ void CudnnAttention::State::make(Planned& p, const std::string& key, bool backwa
         engines = proposed(*api, graph, {handle, nullptr});
     }
     p.why = "cuDNN has no engine for " + key;
+    const auto plan_of = [&](const Engine& e) { return std::unique_ptr<Plan>(new Plan(*api, graph, {handle, nullptr}, e, false)); };
     for (const Engine& e : engines) {
         try {
-            std::unique_ptr<Plan> plan(new Plan(*api, graph, {handle, nullptr}, e, false));
+            std::unique_ptr<Plan> plan = plan_of(e);
             if (plan->workspace() > kMostWorkspace) throw Unsupported{"cuDNN wants " + std::to_string(plan->workspace()) + " bytes of workspace for " + key};
             chosen = stored(e);
             p.plan = std::move(plan);
@@ -188,7 +190,10 @@ void CudnnAttention::State::make(Planned& p, const std::string& key, bool backwa
             p.why = u.text;
         }
     }
-    if (p.plan && !known) algorithms.add(product, &chosen);
+    if (!p.plan || known) return;
+    const StoredEngine mine = chosen;
+    algorithms.add(product, &chosen);
+    if (std::memcmp(&mine, &chosen, sizeof mine) != 0) p.plan = plan_of(engine_of(chosen));
 }
 
 Planned& CudnnAttention::State::planned(const char* pass, const Sdpa& s) {
