@@ -14,6 +14,8 @@ public:
     void open(const std::string& path, const std::string& prefix);
     // Copies the product's algorithm, 64 bytes, if one was chosen before.
     bool find(const std::string& product, void* algo);
+    // Whether the card has chosen none yet.
+    bool empty() const { return known_.empty(); }
     // Returns once the line is on disk. If another context has written one before it, `algo` becomes that.
     void add(const std::string& product, void* algo);
 
