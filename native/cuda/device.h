@@ -35,7 +35,7 @@ constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 #if defined(SO8T_EMULATED)
 inline uint16_t float_to_bfloat(float f) {
     const uint32_t u = __float_as_uint(f);
-    return static_cast<uint16_t>(f != f ? (u >> 16) | 0x40 : (u + 0x7FFF + (u >> 16 & 1)) >> 16);
+    return static_cast<uint16_t>(f != f ? 0x7FFF : (u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
 inline float half_to_float(uint16_t h) { return _cvtsh_ss(h); }
 inline uint16_t float_to_half(float f) { return _cvtss_sh(f, 0); }
