@@ -16,13 +16,13 @@ __device__ inline uint32_t shared_address(const void* p) { return static_cast<ui
 
 // Copies 16 bytes from global to shared memory asynchronously; if !inside, writes zeros and reads nothing.
 __device__ inline void cp_async16(void* to, const void* from, bool inside = true) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(inside ? 16 : 0));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(inside ? 16 : 0) : "memory");
 }
-__device__ inline void cp_async_commit() { asm volatile("cp.async.commit_group;\n"); }
+__device__ inline void cp_async_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 // Waits until at most N of this thread's groups are pending.
 template <int N>
 __device__ inline void cp_async_wait() {
-    asm volatile("cp.async.wait_group %0;\n" ::"n"(N));
+    asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
 }
 
 // Four 8 x 8 matrices of 16 bits; lane 8 m + i names row i of matrix m. Register m of lane l: row l / 4, columns 2 (l % 4) and + 1.
