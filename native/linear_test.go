@@ -97,6 +97,16 @@ func linearCases() []testCase {
 		{rows: 3, in: 160, out: 45, weight: Int8, rank: 16, slices: [][2]int{{0, 20}, {20, 25}}, residual: true},
 		{rows: 140, in: 264, out: 48, weight: Int8, rank: 16, slices: [][2]int{{0, 16}, {16, 16}, {32, 16}}}, // more than one tile of lora_dx
 	}
+	// A GPU's kernels for few rows: the numbers of rows around their tiles, one to three slices, columns that blocks share.
+	for i, rows := range []int{1, 2, 7, 8, 9, 16, 17, 33, 64, 100, 128, 129} {
+		slices := [][2]int{{0, 64}, {64, 70}, {134, 16}}[:i%4]
+		shapes = append(shapes, linearShape{rows: rows, in: 144 + 16*i, out: 150 + 2*i, weight: []DType{Int8, Int8, BFloat16}[i%3], rank: 8 * (i % 4),
+			slices: slices, residual: i%2 == 0})
+	}
+	shapes = append(shapes,
+		linearShape{rows: 12, in: 1104, out: 264, weight: Int8, rank: 72, slices: [][2]int{{0, 128}, {128, 136}}, residual: true},
+		linearShape{rows: 70, in: 700, out: 131, weight: Int8, rank: 3, slices: [][2]int{{5, 120}}},
+		linearShape{rows: 20, in: 520, out: 140, weight: BFloat16, rank: 64, slices: [][2]int{{1, 9}, {10, 127}}, residual: true})
 	var all []testCase
 	for _, s := range shapes {
 		all = append(all, testCase{"linear_forward/" + s.String(), func(f *fixture) { linearForward(f, s) }},

@@ -17,8 +17,7 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
     l.z = v.z;
     if (p.slices > 0) l.slices = slices_of(c, s, v.slice, p.slices, p.rank, v.x.dtype);
     if (p.rows == 0) return;
-    const bool as_it_lies = l.weight.w.dtype == SO8T_INT8 || l.weight.w.dtype == l.x.dtype;
-    if (p.rows <= kFewRows && as_it_lies) {
+    if (are_few(p.rows, l.x.dtype, l.weight.w.dtype)) {
         few_rows(c, l);
         return;
     }

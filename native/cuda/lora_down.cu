@@ -26,7 +26,7 @@ void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
     const View a = in_compute(c, s, v.a, p.columns, p.in, v.x.dtype);
     if (p.rows == 0) return;
     const float scale = static_cast<float>(p.scale) * v.dropout.inverse;
-    if (p.rows <= kFewRows && !v.dropout.on) {
+    if (are_few(p.rows, v.x.dtype, a.dtype) && !v.dropout.on) {
         FewRows l;
         l.rows = p.rows;
         l.x = v.x;

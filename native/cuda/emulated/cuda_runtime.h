@@ -232,6 +232,13 @@ inline unsigned __float_as_uint(float f) {
     std::memcpy(&u, &f, 4);
     return u;
 }
+// Each nibble of `pick` names a byte of the eight in x (0 to 3) and y (4 to 7).
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned pick) {
+    const uint64_t bytes = static_cast<uint64_t>(y) << 32 | x;
+    unsigned r = 0;
+    for (int i = 0; i < 4; i++) r |= static_cast<unsigned>(bytes >> 8 * (pick >> 4 * i & 7) & 0xFF) << 8 * i;
+    return r;
+}
 inline int __float2int_rn(float x) { return static_cast<int>(nearbyintf(x)); }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fadd_rn(float a, float b) { return a + b; }
