@@ -80,6 +80,7 @@ func TestInstructions(t *testing.T) {
 		{"ldmatrix.sync.aligned.m8n8.x4.shared", "ldmatrix.sync.aligned.x4.m8n8.shared.b16", "cute/arch/copy_sm75.hpp"},
 		{"ldmatrix.sync.aligned.m8n8.x4.trans", "ldmatrix.sync.aligned.x4.trans.m8n8.shared.b16", "cute/arch/copy_sm75.hpp"},
 		{"cvt.rn.bf16x2", "cvt.rn.bf16x2.f32", "cutlass/numeric_conversion.h"},
+		{"fma.rn.bf16x2", "fma.rn.bf16x2", "cutlass/array.h"},
 	} {
 		got, want := instructionOf(t, "cuda/ptx.h", c.instruction), instructionOf(t, filepath.Join(cutlass, c.file), c.theirs)
 		if got != want {
@@ -93,7 +94,8 @@ var (
 	operand  = regexp.MustCompile(`"[=+]?\w"\s*\(([^()]*(?:\([^()]*\))?[^()]*)\)`)
 	// operandNames are this project's and CUTLASS's names of one thing.
 	operandNames = map[string]string{"shared_address(row)": "address", "smem_int_ptr": "address", "high": "second", "low": "first",
-		"source[1]": "second", "source[0]": "first"}
+		"source[1]": "second", "source[0]": "first", "r": "result", "d": "result",
+		"a_ptr[i]": "a", "b_ptr[i]": "b", "c_ptr[i]": "c", "result_ptr[i]": "result"}
 )
 
 // instructionOf is the first instruction of a file that begins so: its parts in alphabetical order, its operands by name.
@@ -116,7 +118,7 @@ func instructionOf(t *testing.T, path, begins string) string {
 				t.Fatalf("%s: %s has no operand %s", path, begins, number)
 			}
 			name := operands[i][1]
-			index := regexp.MustCompile(`^(?:[cdr]|dst)\[?(\d?)\]?$`).ReplaceAllString(name, "result$1") // c is d in place
+			index := regexp.MustCompile(`^(?:[cr]\[?|d|dst)(\d)\]?$`).ReplaceAllString(name, "result$1") // c is d in place
 			index = regexp.MustCompile(`^([ab])\[(\d)\]$`).ReplaceAllString(index, "$1$2")
 			return cmp.Or(operandNames[index], index)
 		})
