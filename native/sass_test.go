@@ -30,6 +30,12 @@ var hotLoops = []hotLoop{
 	{"attention_backward", `key_tilesILi128E`, "HMMA", nil},
 	{"attention_backward", `query_tilesILi96E`, "HMMA", nil},
 	{"attention_backward", `query_tilesILi128E`, "HMMA", nil},
+	{"lora_dx", `product_masked`, "HMMA", nil},
+	{"lora_masked", `4downILi64E`, "HMMA", nil},
+	{"lora_masked", `4downILi192E`, "HMMA", nil},
+	{"lora_masked", `gradientILi64E`, "HMMA", nil},
+	{"lora_masked", `gradientILi192E`, "HMMA", nil},
+	{"weight", `expandIaNS_4bf16ELi8E`, "STG", nil},
 }
 
 // sassColumns are what the table shows.

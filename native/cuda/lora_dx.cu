@@ -28,21 +28,32 @@ struct Chunks {
     int64_t dz_stride, a_stride;
 };
 
-// Copies columns [k, k + kChunk) of dz and rows of A; zeros outside.
-__device__ inline void copy_chunk(const Chunks& x, int64_t m0, int64_t n0, int k, bf16* buffer) {
-#pragma unroll
-    for (int i = 0; i < kRows * kChunk / 8 / kThreads; i++) {
-        const int at = i * kThreads + threadIdx.x, row = at / (kChunk / 8), column = at % (kChunk / 8) * 8;
-        const bool inside = m0 + row < x.rows && k + column < x.rank;
-        cp_async16(buffer + row * kZRow + column, inside ? x.dz + (m0 + row) * x.dz_stride + k + column : x.dz, inside);
+// What this thread copies of each chunk: a piece of two rows of dz and of two rows of A.
+struct Pieces {
+    const bf16 *z, *a;
+    bool z_inside[2], a_inside;
+    __device__ Pieces(const Chunks& x, int64_t m0, int64_t n0) {
+        const int64_t row = m0 + threadIdx.x / 4, column = n0 + threadIdx.x % 16 * 8;
+        z = x.dz + row * x.dz_stride + threadIdx.x % 4 * 8;
+        a = x.a + threadIdx.x / 16 * x.a_stride + column;
+        z_inside[0] = row < x.rows;
+        z_inside[1] = row + kRows / 2 < x.rows;
+        a_inside = column < x.in;
     }
+    // Columns [k, k + kChunk) of dz and rows of A; zeros outside, where nothing is read.
+    __device__ void copy(const Chunks& x, int k, bf16* buffer) {
+        bf16 *to_z = buffer + threadIdx.x / 4 * kZRow + threadIdx.x % 4 * 8, *to_a = buffer + kRows * kZRow + threadIdx.x / 16 * kARow + threadIdx.x % 16 * 8;
+        const int column = k + threadIdx.x % 4 * 8, row = k + threadIdx.x / 16;
 #pragma unroll
-    for (int i = 0; i < kChunk * kColumns / 8 / kThreads; i++) {
-        const int at = i * kThreads + threadIdx.x, row = at / (kColumns / 8), column = at % (kColumns / 8) * 8;
-        const bool inside = k + row < x.rank && n0 + column < x.in;
-        cp_async16(buffer + kRows * kZRow + row * kARow + column, inside ? x.a + (k + row) * x.a_stride + n0 + column : x.a, inside);
+        for (int i = 0; i < 2; i++) {
+            cp_async16(to_z + i * kRows / 2 * kZRow, z + i * kRows / 2 * x.dz_stride, z_inside[i] && column < x.rank);
+            cp_async16(to_a + i * kChunk / 2 * kARow, a + i * kChunk / 2 * x.a_stride, a_inside && row + i * kChunk / 2 < x.rank);
+        }
+        z += kChunk;
+        a += kChunk * x.a_stride;
     }
-}
+};
+static_assert(kThreads == kRows / 2 * kChunk / 8 && kThreads == kChunk / 2 * kColumns / 8, "two rows of each a thread");
 
 // The quad's lane t gets word t of all four lanes, where it had one word of each of four groups.
 __device__ inline void exchange(uint32_t (&w)[4]) {
@@ -69,12 +80,13 @@ __global__ void __launch_bounds__(kThreads, 2) product_masked(Dropout d, Chunks 
     constexpr int MT = kWarpRows / 16, NT = kWarpColumns / 8;
     const int top = warp / 4 * kWarpRows, left = warp % 4 * kWarpColumns;
     float sums[MT][NT][4] = {};
-    copy_chunk(x, m0, n0, 0, shared);
+    Pieces pieces(x, m0, n0);
+    pieces.copy(x, 0, shared);
     cp_async_commit();
     for (int chunk = 0; chunk * kChunk < x.rank; chunk++) {
         cp_async_wait<0>();
         __syncthreads();  // the chunk is there, and nobody needs the one before
-        if ((chunk + 1) * kChunk < x.rank) copy_chunk(x, m0, n0, (chunk + 1) * kChunk, shared + (chunk + 1) % 2 * kBuffer);
+        if ((chunk + 1) * kChunk < x.rank) pieces.copy(x, (chunk + 1) * kChunk, shared + (chunk + 1) % 2 * kBuffer);
         cp_async_commit();
         const bf16 *z = shared + chunk % 2 * kBuffer, *a = z + kRows * kZRow;
 #pragma unroll
