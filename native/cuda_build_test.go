@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -91,48 +90,5 @@ func TestNoDevice(t *testing.T) {
 	defer d.Close()
 	if filepath.Base(d.library.path) != "libso8t_cpu.so" {
 		t.Errorf("auto took %s", d.library.path)
-	}
-}
-
-// notHot are kernels that run once a step on a few numbers, where spills do not matter.
-var notHot = regexp.MustCompile(`cayley`)
-
-// By the compiler's logs no kernel spills registers or has a stack frame on any architecture.
-func TestCUDAKernelsDoNotSpill(t *testing.T) {
-	cudaLibrary(t)
-	logs, err := filepath.Glob("build/cuda/*.log")
-	if err != nil || len(logs) == 0 {
-		t.Skip("no compiler logs: the library was built elsewhere")
-	}
-	function := regexp.MustCompile(`Compiling entry function '(\S+)' for '(\S+)'`)
-	use := regexp.MustCompile(`(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads`)
-	architectures, kernels := map[string]bool{}, 0
-	for _, path := range logs {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var name, architecture string
-		for line := range strings.Lines(string(text)) {
-			if m := function.FindStringSubmatch(line); m != nil {
-				name, architecture = m[1], m[2]
-				architectures[architecture] = true
-			}
-			if m := use.FindStringSubmatch(line); m != nil && name != "" {
-				kernels++
-				if (m[1] != "0" || m[2] != "0" || m[3] != "0") && !notHot.MatchString(name) {
-					t.Errorf("%s, %s: %s", name, architecture, strings.TrimSpace(line))
-				}
-				name = ""
-			}
-		}
-	}
-	for _, want := range []string{"sm_80", "sm_86", "sm_89", "sm_90a", "sm_120"} {
-		if !architectures[want] {
-			t.Errorf("nothing was compiled for %s", want)
-		}
-	}
-	if kernels < 300 {
-		t.Errorf("the logs tell of %d kernels only", kernels)
 	}
 }

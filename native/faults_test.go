@@ -64,6 +64,7 @@ var faults = []fault{
 	{"sums of a thread that is still adding", "cuda/so8.cu", "        __syncthreads();\n    }\n    for (int i = threadIdx.x; i < kTile",
 		"    }\n    for (int i = threadIdx.x; i < kTile", "TestOperations/rotate/", ""},
 	{"a code that is cut off instead of rounded", "cuda/adamw.cu", "0.5f), 65535.0f, 0.5f)", "0.5f), 65535.0f, 0.0f)", "TestOracleAdamW", ""},
+	{"a product rounded before it is added", "cuda/adamw.cu", "Fused ? fmaf(part, g, old)", "!Fused ? fmaf(part, g, old)", "TestAdamW8bitSeeds", ""},
 	{"a last number that is not summed", "cuda/global_norm.cu", "if (at + i < n)", "if (at + i + 1 < n)", "TestOperations/global_norm/", ""},
 	{"rows that are not zeroed", "cuda/gather_rows.cu", "cudaMemsetAsync(source, 0xFF,", "cudaMemsetAsync(source, 0x00,", "TestOperations/gather_scatter/", ""},
 	{"a nucleus without its least", "cuda/sample.cu", "if (key_of(x[j]) >= least) own", "if (key_of(x[j]) > least) own", "TestOperations/sample/", ""},

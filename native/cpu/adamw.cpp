@@ -14,11 +14,14 @@ namespace {
 
 constexpr int64_t kBlocksPerUnit = 64;
 
-// One vector of parameters and its two moments.
+// One vector of parameters and its two moments. Fused: the second moment's sum is rounded once, as bitsandbytes does by
+// torch's addcmul; float32 states round the product too, as they always did, so that an old run goes on with the same bits.
+template <bool Fused>
 inline void update(const AdamWFactors& s, float clip, vf gradient, vf& param, vf& m, vf& v) {
     const vf g = gradient * set(clip);
     m = fma(g, set(s.rest1), m * set(s.beta1));
-    v = v * set(s.beta2) + set(s.rest2) * g * g;
+    const vf old = v * set(s.beta2), part = set(s.rest2) * g;
+    v = Fused ? fma(part, g, old) : old + part * g;
     param = param * set(s.decay) + set(s.rate) * m / (sqrt(v) / set(s.correction) + set(s.epsilon));
 }
 
@@ -76,7 +79,7 @@ void adamw(Context& c, const so8t_adamw_params& p) {
             float *w = param + begin, *first = m.as<float>() + begin, *second = v.as<float>() + begin;
             for_vectors(n, [&](int64_t j, auto k) {
                 vf a = load(w + j, k), b = load(first + j, k), d = load(second + j, k);
-                update(s, clip, load(gradient + begin + j, k), a, b, d);
+                update<false>(s, clip, load(gradient + begin + j, k), a, b, d);
                 store(w + j, a, k);
                 store(first + j, b, k);
                 store(second + j, d, k);
@@ -97,7 +100,7 @@ void adamw(Context& c, const so8t_adamw_params& p) {
             }
             for_vectors(n, [&](int64_t j, auto k) {
                 vf a = load(param + begin + j, k), b = load(moment[0] + j), d = load(moment[1] + j);
-                update(s, clip, load(gradient + begin + j, k), a, b, d);
+                update<true>(s, clip, load(gradient + begin + j, k), a, b, d);
                 store(param + begin + j, a, k);
                 store(moment[0] + j, b, k);
                 store(moment[1] + j, d, k);

@@ -23,11 +23,14 @@ __device__ inline float clip_of(const Step& s) {
     return clip < 1.0f ? clip : 1.0f;
 }
 
-// One parameter and its two moments.
+// One parameter and its two moments. Fused: the second moment's sum is rounded once, as bitsandbytes does by torch's addcmul;
+// float32 states round the product too, as the CPU library's do.
+template <bool Fused>
 __device__ inline void update(const Step& s, float clip, float gradient, float& param, float& m, float& v) {
     const float g = __fmul_rn(gradient, clip);
     m = fmaf(g, s.rest1, __fmul_rn(m, s.beta1));
-    v = __fadd_rn(__fmul_rn(v, s.beta2), __fmul_rn(__fmul_rn(s.rest2, g), g));
+    const float old = __fmul_rn(v, s.beta2), part = __fmul_rn(s.rest2, g);
+    v = Fused ? fmaf(part, g, old) : __fadd_rn(old, __fmul_rn(part, g));
     const float root = __fadd_rn(__fdiv_rn(__fsqrt_rn(v), s.correction), s.epsilon);
     param = __fadd_rn(__fmul_rn(param, s.decay), __fdiv_rn(__fmul_rn(s.rate, m), root));
 }
@@ -44,13 +47,13 @@ __global__ void __launch_bounds__(kThreads) whole_kernel(Step s, int64_t n, floa
             load_floats(m + at, first);
             load_floats(v + at, second);
 #pragma unroll
-            for (int i = 0; i < V; i++) update(s, clip, g[i], w[i], first[i], second[i]);
+            for (int i = 0; i < V; i++) update<false>(s, clip, g[i], w[i], first[i], second[i]);
             store_floats(param + at, w);
             store_floats(m + at, first);
             store_floats(v + at, second);
         } else {
 #pragma unroll 1
-            for (int64_t i = at; i < n; i++) update(s, clip, gradient[i], param[i], m[i], v[i]);
+            for (int64_t i = at; i < n; i++) update<false>(s, clip, gradient[i], param[i], m[i], v[i]);
         }
     }
 }
@@ -131,7 +134,7 @@ __global__ void __launch_bounds__(kThreads) eight_bit_kernel(Step s, int64_t n, 
         float most[2] = {0, 0};
 #pragma unroll
         for (int i = 0; i < 8; i++) {
-            update(s, clip, g[i], w[i], moment[0][i], moment[1][i]);
+            update<true>(s, clip, g[i], w[i], moment[0][i], moment[1][i]);
             for (int k = 0; k < 2; k++) most[k] = fmaxf(most[k], fabsf(moment[k][i]));
         }
         float inverse[2];

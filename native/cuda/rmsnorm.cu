@@ -82,6 +82,16 @@ __global__ void __launch_bounds__(kThreads, 1)
     });
 }
 
+// The weight is float32 or of x's type.
+template <class T, class F>
+void by_weight(const View& weight, F&& f) {
+    if (weight.dtype == SO8T_FLOAT32) {
+        f(float{});
+    } else {
+        f(T{});
+    }
+}
+
 }  // namespace
 
 void rmsnorm_forward(Context& c, const so8t_rmsnorm_forward_params& p) {
@@ -89,7 +99,7 @@ void rmsnorm_forward(Context& c, const so8t_rmsnorm_forward_params& p) {
     if (p.rows == 0) return;
     by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
-        by_compute(v.weight.dtype, [&](auto weight_tag) {
+        by_weight<T>(v.weight, [&](auto weight_tag) {
             using W = decltype(weight_tag);
             by_width<T>(
                 p.columns,
@@ -110,7 +120,7 @@ void rmsnorm_backward(Context& c, const so8t_rmsnorm_backward_params& p) {
     if (p.rows == 0) return;
     by_compute(v.x.dtype, [&](auto tag) {
         using T = decltype(tag);
-        by_compute(v.weight.dtype, [&](auto weight_tag) {
+        by_weight<T>(v.weight, [&](auto weight_tag) {
             using W = decltype(weight_tag);
             by_width<T>(
                 p.columns,
