@@ -208,7 +208,8 @@ func (x *shapeBencher) attention() {
 	x.of("attention_backward", 10*pairs, 0, func() {
 		p := attention
 		x.d.AttentionBackward(&AttentionBackward{Rows: p.Rows, Sequences: p.Sequences, Heads: p.Heads, KVHeads: p.KVHeads, HeadDim: p.HeadDim,
-			Longest: p.Longest, Scale: p.Scale, Q: p.Q, K: p.K, V: p.V, CuSeqlens: p.CuSeqlens, Out: p.Out, LSE: p.LSE, DOut: x.dout, DQ: dqkv, DK: dqkv.Column(C), DV: dqkv.Column(2 * C)})
+			Longest: p.Longest, Scale: p.Scale, Q: p.Q, K: p.K, V: p.V, CuSeqlens: p.CuSeqlens, Out: p.Out, LSE: p.LSE,
+			DOut: x.dout, DQ: dqkv, DK: dqkv.Column(C), DV: dqkv.Column(2 * C)})
 	})
 }
 
