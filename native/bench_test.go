@@ -201,14 +201,15 @@ func (x *shapeBencher) attention() {
 	C, n, qkv := x.width, x.n, x.qkv
 	pairs := x.elements() * float64(x.rows/x.sequences) / 2 // multiply-adds of q k^T below the diagonal
 	attention := AttentionForward{Rows: n, Sequences: int64(len(x.boundaries) - 1), Heads: int64(x.heads), KVHeads: int64(x.heads),
-		HeadDim: int64(x.dim), Scale: 0.1,
+		HeadDim: int64(x.dim), Longest: int64(x.rows / x.sequences), Scale: 0.1,
 		Q: qkv, K: qkv.Column(C), V: qkv.Column(2 * C), CuSeqlens: x.ints(x.boundaries), Out: x.hidden, LSE: x.tensor(Float32, x.heads, x.rows)}
 	x.of("attention_forward", 4*pairs, 0, func() { x.d.AttentionForward(&attention) })
 	dqkv := x.tensor(BFloat16, x.rows, 3*C)
 	x.of("attention_backward", 10*pairs, 0, func() {
 		p := attention
-		x.d.AttentionBackward(&AttentionBackward{Rows: p.Rows, Sequences: p.Sequences, Heads: p.Heads, KVHeads: p.KVHeads, HeadDim: p.HeadDim, Scale: p.Scale,
-			Q: p.Q, K: p.K, V: p.V, CuSeqlens: p.CuSeqlens, Out: p.Out, LSE: p.LSE, DOut: x.dout, DQ: dqkv, DK: dqkv.Column(C), DV: dqkv.Column(2 * C)})
+		x.d.AttentionBackward(&AttentionBackward{Rows: p.Rows, Sequences: p.Sequences, Heads: p.Heads, KVHeads: p.KVHeads, HeadDim: p.HeadDim,
+			Longest: p.Longest, Scale: p.Scale, Q: p.Q, K: p.K, V: p.V, CuSeqlens: p.CuSeqlens, Out: p.Out, LSE: p.LSE,
+			DOut: x.dout, DQ: dqkv, DK: dqkv.Column(C), DV: dqkv.Column(2 * C)})
 	})
 }
 

@@ -219,7 +219,8 @@ func cardJSON(capability int) string {
 "maxBlockSize": [1024, 1024, 64], "regsPerBlock": 65536, "multiProcessorCount": 132, "smCountOrigin": 0, "warpSize": 32, "maxSharedMemoryPerBlock": 49152,
 "maxSharedMemoryPerBlockOptin": 232448, "oversizedSharedMemoryPerBlock": 0, "reservedSharedMemoryPerBlock": 1024, "maxRegistersPerSM": 65536,
 "maxCtasPerSM": 32, "maxThreadsPerBlock": 1024, "maxThreadsPerSM": 2048, "pciDeviceId": 0, "isTccDriver": 0, "supportCoopLaunch": 1,
-"smClockRateKHz": 1980000, "memClockRateKHz": 2619000, "memoryBusWidth": 5120, "l2CacheSize": 52428800, "deviceName": "NVIDIA H100 80GB HBM3"}`, capability*10)
+"smClockRateKHz": 1980000, "memClockRateKHz": 2619000, "memoryBusWidth": 5120, "l2CacheSize": 52428800,
+"deviceName": "NVIDIA H100 80GB HBM3"}`, capability*10)
 }
 
 // cuDNN itself takes the graphs of these shapes and makes plans of them for an H100, without one.
@@ -232,13 +233,15 @@ func TestCuDNNPlans(t *testing.T) {
 	if err := os.WriteFile(driver, []byte(cudaDriver), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-w", "-Wl,-soname,libcuda.so.1", "-o", filepath.Join(dir, "libcuda.so.1"), driver).CombinedOutput(); err != nil {
+	flags := []string{"-shared", "-fPIC", "-w", "-Wl,-soname,libcuda.so.1", "-o", filepath.Join(dir, "libcuda.so.1"), driver}
+	if out, err := exec.Command("gcc", flags...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	compiled(t, "-O1", "-o", filepath.Join(dir, "plans"), "cuda/cudnn_plans.cpp", "-xc++", "cuda/cudnn_graph.cu", "cuda/cudnn_sdpa.cu", "-ldl")
 	plans := func(capability int, shapes ...string) string {
 		t.Helper()
-		c := exec.Command(filepath.Join(dir, "plans"), append([]string{filepath.Join(wheel, "lib", "libcudnn.so.9"), cardJSON(capability), fmt.Sprint(capability)}, shapes...)...)
+		library := filepath.Join(wheel, "lib", "libcudnn.so.9")
+		c := exec.Command(filepath.Join(dir, "plans"), append([]string{library, cardJSON(capability), fmt.Sprint(capability)}, shapes...)...)
 		c.Env = append(os.Environ(), "LD_LIBRARY_PATH="+dir+":"+filepath.Join(wheel, "..", "cu13", "lib")+":"+os.Getenv("LD_LIBRARY_PATH"))
 		out, err := c.CombinedOutput()
 		if err != nil {
