@@ -135,9 +135,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16>
     load_tile<D, kQueries>(q, a.q, column, first, a.rows, a.head_dim, a.wide);
     load_tile<D, K>(k, a.k, kv_column, begin, a.rows, a.head_dim, a.wide);
     cp_async_commit();
-    cp_async_wait<0>();
-    __syncthreads();
-    queries.hold();
+    hold(queries);
     for (int key = begin; key < end; key += K) {
         cp_async_wait<0>();
         __syncthreads();  // the keys are there, and nobody needs the last values
