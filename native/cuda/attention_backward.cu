@@ -3,17 +3,12 @@
 // to the same sum, whose order is fixed. dS is multiplied by scale at the end. A query that sees one key only has
 // P = 1 whatever q and k are: its dS is exactly 0.
 // Reference: TestOperations/attention in native/attention_test.go.
-#include "attention.h"
+#include "attention_statistics.h"
 #include "cudnn_attention.h"
 
 namespace so8t::cuda {
 
 namespace {
-
-// A query's log-sum-exp, to base 2, and delta; 0 for rows beyond the last.
-struct Statistics {
-    float lse, delta;
-};
 
 template <class T>
 struct Backward : Attention<T> {
@@ -25,31 +20,6 @@ struct Backward : Attention<T> {
 
 // The first query whose dS for a key may differ from 0.
 __device__ inline int after_alone(const Seen& seen, int key) { return seen.low[key] == key ? key + 1 : key; }
-
-constexpr int kDeltaThreads = 256;
-
-// Four lanes take a head's row, V elements at a time.
-template <class T, int V>
-__global__ void __launch_bounds__(kDeltaThreads)
-    find_statistics(Matrix<const T> out, Matrix<const T> dout, Matrix<const float> lse, int rows, int padded, int heads, int head_dim, Statistics* statistics) {
-    const int64_t i = (static_cast<int64_t>(blockIdx.x) * kDeltaThreads + threadIdx.x) / 4;
-    const int lane = threadIdx.x % 4, row = static_cast<int>(i / heads), head = static_cast<int>(i % heads);
-    float s = 0;
-    if (row < rows) {
-        const T *x = out.data + row * out.stride + static_cast<int64_t>(head) * head_dim,
-                *y = dout.data + row * dout.stride + static_cast<int64_t>(head) * head_dim;
-        for (int d = lane * V; d < head_dim; d += 4 * V) {
-            float a[V], b[V];
-            load_floats(x + d, a);
-            load_floats(y + d, b);
-#pragma unroll
-            for (int j = 0; j < V; j++) s += a[j] * b[j];
-        }
-    }
-    s += __shfl_xor_sync(kAllLanes, s, 1);
-    s += __shfl_xor_sync(kAllLanes, s, 2);
-    if (lane == 0 && row < padded) statistics[static_cast<int64_t>(head) * padded + row] = {row < rows ? lse.data[head * lse.stride + row] * kLog2E : 0.0f, s};
-}
 
 // ---- tensor cores ----
 
@@ -93,10 +63,7 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
         cp_async_commit();
     };
     load(head, query, 0);
-    cp_async_wait<0>();
-    __syncthreads();
-    keys.hold();
-    values.hold();
+    hold(keys, values);
     for (bool more = true; more; turn ^= 1) {
         const int here = query;
         query += kStep;
@@ -107,8 +74,8 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
         cp_async_wait<0>();
         __syncthreads();  // these queries are there, and nobody needs the last ones
         if (more) load(head, query, turn ^ 1);
-        if (here + kStep <= top || here >= any_high) continue;
-        const bool whole = here > top + 15 && here + kStep <= all_high;
+        if (warp_agrees(here + kStep <= top || here >= any_high)) continue;
+        const bool whole = warp_agrees(here > top + 15 && here + kStep <= all_high);
         const bf16 *q = turns + turn * 2 * kStep * D, *dout = q + kStep * D;
         float p[1][NT][4], ds[1][NT][4];
         multiply_turned(p, keys, q);
@@ -171,17 +138,15 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
     load_tile<D, kOwnQueries>(q, a.q, column, first, a.rows, a.head_dim, a.wide);
     load_tile<D, kOwnQueries>(dout, a.dout, column, first, a.rows, a.head_dim, a.wide);
     load(begin, 0);
-    cp_async_wait<0>();
-    __syncthreads();
-    queries.hold();
+    hold(queries);
     int turn = 0;
     for (int key = begin; key < end; key += kStep, turn ^= 1) {
-        const int lowest = a.seen.low[top], all_low = a.seen.low[top + 31];  // registers are full
+        const int lowest = a.seen.low[top], all_low = a.seen.low[top + 31];  // read again, as registers are full
         cp_async_wait<0>();
         __syncthreads();  // these keys are there, and nobody needs the last ones
         if (key + kStep < end) load(key + kStep, turn ^ 1);
-        if (key > top + 31 || key + kStep <= lowest) continue;
-        const bool whole = key + kStep <= top && key >= all_low;
+        if (warp_agrees(key > top + 31 || key + kStep <= lowest)) continue;
+        const bool whole = warp_agrees(key + kStep <= top && key >= all_low);
         const bf16 *k = turns + turn * 2 * kStep * D, *v = k + kStep * D;
         float s[MT][NT][4], ds[MT][NT][4];
         multiply_turned(s, queries, k);
