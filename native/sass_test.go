@@ -29,6 +29,11 @@ var hotLoops = []hotLoop{
 	{"attention_backward", `key_tilesILi96E`, "HMMA", nil},
 	{"attention_backward", `key_tilesILi128E`, "HMMA", nil},
 	{"attention_backward", `query_tilesILi96E`, "HMMA", nil},
+	{"few_rows", `dotIaN.*4bf16ES3_Li1ELi16ELi1ELi4E`, "FFMA", map[string]int{"I2F": 0}},
+	{"few_rows", `dotIaN.*4bf16ES3_Li1ELi16ELi2ELi2E`, "FFMA", map[string]int{"I2F": 0}},
+	{"few_rows_mma", `tiledIaLi16E`, "HMMA", map[string]int{"I2F": 0}},
+	{"few_rows_mma", `tiledIaLi64E`, "HMMA", map[string]int{"I2F": 0}},
+	{"few_rows_mma", `tiledIaLi128E`, "HMMA", map[string]int{"I2F": 0}},
 	{"attention_backward", `query_tilesILi128E`, "HMMA", nil},
 }
 
