@@ -69,12 +69,15 @@ __device__ inline void load_rows(const Matrix<T>& x, int first, int k, F&& place
     const int thread = opaque(threadIdx.x), chunk = thread % (2 * Chunks), row = thread / (2 * Chunks);
     if (x.wide) {
         const T* from = x.data + static_cast<int64_t>(first + row) * x.stride + k + chunk * V;
+        auto* to = place(chunk / Chunks, row, chunk % Chunks);
+        static_assert(kPass % 2 == 0);
+        const auto pitch = place(0, 2, 0) - place(0, 0, 0);  // of two rows
         const bool there = k + chunk * V < x.columns;
 #pragma unroll
-        for (int i = 0; i < Rows; i += kPass) {
+        for (int i = 0; i < Rows; i += kPass, from += kPass * x.stride) {
             if (kPass > Rows && row >= Rows) break;
             const bool inside = there && static_cast<unsigned>(first + row + i) < static_cast<unsigned>(x.rows);
-            cp_async16(place(chunk / Chunks, row + i, chunk % Chunks), inside ? from + i * x.stride : x.data, inside);
+            cp_async16(to + i / 2 * pitch, inside ? from : x.data, inside);
         }
     } else {
 #pragma unroll 1
