@@ -140,9 +140,9 @@ void run(Context& c, const FewRows& l) {
     const auto by_outputs = [&](auto width) {
         using std::integral_constant;
         if (few_outputs) {
-            launch(width, integral_constant<int, 1>{}, integral_constant < int, M<4 ? 4 : 2>{});
+            launch(width, integral_constant<int, 1>{}, integral_constant<int, (M < 4 ? 4 : M < 8 ? 2 : 1)>{});
         } else {
-            launch(width, integral_constant<int, 2>{}, integral_constant < int, M<4 ? 2 : 1>{});
+            launch(width, integral_constant<int, 2>{}, integral_constant<int, (M < 4 ? 2 : 1)>{});
         }
     };
     if constexpr (M < 8) {
