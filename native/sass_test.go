@@ -37,6 +37,11 @@ var hotLoops = []hotLoop{
 	{"lora_masked", `gradientILi64E`, "HMMA", nil},
 	{"lora_masked", `gradientILi192E`, "HMMA", nil},
 	{"weight", `expandIaNS_4bf16ELi8E`, "STG", nil},
+	{"few_rows", `dotIaN.*4bf16ES3_Li1ELi16ELi1ELi4E`, "FFMA", map[string]int{"I2F": 0}},
+	{"few_rows", `dotIaN.*4bf16ES3_Li1ELi16ELi2ELi2E`, "FFMA", map[string]int{"I2F": 0}},
+	{"few_rows_mma", `tiledIaLi16E`, "HMMA", map[string]int{"I2F": 0}},
+	{"few_rows_mma", `tiledIaLi64E`, "HMMA", map[string]int{"I2F": 0}},
+	{"few_rows_mma", `tiledIaLi128E`, "HMMA", map[string]int{"I2F": 0}},
 }
 
 // sassColumns are what the table shows.

@@ -23,9 +23,11 @@ namespace so8t::cuda {
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                           \
     emulated::launch(grid, block, shared_bytes, stream, emulated::described<(kernel)>(), \
                      emulated::bound([](auto... so8t_arguments) { kernel(so8t_arguments...); }, __VA_ARGS__))
+#define LAUNCH_NEXT(kernel, grid, block, shared_bytes, c, ...) LAUNCH(kernel, grid, block, shared_bytes, (c).stream, __VA_ARGS__)
 #define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(emulated::dynamic_shared())
 #else
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define LAUNCH_NEXT(kernel, grid, block, shared_bytes, c, ...) launch_next(kernel, grid, block, shared_bytes, c, __VA_ARGS__)
 #define DYNAMIC_SHARED(T, name)                                   \
     extern __shared__ __align__(128) unsigned char so8t_shared[]; \
     T* name = reinterpret_cast<T*>(so8t_shared)
