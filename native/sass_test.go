@@ -30,12 +30,13 @@ var hotLoops = []hotLoop{
 	{"attention_backward", `key_tilesILi128E`, "HMMA", nil},
 	{"attention_backward", `query_tilesILi96E`, "HMMA", nil},
 	{"attention_backward", `query_tilesILi128E`, "HMMA", nil},
-	{"lora_dx", `product_masked`, "HMMA", nil},
-	{"lora_masked", `4downILi64E`, "HMMA", nil},
-	{"lora_masked", `4downILi192E`, "HMMA", nil},
-	{"lora_masked", `gradientILi64E`, "HMMA", nil},
-	{"lora_masked", `gradientILi192E`, "HMMA", nil},
-	{"weight", `expandIaNS_4bf16ELi8E`, "STG", nil},
+	{"lora_dx", `product_masked`, "HMMA", map[string]int{"all": 110, "LDSM": 12, "BSSY": 0}},
+	{"lora_dx", `product_masked`, "STG", map[string]int{"STG.32": 0, "STG.64": 0}},
+	{"lora_masked", `4downILi64E`, "HMMA", map[string]int{"all": 270, "LDSM": 12, "BSSY": 0}},
+	{"lora_masked", `4downILi192E`, "HMMA", map[string]int{"all": 380, "LDSM": 20, "BSSY": 0}},
+	{"lora_masked", `gradientILi64E`, "HMMA", map[string]int{"all": 270, "LDSM": 12, "BSSY": 0}},
+	{"lora_masked", `gradientILi192E`, "HMMA", map[string]int{"all": 335, "LDSM": 20, "BSSY": 0}},
+	{"weight", `expandIaNS_4bf16ELi8E`, "STG", map[string]int{"STG.32": 0, "STG.U16": 0}},
 }
 
 // sassColumns are what the table shows.

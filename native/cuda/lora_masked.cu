@@ -277,6 +277,7 @@ __global__ void __launch_bounds__(kSweepThreads) add_parts(const float* parts, i
     constexpr int V = 16 / sizeof(Y);
     sweep(rows, columns / V, [&](int64_t row, int64_t group) {
         float sum[V] = {};
+#pragma unroll 1
         for (int i = 0; i < count; i++) {
             float part[V];
             load_floats(parts + (i * rows + row) * columns + group * V, part);
