@@ -274,7 +274,7 @@ __global__ void __launch_bounds__(kThreads, 2) gradient(Operands p, float* y, in
 
 template <class Y, bool Add>
 __global__ void __launch_bounds__(kSweepThreads) add_parts(const float* parts, int count, int64_t rows, int64_t columns, float scale, Y* y, int64_t y_stride) {
-    constexpr int V = 16 / sizeof(Y);
+    constexpr int V = 4;
     sweep(rows, columns / V, [&](int64_t row, int64_t group) {
         float sum[V] = {};
 #pragma unroll 1
@@ -295,7 +295,7 @@ __global__ void __launch_bounds__(kSweepThreads) add_parts(const float* parts, i
 
 template <bool Add, class Y>
 void add(Context& c, const Operands& p, int parts, int64_t rows, int64_t columns, Y* y, int64_t y_stride) {
-    const Layout l = sweep_of(c, rows, columns * static_cast<int64_t>(sizeof(Y)) / 16);
+    const Layout l = sweep_of(c, rows, columns / 4);
     LAUNCH((add_parts<Y, Add>), l.grid, l.block, 0, c.stream, p.parts, parts, rows, columns, p.scale, y, y_stride);
     launched("add_parts");
 }
