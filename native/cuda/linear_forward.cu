@@ -16,7 +16,8 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
     l.weight = v.weight;
     l.z = v.z;
     // What few rows give must not depend on whether there is memory for the expanded weight.
-    if (p.rows <= kFewRows) l.weight.expanded = {};
+    const bool few = are_few(p.rows, l.x.dtype, l.weight.w.dtype);
+    if (few) l.weight.expanded = {};
     if (l.weight.expanded) {
         l.slices.count = static_cast<int>(p.slices);
         l.slices.rank = p.rank;
@@ -24,7 +25,7 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
         l.slices = slices_of(c, s, v.slice, p.slices, p.rank, v.x.dtype);
     }
     if (p.rows == 0) return;
-    if (are_few(p.rows, l.x.dtype, l.weight.w.dtype)) {
+    if (few) {
         few_rows(c, l);
         return;
     }
