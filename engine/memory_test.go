@@ -10,6 +10,7 @@ import (
 	"so8t/device"
 	"so8t/engine/phi3"
 	"so8t/native"
+	"so8t/native/nativetest"
 )
 
 // TestPlanIsWhatIsAllocated: purpose for purpose, byte for byte, in whatever way a model is opened.
@@ -29,6 +30,7 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 		for _, name := range []string{"gqa", "longrope"} { // one of them with tied embeddings, or not, and two tables
 			set := variant(t, name)
 			o.BasePath, o.Device, o.MaxTokens, o.MaxLength = set.dir, device.MustParse(os.Getenv("SO8T_DEVICE")), 77, 50
+			o.Algorithms = nativetest.Algorithms()
 			m, err := Open(ctx, o)
 			if err != nil {
 				t.Fatal(err)

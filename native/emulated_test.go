@@ -55,3 +55,29 @@ func TestLaunchesAreNoted(t *testing.T) {
 		t.Errorf("noted: %q, %v", text, err)
 	}
 }
+
+// While a stream is captured memory cannot be freed: what an operation then no longer needs is freed later.
+func TestMemoryFreedInACapture(t *testing.T) {
+	needEmulator(t)
+	free := func(d *Device) uint64 {
+		t.Helper()
+		info, err := d.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.FreeBytes
+	}
+	watching := openDevice(t, 1)
+	before := free(watching)
+	t.Setenv("SO8T_EMULATED_FAULT", "capturing")
+	f := newFixture(t, 1, Float32)
+	linearForward(f, linearShape{rows: 40, in: 96, out: 80, weight: Int8}) // needs two blocks of scratch memory
+	f.done()
+	t.Setenv("SO8T_EMULATED_FAULT", "")
+	if err := f.d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after := free(watching); after != before {
+		t.Errorf("%d bytes are lost", before-after)
+	}
+}

@@ -13,12 +13,14 @@ public:
     // Reads the file, if it exists. With an empty path algorithms are remembered in memory only.
     void open(const std::string& path, const std::string& prefix);
     // Copies the product's algorithm, 64 bytes, if one was chosen before.
-    bool find(const std::string& product, void* algo) const;
-    // Returns once the line is on disk.
-    void add(const std::string& product, const void* algo);
+    bool find(const std::string& product, void* algo);
+    // Returns once the line is on disk. If another context has written one before it, `algo` becomes that.
+    void add(const std::string& product, void* algo);
 
 private:
+    void read();
     std::string path_, prefix_;
+    int64_t read_ = 0;  // bytes of the file
     std::map<std::string, std::string> known_;
 };
 

@@ -1,6 +1,7 @@
 #include "allocator.h"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "context.h"
@@ -19,8 +20,11 @@ uint64_t rounded(uint64_t bytes) {
 Allocator::~Allocator() { trim(); }
 
 void Allocator::trim() {
-    for (auto& block : free_) cudaFree(block.second);
-    free_.clear();
+    for (auto it = free_.begin(); it != free_.end();) {
+        // a capture forbids it, until it ends
+        it = cudaFree(it->second) == cudaSuccess ? free_.erase(it) : std::next(it);
+    }
+    cudaGetLastError();
 }
 
 void* Allocator::take(uint64_t bytes, const std::string& purpose, uint64_t& reserved) {

@@ -33,7 +33,6 @@ SO8T_CUBLASLT(X)
 #undef X
 
 const Api& api() {
-    if (emulated::fault("cublas_missing")) missing(library_places(kNames), "");
     static const Api a = [] {
         Api a;
 #define X(name, result, parameters) a.name = emulated_##name;
@@ -71,6 +70,11 @@ const Api& api() {
 
 #endif
 
-void require() { api(); }
+void require() {
+#if defined(SO8T_EMULATED)
+    if (emulated::fault("cublas_missing")) missing(library_places(kNames), "");
+#endif
+    api();
+}
 
 }  // namespace so8t::cublaslt

@@ -67,7 +67,8 @@ struct Api {
 #undef X
 };
 
-// The functions of libcublasLt.so.13 or .12, from the loader's path, CUDA_HOME or a Python environment's wheels; of an emulated library, emulated/cublaslt.cpp's.
+// The functions of libcublasLt.so.13 or .12, from the loader's path, CUDA_HOME or a Python environment's wheels; in an emulated
+// library those of emulated/cublaslt.cpp.
 const Api& api();
 // Throws, naming where it looked and how to install it, if the library is missing.
 void require();

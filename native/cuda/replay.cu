@@ -66,6 +66,7 @@ void replay(Context& c, Recording& r) {
         return;
     }
     check_cuda(cudaGraphLaunch(g.graph, c.stream), "cudaGraphLaunch");
+    integers_changed(c);  // its operations may have written int32, as run_calls would tell
 }
 
 #endif

@@ -12,8 +12,8 @@
 //   SO8T_EMULATED_TIMES=7      events tell random times, another sequence by seed; default: times by a model, always the same
 //   SO8T_EMULATED_LAUNCHES=... a file to which each different launch is appended once: kernel, threads of a block, bytes of
 //                              dynamic shared memory, between tabs
-//   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, or lost@N, at the N-th launch, after
-//                              which every call fails until the device is reset. Read at each call, so that a test can
+//   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, capturing (memory cannot be freed), or
+//                              lost@N, at the N-th launch, after which every call fails until the device is reset. Read at each call, so that a test can
 //                              take it away again.
 //
 // A kernel's own faults abort the process, naming the fault and the place: a barrier that only part of a block reaches, a
@@ -63,7 +63,8 @@ enum cudaError_t {
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
     cudaErrorNotReady = 600,
-    cudaErrorLaunchFailure = 719
+    cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureUnsupported = 900
 };
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };

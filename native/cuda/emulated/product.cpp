@@ -1,6 +1,4 @@
 // One product by itself, for tests: the operations reach only some of what products.h offers.
-#include <stdexcept>
-
 #include "context.h"
 #include "products.h"
 

@@ -175,6 +175,7 @@ cudaError_t cudaMalloc(void** p, size_t bytes) {
 }
 cudaError_t cudaFree(void* p) {
     if (!p) return cudaSuccess;
+    if (emulated::fault("capturing")) return last_error = cudaErrorStreamCaptureUnsupported;
     const std::lock_guard<std::mutex> lock(memory_mutex);
     auto it = blocks.find(p);
     if (it == blocks.end()) return cudaErrorInvalidValue;
