@@ -23,9 +23,11 @@ namespace so8t::cuda {
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                           \
     emulated::launch(grid, block, shared_bytes, stream, emulated::described<(kernel)>(), \
                      emulated::bound([](auto... so8t_arguments) { kernel(so8t_arguments...); }, __VA_ARGS__))
+#define LAUNCH_NEXT(kernel, grid, block, shared_bytes, c, ...) LAUNCH(kernel, grid, block, shared_bytes, (c).stream, __VA_ARGS__)
 #define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(emulated::dynamic_shared())
 #else
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define LAUNCH_NEXT(kernel, grid, block, shared_bytes, c, ...) launch_next(kernel, grid, block, shared_bytes, c, __VA_ARGS__)
 #define DYNAMIC_SHARED(T, name)                                   \
     extern __shared__ __align__(128) unsigned char so8t_shared[]; \
     T* name = reinterpret_cast<T*>(so8t_shared)
@@ -84,22 +86,37 @@ __device__ inline void store(T* p, const Vec<T, V>& v) {
     }
 }
 // Byte k of packed int8, by way of 2^23 + 128 + q, whose last byte holds q: exact, and none of the conversion unit's few slots.
-template <int K>
-__device__ inline float byte_to_float(uint32_t packed) {
-    return __uint_as_float(__byte_perm(packed ^ 0x80808080u, 0x4B000000u, 0x7540u | K)) - 8388736.0f;
+__device__ inline float byte_to_float(uint32_t packed, int k) {
+    return __uint_as_float(__byte_perm(packed ^ 0x80808080u, 0x4B000000u, 0x7540u | k)) - 8388736.0f;
 }
+// V elements as words, which the compiler does not take apart before they are needed; as elements where they fill none.
+template <class T, int V>
+using Packed = std::conditional_t<V * sizeof(T) % 4 == 0, Vec<uint32_t, static_cast<int>(V * sizeof(T) / 4)>, Vec<T, V>>;
+template <class T, int V>
+__device__ inline Packed<T, V> load_packed(const T* p) {
+    return *reinterpret_cast<const Packed<T, V>*>(p);
+}
+template <class T, int V>
+__device__ inline void to_floats(const Packed<T, V>& v, float (&x)[V]) {
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+        if constexpr (std::is_same_v<T, float>) {
+            x[i] = __uint_as_float(v.at[i]);
+        } else if constexpr (std::is_same_v<T, bf16> && V % 2 == 0) {
+            x[i] = __uint_as_float(i % 2 ? v.at[i / 2] & 0xFFFF0000u : v.at[i / 2] << 16);
+        } else if constexpr (std::is_same_v<T, int8_t> && V % 4 == 0) {
+            x[i] = byte_to_float(v.at[i / 4], i % 4);
+        } else {
+            x[i] = to_float(v.at[i]);
+        }
+    }
+}
+
 // As float32.
 template <int V, class T>
 __device__ inline void load_floats(const T* p, float (&x)[V]) {
-    if constexpr (std::is_same_v<T, int8_t> && V % 4 == 0) {
-        const Vec<uint32_t, V / 4> v = load<uint32_t, V / 4>(reinterpret_cast<const uint32_t*>(p));
-#pragma unroll
-        for (int i = 0; i < V; i += 4) {
-            x[i] = byte_to_float<0>(v.at[i / 4]);
-            x[i + 1] = byte_to_float<1>(v.at[i / 4]);
-            x[i + 2] = byte_to_float<2>(v.at[i / 4]);
-            x[i + 3] = byte_to_float<3>(v.at[i / 4]);
-        }
+    if constexpr (std::is_same_v<T, int8_t>) {
+        to_floats<T>(load_packed<T, V>(p), x);
     } else {
         const Vec<T, V> v = load<T, V>(p);
 #pragma unroll

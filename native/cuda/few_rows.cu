@@ -1,13 +1,15 @@
 // y = residual + scale * x W^T + [z_i B_i^T] for at most eight rows of x.
 // Reference: TestOperations/linear_forward in native/linear_test.go.
 #include "few_rows.h"
+#include "ptx.h"
 
 namespace so8t::cuda {
 
 namespace {
 
 constexpr int kWarps = 4;
-constexpr int kOutputs = 2;  // weight rows of a warp at once, which share each load of x
+// With this many warps on each multiprocessor, their loads under way keep the memory busy.
+constexpr int kEnoughWarps = 24;
 
 template <class T, class Y>
 struct Few {
@@ -17,40 +19,69 @@ struct Few {
     float scale;
     int count;  // rows of x
     int slices, rank;
+    bool overlaps;
     int64_t begin[SO8T_MAX_SLICES], rows[SO8T_MAX_SLICES], b_stride[SO8T_MAX_SLICES];
     const T* b[SO8T_MAX_SLICES];
 };
 
-// One warp: kOutputs weight rows by M rows of x. V weights are read at once by each lane.
-template <class W, class T, class Y, int M, int V>
+// One warp: O weight rows, which share each load of x, by M rows of x. A lane reads V weights of each row at once, and as many
+// from U places at a time. A sum's order depends on V alone.
+template <class W, class T, class Y, int M, int V, int O, int U>
 __global__ void __launch_bounds__(32 * kWarps) dot(Few<T, Y> l, const W* w, int64_t w_stride, const float* absmax) {
     const int lane = threadIdx.x % 32;
-    const int64_t first = (static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32) * kOutputs;
-    float sums[kOutputs][M] = {};
-    for (int64_t j = lane * V; j < l.in; j += 32 * V) {
-        float weights[kOutputs][V];
+    const int64_t first = (static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32) * O;
+    for (int i = 0; i < U * O && l.overlaps; i++) {  // while the kernel before still works
+        const int64_t at = (i / O * 32 + lane) * V, row = first + i % O;
+        if (at < l.in && row < l.out) prefetch(w + row * w_stride + at);
+    }
+    wait_for_previous();
+    float sums[O][M] = {};
+    const auto read = [&](Packed<W, V>(&packed)[O], int64_t at) {
 #pragma unroll
-        for (int o = 0; o < kOutputs; o++) {
+        for (int o = 0; o < O; o++) {
             const int64_t row = first + o < l.out ? first + o : l.out - 1;  // its result is not written
-            load_floats<V>(w + row * w_stride + j, weights[o]);
+            if constexpr (sizeof(packed[o]) == 16) {
+                packed[o] = load_once(w + row * w_stride + at);
+            } else {
+                packed[o] = load_packed<W, V>(w + row * w_stride + at);
+            }
         }
+    };
+    const auto add = [&](const Packed<W, V>(&packed)[O], int64_t at) {
+        float weights[O][V];
+#pragma unroll
+        for (int o = 0; o < O; o++) to_floats<W>(packed[o], weights[o]);
 #pragma unroll
         for (int m = 0; m < M; m++) {
             constexpr int P = V < 8 ? V : 8;  // x in parts, to save registers
 #pragma unroll
             for (int part = 0; part < V; part += P) {
                 float x[P];
-                load_floats<P>(l.x + (m < l.count ? m : l.count - 1) * l.x_stride + j + part, x);
+                to_floats<T>(load_packed<T, P>(l.x + (m < l.count ? m : l.count - 1) * l.x_stride + at + part), x);
 #pragma unroll
-                for (int o = 0; o < kOutputs; o++) {
+                for (int o = 0; o < O; o++) {
 #pragma unroll
                     for (int k = 0; k < P; k++) sums[o][m] = fmaf(weights[o][part + k], x[k], sums[o][m]);
                 }
             }
         }
+    };
+    for (int64_t j = 0; j < l.in; j += 32 * V * U) {
+        Packed<W, V> packed[U][O];
+#pragma unroll
+        for (int u = 0; u < U; u++) {
+            const int64_t at = j + (u * 32 + lane) * V;
+            read(packed[u], at < l.in ? at : l.in - V);
+        }
+        __syncwarp();  // or else the compiler puts off the loads, to save registers
+#pragma unroll
+        for (int u = 0; u < U; u++) {
+            const int64_t at = j + (u * 32 + lane) * V;
+            if (at < l.in) add(packed[u], at);
+        }
     }
 #pragma unroll
-    for (int o = 0; o < kOutputs; o++) {
+    for (int o = 0; o < O; o++) {
         const int64_t row = first + o;
         const bool inside = row < l.out;
         const float scale = l.scale * (absmax && inside ? absmax[row] / 127.0f : 1.0f);
@@ -91,6 +122,7 @@ void run(Context& c, const FewRows& l) {
     f.out = l.weight.out;
     f.scale = l.scale;
     f.count = static_cast<int>(l.rows);
+    f.overlaps = overlaps(c);
     f.slices = l.slices.count;
     f.rank = static_cast<int>(l.slices.rank);
     for (int i = 0; i < l.slices.count; i++) {
@@ -99,17 +131,24 @@ void run(Context& c, const FewRows& l) {
         f.b_stride[i] = l.slices.b[i].stride;
         f.b[i] = l.slices.b[i].as<T>();
     }
-    const dim3 grid(static_cast<unsigned>(ceil_div(f.out, kWarps * kOutputs)));
+    const auto launch = [&](auto width, auto outputs, auto places) {
+        constexpr int V = decltype(width)::value, O = decltype(outputs)::value, U = decltype(places)::value;
+        const dim3 grid(static_cast<unsigned>(ceil_div(f.out, kWarps * O)));
+        LAUNCH_NEXT((dot<W, T, Y, M, V, O, U>), grid, dim3(32 * kWarps), 0, c, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
+    };
+    const bool few_outputs = f.out < 2 * kEnoughWarps * static_cast<int64_t>(c.processors);
+    const auto by_outputs = [&](auto width) {
+        using std::integral_constant;
+        if (few_outputs) {
+            launch(width, integral_constant<int, 1>{}, integral_constant < int, M<4 ? 4 : 2>{});
+        } else {
+            launch(width, integral_constant<int, 2>{}, integral_constant < int, M<4 ? 2 : 1>{});
+        }
+    };
     if constexpr (M < 8) {
-        LAUNCH((dot<W, T, Y, M, 16 / sizeof(W)>), grid, dim3(32 * kWarps), 0, c.stream, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
+        by_outputs(std::integral_constant<int, 16 / sizeof(W)>{});
     } else {
-        by_width<W>(
-            l.weight.in,
-            [&](auto v) {
-                constexpr int V = decltype(v)::value;
-                LAUNCH((dot<W, T, Y, M, V>), grid, dim3(32 * kWarps), 0, c.stream, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
-            },
-            l.weight.w, l.x);
+        by_width<W>(l.weight.in, by_outputs, l.weight.w, l.x);
     }
     launched("few_rows");
 }

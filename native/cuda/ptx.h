@@ -25,6 +25,14 @@ __device__ inline void cp_async_wait() {
     asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
 }
 
+// 16 bytes that nothing writes meanwhile and nobody reads again soon: not kept in L1. In program order, so that the loads of a
+// loop are under way together.
+__device__ inline Vec<uint32_t, 4> load_once(const void* p) {
+    Vec<uint32_t, 4> v;
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];\n" : "=r"(v.at[0]), "=r"(v.at[1]), "=r"(v.at[2]), "=r"(v.at[3]) : "l"(p));
+    return v;
+}
+
 // Four 8 x 8 matrices of 16 bits; lane 8 m + i names row i of matrix m. Register m of lane l: row l / 4, columns 2 (l % 4) and + 1.
 __device__ inline void ldmatrix4(uint32_t (&r)[4], const void* row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
@@ -57,6 +65,15 @@ __device__ inline int opaque(int x) {
 __device__ inline void store16(void* to, const uint4& w) {
     asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"l"(__cvta_generic_to_global(to)), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w) : "memory");
 }
+// The first statement of a kernel for LAUNCH_NEXT: all that earlier kernels wrote is there, and the next one may come.
+__device__ inline void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;\n" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
+#endif
+}
+// Fetches what lies at an address to the L2 cache. Nothing is read: it may still be about to be written.
+__device__ inline void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];\n" ::"l"(p)); }
 
 // Two floats as bfloat16, the first in the low half.
 __device__ inline uint32_t pack_bf16(float low, float high) {
@@ -107,6 +124,12 @@ inline void cp_async16(void* to, const void* from, bool inside = true) {
     } else {
         copies().back().push_back(c);
     }
+}
+inline Vec<uint32_t, 4> load_once(const void* p) {
+    emulated::aligned16(p);
+    Vec<uint32_t, 4> v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
 }
 inline void cp_async_commit() { copies().emplace_back(); }
 template <int N>
@@ -159,6 +182,8 @@ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
     }
 }
 
+inline void wait_for_previous() {}
+inline void prefetch(const void*) {}
 inline int opaque(int x) { return x; }
 inline void store16(void* to, const uint4& w) {
     emulated::aligned16(to);
