@@ -24,7 +24,7 @@ var faults = []fault{
 		"    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    __syncthreads();\n    const int warps = blockDim.x / 32;\n    float most",
 		"    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    const int warps = blockDim.x / 32;\n    float most",
 		"TestOperations/(quantize_rows|cross_entropy)", ""},
-	{"a causal mask that sees one key ahead", "cuda/attention_forward.cu", "if (j < low || j > row) s[m]", "if (j < low || j > row + 1) s[m]",
+	{"a causal mask that sees one key ahead", "cuda/attention_forward.cu", "if (j < low || j > row) s[i / 2]", "if (j < low || j > row + 1) s[i / 2]",
 		"TestOperations/attention/", ""},
 	{"a sequence's first key left out", "cuda/attention_forward.cu", "const int highest = least(end, limit);",
 		"const int highest = least(end, limit) - 1;", "TestOperations/attention/", ""},
@@ -33,10 +33,24 @@ var faults = []fault{
 	{"keys overwritten while they are read", "cuda/attention_forward.cu",
 		"        cp_async_wait<0>();\n        __syncthreads();  // the values are there, and nobody needs the keys", "        cp_async_wait<0>();",
 		"TestOperations/attention/", "SO8T_EMULATED_COPIES=now"},
-	{"a swizzle that reads another chunk", "cuda/attention.h", "ldmatrix4_transposed(y, b + at<D>(lane % 16, n + lane / 16)",
-		"ldmatrix4_transposed(y, b + at<D>(lane % 16, n + 1 - lane / 16)", "TestOperations/attention/", ""},
+	{"a swizzle that reads another chunk", "cuda/attention.h", "const Places<D> of_b(lane % 16, lane / 16);",
+		"const Places<D> of_b(lane % 16, 1 - lane / 16);", "TestOperations/attention/", ""},
 	{"shared memory that is not asked for", "cuda/attention.h", "if (bytes <= 48 << 10) return;", "if (bytes > 0) return;", "TestOperations/attention/", ""},
 	{"a gradient without its delta", "cuda/attention_backward.cu", "p[0][n][i] * (ds[0][n][i] - of[i % 2 * 2 + 1])", "p[0][n][i] * ds[0][n][i]",
+		"TestOperations/attention/", ""},
+	{"a mask forgotten where a sequence ends", "cuda/attention_backward.cu", "here > top + 15 && here + kStep <= all_high", "here > top + 15",
+		"TestOperations/attention/", ""},
+	{"a tile taken as whole with a key too many", "cuda/attention_backward.cu", "key + kStep <= top && key >= all_low",
+		"key + kStep <= top && key + 1 >= all_low", "TestOperations/attention/", ""},
+	{"statistics of other queries", "cuda/attention_backward.cu", "&statistics[turn * kStep + at_query].lse", "&statistics[turn * kStep + (at_query ^ 2)].lse",
+		"TestOperations/attention/", ""},
+	{"a query's statistics a row off", "cuda/attention_backward.cu", "statistics[mine + m * 16 + h * 8 + lane / 4]",
+		"statistics[mine + m * 16 + h * 8 + (lane / 4 ^ 1)]", "TestOperations/attention/", ""},
+	{"a sum of powers of another base", "cuda/attention_statistics.h", "lse.data[head * lse.stride + row] * kLog2E", "lse.data[head * lse.stride + row]",
+		"TestOperations/attention/", ""},
+	{"a tile held before it has come", "cuda/attention.h", "    cp_async_wait<0>();\n    __syncthreads();\n    (tiles.hold(), ...);",
+		"    (tiles.hold(), ...);", "TestOperations/attention/", ""},
+	{"held rows of another step", "cuda/attention.h", "Held ? a.held[d] : read", "Held ? a.held[D / 16 - 1 - d] : read",
 		"TestOperations/attention/", ""},
 	{"an adapter on the wrong rows", "cuda/weight.cu", "const int64_t row = o - d.begin[i];", "const int64_t row = o - d.begin[i] + 1;",
 		"TestOperations/linear_forward/", ""},
@@ -196,7 +210,8 @@ func concerns(t *testing.T, f fault, source string) bool {
 	if filepath.Ext(f.file) != ".h" || filepath.Ext(source) != ".cu" {
 		return false
 	}
-	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"}, "dropout.h": {"drop.cu"},
+	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"},
+		"attention_statistics.h": {"attention_backward.cu"}, "dropout.h": {"drop.cu"},
 		"pages.h": {"gather_rows.cu"}}[filepath.Base(f.file)]
 	if users == nil {
 		t.Fatalf("nobody is known to use %s", f.file)

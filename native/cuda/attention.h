@@ -39,6 +39,9 @@ struct Attention {
     bool wide;  // every row of a head begins on a 16-byte boundary and holds whole multiples of it
 };
 
+// What is alike in a warp's lanes, in a form that the compiler knows to be alike: branches on it need no convergence.
+__device__ inline bool warp_agrees(bool x) { return __ballot_sync(kAllLanes, x) != 0; }
+
 __host__ __device__ inline int least(int a, int b) { return a < b ? a : b; }
 
 // ---- tensor cores: tiles of bfloat16 [rows, D] ----
@@ -58,10 +61,10 @@ __device__ inline int at(int row, int chunk) {
 
 // Loads rows [first, first + Rows) of a head that begins at `column`, zeros outside. Complete after cp_async_wait and a barrier.
 template <int D, int Rows>
-__device__ inline void load_tile(bf16* tile, const Matrix<const bf16>& x, int64_t column, int first, int rows, int head_dim, bool wide) {
+__device__ inline void load_tile(bf16* tile, const Matrix<const bf16>& x, int column, int first, int rows, int head_dim, bool wide) {
     constexpr int G = kGroup<D>, kPass = kThreads / G;
     static_assert((Rows % kPass == 0 || Rows < kPass) && kPass % 8 == 0, "a thread's rows and chunks are all swizzled alike");
-    const int row = threadIdx.x / G, chunk = threadIdx.x % G;
+    const int thread = reread_thread(), row = thread / G, chunk = thread % G;
     if (wide) {
         const int64_t stride = x.stride;
         const bf16* const from = x.data + (first + row) * stride + column + chunk * 8;
@@ -85,34 +88,60 @@ __device__ inline void load_tile(bf16* tile, const Matrix<const bf16>& x, int64_
     }
 }
 
-// Where chunks d + half of a row lie in a tile, d even. The swizzle stays within groups, so that their places differ from
-// a few sums by constants.
+// Where chunks d + half of a row lie in a tile, d even: of their swizzle only the part that is a lane's own is computed.
 template <int D>
 struct Places {
-    int first[kGroup<D> / 2];
-    __device__ Places(int row, int half) {
-#pragma unroll
-        for (int i = 0; i < kGroup<D> / 2; i++) first[i] = at<D>(row, 2 * i + half);
-    }
-    __device__ int operator()(int d) const { return first[d % kGroup<D> / 2] + d / kGroup<D> * kGroup<D> * 8; }
+    int first;
+    __device__ Places(int row, int half) : first(at<D>(row, half)) {}
+    __device__ int operator()(int d) const { return (first ^ d % kGroup<D> * 8) + d / kGroup<D> * kGroup<D> * 8; }
 };
 
+template <int D>
+constexpr bool kHeld = D <= 96;  // wider ones find no registers
+
+// A warp's MT x 16 rows of a tile as the left side of products. Held: they are kept in registers, so that they are read once.
+template <int D, int MT, bool Held>
+struct Left {
+    const bf16* tile;
+    Places<D> places;
+    uint32_t held[Held ? D / 16 : 1][MT][4];
+    __device__ explicit Left(const bf16* rows) : tile(rows), places(threadIdx.x % 16, threadIdx.x % 32 / 16) {}
+    __device__ void hold() {
+        if constexpr (Held) {
+#pragma unroll
+            for (int d = 0; d < D / 16; d++) read(d, held[d]);
+        }
+    }
+    __device__ void read(int d, uint32_t (&x)[MT][4]) const {
+#pragma unroll
+        for (int m = 0; m < MT; m++) ldmatrix4(x[m], tile + places(2 * d) + m * 16 * D);
+    }
+};
+
+// Waits for tiles and reads those that are held.
+template <class... Lefts>
+__device__ inline void hold(Lefts&... tiles) {
+    cp_async_wait<0>();
+    __syncthreads();
+    (tiles.hold(), ...);
+}
+
 // c = A B^T for MT x 16 rows of A and NT x 8 rows of B.
-template <int D, int MT, int NT>
-__device__ inline void multiply_turned(float (&c)[MT][NT][4], const bf16* a, const bf16* b) {
+template <int D, int MT, int NT, bool Held>
+__device__ inline void multiply_turned(float (&c)[MT][NT][4], const Left<D, MT, Held>& a, const bf16* b) {
     const int lane = threadIdx.x % 32;
-    const Places<D> of_a(lane % 16, lane / 16), of_b(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    const Places<D> of_b(lane / 16 * 8 + lane % 8, lane / 8 % 2);
 #pragma unroll
     for (int i = 0; i < MT * NT * 4; i++) c[i / (NT * 4)][i / 4 % NT][i % 4] = 0;
 #pragma unroll
-    for (int d = 0; d < D / 8; d += 2) {
-        uint32_t x[MT][4];
-#pragma unroll
-        for (int m = 0; m < MT; m++) ldmatrix4(x[m], a + of_a(d) + m * 16 * D);
+    for (int d = 0; d < D / 16; d++) {
+        uint32_t read[MT][4];
+        if constexpr (!Held) a.read(d, read);
+        const auto& x = Held ? a.held[d] : read;
 #pragma unroll
         for (int n = 0; n < NT; n += 2) {
             uint32_t y[4];
-            ldmatrix4(y, b + of_b(d) + n * 8 * D);
+            ldmatrix4(y, b + of_b(2 * d) + n * 8 * D);
 #pragma unroll
             for (int m = 0; m < MT; m++) {
                 mma_bf16(c[m][n], x[m], y[0], y[1]);
@@ -151,8 +180,8 @@ __device__ inline void multiply_add(float (&c)[MT][D / 8][4], const float (&a)[M
 // Stores the warp's rows of y, from `first` on: its sums, each row times a factor. They are rearranged in rows of a tile
 // that no other warp reads or writes.
 template <int D, int MT>
-__device__ inline void store_rows(bf16* tile, const float (&c)[MT][D / 8][4], const float (&by)[MT][2], const Matrix<bf16>& y, int64_t column, int first,
-                                  int rows, int head_dim, bool wide) {
+__device__ inline void store_rows(bf16* tile, const float (&c)[MT][D / 8][4], const float (&by)[MT][2], const Matrix<bf16>& y, int column, int first, int rows,
+                                  int head_dim, bool wide) {
     const int lane = threadIdx.x % 32;
     __syncwarp();
 #pragma unroll
@@ -204,7 +233,7 @@ template <int D>
 constexpr int kRows = D > 128 ? 16 : 32;
 
 template <int D, class T>
-__device__ inline void load_floats_tile(float* tile, const Matrix<const T>& x, int64_t column, int first, int rows, int head_dim) {
+__device__ inline void load_floats_tile(float* tile, const Matrix<const T>& x, int column, int first, int rows, int head_dim) {
     for (int i = threadIdx.x; i < kRows<D> * D; i += 8 * kRows<D>) {
         const int row = i / D, d = i % D;
         tile[row * kRow<D> + d] = first + row < rows && d < head_dim ? to_float(x.data[(first + row) * x.stride + column + d]) : 0.0f;
@@ -244,7 +273,7 @@ __device__ inline void add_rows(float (&sums)[D / 8], const float* weights, cons
     }
 }
 template <int D, class T>
-__device__ inline void store_sums(const float (&sums)[D / 8], float by, const Matrix<T>& y, int64_t column, int row, int head_dim, int g) {
+__device__ inline void store_sums(const float (&sums)[D / 8], float by, const Matrix<T>& y, int column, int row, int head_dim, int g) {
     for (int i = 0; i < D / 8; i++) {
         const int d = 4 * g + i / 4 * 32 + i % 4;
         if (d < head_dim) from_float(sums[i] * by, y.data[row * y.stride + column + d]);

@@ -3,16 +3,11 @@
 // to the same sum, whose order is fixed. dS is multiplied by scale at the end. A query that sees one key only has
 // P = 1 whatever q and k are: its dS is exactly 0.
 // Reference: TestOperations/attention in native/attention_test.go.
-#include "attention.h"
+#include "attention_statistics.h"
 
 namespace so8t::cuda {
 
 namespace {
-
-// A query's log-sum-exp, to base 2, and delta; 0 for rows beyond the last.
-struct Statistics {
-    float lse, delta;
-};
 
 template <class T>
 struct Backward : Attention<T> {
@@ -24,31 +19,6 @@ struct Backward : Attention<T> {
 
 // The first query whose dS for a key may differ from 0.
 __device__ inline int after_alone(const Seen& seen, int key) { return seen.low[key] == key ? key + 1 : key; }
-
-constexpr int kDeltaThreads = 256;
-
-// Four lanes take a head's row, V elements at a time.
-template <class T, int V>
-__global__ void __launch_bounds__(kDeltaThreads)
-    find_statistics(Matrix<const T> out, Matrix<const T> dout, Matrix<const float> lse, int rows, int padded, int heads, int head_dim, Statistics* statistics) {
-    const int64_t i = (static_cast<int64_t>(blockIdx.x) * kDeltaThreads + threadIdx.x) / 4;
-    const int lane = threadIdx.x % 4, row = static_cast<int>(i / heads), head = static_cast<int>(i % heads);
-    float s = 0;
-    if (row < rows) {
-        const T *x = out.data + row * out.stride + static_cast<int64_t>(head) * head_dim,
-                *y = dout.data + row * dout.stride + static_cast<int64_t>(head) * head_dim;
-        for (int d = lane * V; d < head_dim; d += 4 * V) {
-            float a[V], b[V];
-            load_floats(x + d, a);
-            load_floats(y + d, b);
-#pragma unroll
-            for (int j = 0; j < V; j++) s += a[j] * b[j];
-        }
-    }
-    s += __shfl_xor_sync(kAllLanes, s, 1);
-    s += __shfl_xor_sync(kAllLanes, s, 2);
-    if (lane == 0 && row < padded) statistics[static_cast<int64_t>(head) * padded + row] = {row < rows ? lse.data[head * lse.stride + row] * kLog2E : 0.0f, s};
-}
 
 // ---- tensor cores ----
 
@@ -68,12 +38,13 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
     // The first tiles have the most queries, so they start first.
     const int first = blockIdx.y * kOwnKeys, end = a.seen.high[least(first + kOwnKeys, a.rows) - 1];
     const int mine = threadIdx.x / 32 * 16, top = first + mine;
-    const int64_t kv_column = static_cast<int64_t>(kv) * a.head_dim;
+    const int kv_column = kv * a.head_dim;
     const int row[2] = {top + lane / 4, top + lane / 4 + 8}, high[2] = {a.seen.high[row[0]], a.seen.high[row[1]]};
     const int low[2] = {after_alone(a.seen, row[0]), after_alone(a.seen, row[1])};
     const int any_high = a.seen.high[top + 15], all_high = a.seen.high[top];
     const float scale = a.scale * kLog2E;
 
+    Left<D, 1, kHeld<D>> keys(k + mine * D), values(v + mine * D);
     float dk[1][D / 8][4] = {}, dv[1][D / 8][4] = {};
     load_tile<D, kOwnKeys>(k, a.k, kv_column, first, a.rows, a.head_dim, a.wide);
     load_tile<D, kOwnKeys>(v, a.v, kv_column, first, a.rows, a.head_dim, a.wide);
@@ -82,7 +53,7 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
     const int last_head = head + a.group - 1;
     const auto load = [&](int h, int at_query, int buffer) {
         bf16* q = turns + buffer * 2 * kStep * D;
-        const int64_t column = static_cast<int64_t>(h) * a.head_dim;
+        const int column = h * a.head_dim;
         load_tile<D, kStep>(q, a.q, column, at_query, a.rows, a.head_dim, a.wide);
         load_tile<D, kStep>(q + kStep * D, a.dout, column, at_query, a.rows, a.head_dim, a.wide);
         if (threadIdx.x < kStep / 2) {
@@ -91,6 +62,7 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
         cp_async_commit();
     };
     load(head, query, 0);
+    hold(keys, values);
     for (bool more = true; more; turn ^= 1) {
         const int here = query;
         query += kStep;
@@ -101,12 +73,12 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
         cp_async_wait<0>();
         __syncthreads();  // these queries are there, and nobody needs the last ones
         if (more) load(head, query, turn ^ 1);
-        if (here + kStep <= top || here >= any_high) continue;
-        const bool whole = here > top + 15 && here + kStep <= all_high;
+        if (warp_agrees(here + kStep <= top || here >= any_high)) continue;
+        const bool whole = warp_agrees(here > top + 15 && here + kStep <= all_high);
         const bf16 *q = turns + turn * 2 * kStep * D, *dout = q + kStep * D;
         float p[1][NT][4], ds[1][NT][4];
-        multiply_turned<D>(p, k + mine * D, q);
-        multiply_turned<D>(ds, v + mine * D, dout);
+        multiply_turned(p, keys, q);
+        multiply_turned(ds, values, dout);
 #pragma unroll
         for (int n = 0; n < NT; n++) {
             const int at_query = n * 8 + lane % 4 * 2;
@@ -147,12 +119,14 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
     const int lane = threadIdx.x % 32;
     const int first = (gridDim.y - 1 - blockIdx.y) * kOwnQueries, end = least(first + kOwnQueries, a.rows);
     const int mine = threadIdx.x / 32 * 32, top = first + mine;
-    const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
-    const int begin = a.seen.low[first] / kStep * kStep, lowest = a.seen.low[top], all_low = a.seen.low[top + 31];
+    const int column = head * a.head_dim, kv_column = head / a.group * a.head_dim;
+    const int begin = a.seen.low[first] / kStep * kStep;
     const float scale = a.scale * kLog2E;
     // In shared memory, as registers are full; each warp reads only what it wrote.
     statistics[threadIdx.x] = a.statistics[static_cast<int64_t>(head) * a.padded + first + threadIdx.x];
 
+    Left<D, MT, kHeld<D>> queries(q + mine * D);
+    const Left<D, MT, false> gradients(dout + mine * D);  // no registers are left for these
     float dq[MT][D / 8][4] = {};
     const auto load = [&](int key, int buffer) {
         bf16* k = turns + buffer * 2 * kStep * D;
@@ -163,17 +137,19 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
     load_tile<D, kOwnQueries>(q, a.q, column, first, a.rows, a.head_dim, a.wide);
     load_tile<D, kOwnQueries>(dout, a.dout, column, first, a.rows, a.head_dim, a.wide);
     load(begin, 0);
+    hold(queries);
     int turn = 0;
     for (int key = begin; key < end; key += kStep, turn ^= 1) {
+        const int lowest = a.seen.low[top], all_low = a.seen.low[top + 31];  // read again, as registers are full
         cp_async_wait<0>();
         __syncthreads();  // these keys are there, and nobody needs the last ones
         if (key + kStep < end) load(key + kStep, turn ^ 1);
-        if (key > top + 31 || key + kStep <= lowest) continue;
-        const bool whole = key + kStep <= top && key >= all_low;
+        if (warp_agrees(key > top + 31 || key + kStep <= lowest)) continue;
+        const bool whole = warp_agrees(key + kStep <= top && key >= all_low);
         const bf16 *k = turns + turn * 2 * kStep * D, *v = k + kStep * D;
         float s[MT][NT][4], ds[MT][NT][4];
-        multiply_turned<D>(s, q + mine * D, k);
-        multiply_turned<D>(ds, dout + mine * D, v);
+        multiply_turned(s, queries, k);
+        multiply_turned(ds, gradients, v);
 #pragma unroll
         for (int m = 0; m < MT; m++) {
 #pragma unroll
@@ -206,7 +182,7 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
 // ---- CUDA cores ----
 
 template <class T, int D>
-__global__ void __launch_bounds__(8 * kRows<D>) key_rows(const Backward<T> a) {
+__global__ void __launch_bounds__(8 * kRows<D>, 1) key_rows(const Backward<T> a) {
     constexpr int R = kRows<D>;
     DYNAMIC_SHARED(float, shared);
     float *k = shared, *v = k + R * kRow<D>, *q = v + R * kRow<D>, *dout = q + R * kRow<D>;
@@ -216,13 +192,13 @@ __global__ void __launch_bounds__(8 * kRows<D>) key_rows(const Backward<T> a) {
     float *const p = dout + R * kRow<D> + r * (R + 4), *const ds = p + R * (R + 4);
     const int first = blockIdx.y * R, row = first + r, end = a.seen.high[least(first + R, a.rows) - 1];
     const int low = after_alone(a.seen, row), high = a.seen.high[row];
-    const int64_t kv_column = static_cast<int64_t>(kv) * a.head_dim;
+    const int kv_column = kv * a.head_dim;
     const float scale = a.scale * kLog2E;
     float dk[D / 8] = {}, dv[D / 8] = {};
     load_floats_tile<D>(k, a.k, kv_column, first, a.rows, a.head_dim);
     load_floats_tile<D>(v, a.v, kv_column, first, a.rows, a.head_dim);
     for (int head = kv * a.group; head < (kv + 1) * a.group; head++) {
-        const int64_t column = static_cast<int64_t>(head) * a.head_dim;
+        const int column = head * a.head_dim;
         const Statistics* statistics = a.statistics + static_cast<int64_t>(head) * a.padded;
         for (int query = first; query < end; query += R) {
             __syncthreads();
@@ -236,7 +212,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) key_rows(const Backward<T> a) {
             for (int i = 0; i < R / 8; i++) {
                 const int j = query + g + 8 * i;
                 const bool sees = j >= row && j < high;
-                const float e = sees ? exp2f(s[i] * scale - statistics[j].lse) : 0.0f;
+                const float e = sees ? exp2_fast(s[i] * scale - statistics[j].lse) : 0.0f;
                 p[g + 8 * i] = e;
                 ds[g + 8 * i] = sees && j >= low ? e * (dp[i] - statistics[j].delta) : 0.0f;
             }
@@ -261,7 +237,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) query_rows(const Backward<T> a) 
     float* const ds = v + R * kRow<D> + r * (R + 4);
     const int first = (gridDim.y - 1 - blockIdx.y) * R, row = first + r, end = least(first + R, a.rows);
     const int low = a.seen.low[row];
-    const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
+    const int column = head * a.head_dim, kv_column = head / a.group * a.head_dim;
     const Statistics of = a.statistics[static_cast<int64_t>(head) * a.padded + row];
     const float scale = a.scale * kLog2E;
     float dq[D / 8] = {};
@@ -278,7 +254,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) query_rows(const Backward<T> a) 
 #pragma unroll
         for (int i = 0; i < R / 8; i++) {
             const int j = key + g + 8 * i;
-            ds[g + 8 * i] = j >= low && j <= row && low < row ? exp2f(s[i] * scale - of.lse) * (dp[i] - of.delta) : 0.0f;
+            ds[g + 8 * i] = j >= low && j <= row && low < row ? exp2_fast(s[i] * scale - of.lse) * (dp[i] - of.delta) : 0.0f;
         }
         __syncwarp();
         add_rows<D>(dq, ds, k, g);

@@ -56,19 +56,22 @@ template <int D, int K>
 __device__ __forceinline__ void soften(float (&s)[2][K / 8][4], float (&o)[2][D / 8][4], float (&most)[2][2], float (&total)[2][2], const Seen& seen, int top,
                                        int key, bool whole, float scale) {
     constexpr int NT = K / 8;
-    const int lane = threadIdx.x % 32;
+    if (!whole) {
+        const int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int row = top + i * 8 + lane / 4, low = seen.low[row];
+#pragma unroll
+            for (int n = 0; n < 2 * NT; n++) {
+                const int j = key + n / 2 * 8 + lane % 4 * 2 + n % 2;
+                if (j < low || j > row) s[i / 2][n / 2][i % 2 * 2 + n % 2] = kNothing;
+            }
+        }
+    }
 #pragma unroll
     for (int m = 0; m < 2; m++) {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-            if (!whole) {
-                const int row = top + m * 16 + h * 8 + lane / 4, low = seen.low[row];
-#pragma unroll
-                for (int i = 0; i < 2 * NT; i++) {
-                    const int j = key + i / 2 * 8 + lane % 4 * 2 + i % 2;
-                    if (j < low || j > row) s[m][i / 2][2 * h + i % 2] = kNothing;
-                }
-            }
             float next = most[m][h];
 #pragma unroll
             for (int i = 0; i < 2 * NT; i++) next = fmaxf(next, s[m][i / 2][2 * h + i % 2]);
@@ -122,15 +125,17 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16>
     // The last tiles see the most keys, so they start first.
     const int first = (gridDim.y - 1 - blockIdx.y) * kQueries, end = least(first + kQueries, a.rows);
     const int mine = threadIdx.x / 32 * 32, top = first + mine;
-    const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
+    const int column = head * a.head_dim, kv_column = head / a.group * a.head_dim;
     const int begin = a.seen.low[first] / K * K, lowest = a.seen.low[top], all_low = a.seen.low[top + 31];
     const float scale = a.scale * kLog2E;
 
+    Left<D, MT, kHeld<D>> queries(q + mine * D);
     float o[MT][D / 8][4] = {}, most[MT][2], total[MT][2] = {};
     for (int i = 0; i < 2 * MT; i++) most[i / 2][i % 2] = kNothing;
     load_tile<D, kQueries>(q, a.q, column, first, a.rows, a.head_dim, a.wide);
     load_tile<D, K>(k, a.k, kv_column, begin, a.rows, a.head_dim, a.wide);
     cp_async_commit();
+    hold(queries);
     for (int key = begin; key < end; key += K) {
         cp_async_wait<0>();
         __syncthreads();  // the keys are there, and nobody needs the last values
@@ -138,7 +143,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_tiles(const Forward<bf16>
         cp_async_commit();
         const bool any = key <= top + 31 && key + K > lowest, whole = key + K - 1 <= top && key >= all_low;
         float s[MT][NT][4];
-        if (any) multiply_turned<D>(s, q + mine * D, k);
+        if (any) multiply_turned(s, queries, k);
         cp_async_wait<0>();
         __syncthreads();  // the values are there, and nobody needs the keys
         if (key + K < end) {
@@ -163,7 +168,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) forward_rows(const Forward<T> a)
     if (head >= a.heads) return;
     const int r = threadIdx.x / 8, g = threadIdx.x % 8;
     const int first = (gridDim.y - 1 - blockIdx.y) * R, row = first + r, end = least(first + R, a.rows);
-    const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
+    const int column = head * a.head_dim, kv_column = head / a.group * a.head_dim;
     const int low = a.seen.low[row];
     float* const weights = p + r * (R + 4);
     float o[D / 8] = {}, most = kNothing, total = 0;

@@ -96,6 +96,13 @@ __device__ inline float exp2_fast(float x) {
     return y;
 }
 
+// threadIdx.x, read anew: what is computed from it is not kept in registers through a loop, where they are scarce.
+__device__ inline int reread_thread() {
+    uint32_t t;
+    asm volatile("mov.u32 %0, %%tid.x;\n" : "=r"(t));
+    return static_cast<int>(t);
+}
+
 #else
 
 struct Copy {
@@ -196,6 +203,7 @@ inline uint32_t fma_bf16x2(uint32_t a, uint32_t b, uint32_t c) {
     return pack_bf16(low(a) * low(b) + low(c), high(a) * high(b) + high(c));
 }
 inline float exp2_fast(float x) { return exp2f(x); }
+inline int reread_thread() { return static_cast<int>(threadIdx.x); }
 
 #endif
 
