@@ -65,12 +65,14 @@ var faults = []fault{
 		"TestOperations/linear_backward/", ""},
 	{"the rank's last columns left out", "cuda/lora_dx.cu", "chunk * kChunk < x.rank; chunk++", "(chunk + 1) * kChunk <= x.rank; chunk++",
 		"TestOperations/linear_backward/", ""},
-	{"a tile masked before it has come", "cuda/lora_masked.cu", "    cp_async_wait<kStages - 2>();\n", "", "TestOperations/lora", ""},
-	{"a tile overwritten while it is multiplied", "cuda/lora_masked.cu",
+	{"a tile masked before it has come", "cuda/lora_tiles.h", "    cp_async_wait<kStages - 2>();\n", "", "TestOperations/lora", ""},
+	{"a tile overwritten while it is multiplied", "cuda/lora_tiles.h",
 		"        __syncthreads();  // the tiles are there, and nobody needs those of the step before\n", "", "TestOperations/lora", "SO8T_EMULATED_COPIES=now"},
 	{"a piece beside the one that is meant", "cuda/lora_masked.cu", "(x_at ^ k * 8)", "(x_at + k * 8)", "TestOperations/lora", ""},
-	{"a first part that is not added", "cuda/lora_masked.cu", "for (int i = 0; i < count; i++) {", "for (int i = 1; i < count; i++) {", "TestOperations/lora", ""},
-	{"a row's parts that depend on the others", "cuda/lora_masked.cu", "if ((step + 1) % kDeep != 0 && step + 1 != last) return;", "if (step + 1 != last) return;",
+	{"a first part that is not added", "cuda/lora_masked.cu",
+		"for (int i = 0; i < count; i++) {", "for (int i = 1; i < count; i++) {", "TestOperations/lora", ""},
+	{"a row's parts that depend on the others", "cuda/lora_masked.cu",
+		"if ((step + 1) % kDeep != 0 && step + 1 != last) return;", "if (step + 1 != last) return;",
 		"TestOperations/lora", ""},
 	{"slices that share the first one's B", "cuda/lora_up.cu", "dz.stride_b = (slices.b[1].data - slices.b[0].data) / size;", "dz.stride_b = 0;",
 		"TestOperations/lora", ""},
@@ -211,7 +213,7 @@ func concerns(t *testing.T, f fault, source string) bool {
 		return false
 	}
 	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"},
-		"attention_statistics.h": {"attention_backward.cu"}, "dropout.h": {"drop.cu"},
+		"attention_statistics.h": {"attention_backward.cu"}, "dropout.h": {"drop.cu"}, "lora_tiles.h": {"lora_masked.cu"},
 		"pages.h": {"gather_rows.cu"}}[filepath.Base(f.file)]
 	if users == nil {
 		t.Fatalf("nobody is known to use %s", f.file)

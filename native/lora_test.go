@@ -131,7 +131,8 @@ func rowsAlone(f *fixture) {
 	var first []float32
 	for _, n := range []int{3, rows} {
 		z := f.empty(n, columns, f.compute)
-		f.d.LoRADownForward(&LoRADownForward{Rows: int64(n), In: in, Columns: columns, X: f.matrix(x[:n*in], in, f.compute), A: at, Z: z, Scale: 1, Dropout: dropout})
+		f.d.LoRADownForward(&LoRADownForward{Rows: int64(n), In: in, Columns: columns, X: f.matrix(x[:n*in], in, f.compute), A: at, Z: z,
+			Scale: 1, Dropout: dropout})
 		if got := f.read(z, n, columns); first == nil {
 			first = got
 		} else if f.compute == BFloat16 && f.aligned && !slices.Equal(got[:len(first)], first) {
