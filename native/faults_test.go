@@ -70,9 +70,27 @@ var faults = []fault{
 	{"a row's scale off by one", "cuda/weight.cu", "absmax ? absmax[i] / 127.0f", "absmax ? absmax[i > 0 ? i - 1 : 0] / 127.0f", "TestOperations/linear_", ""},
 	{"a mask of the next eight columns", "abi/dropout.h", "static_cast<uint32_t>(column / 8)", "static_cast<uint32_t>(column / 8 + 1)",
 		"TestOperations/lora", ""},
-	{"kept values that are not scaled", "cuda/lora_dx.cu", "kept & 1 ? sums[m][n][2 * h] * d.inverse", "kept & 1 ? sums[m][n][2 * h]",
+	{"kept values that are not scaled", "cuda/lora_dx.cu", "pack_bf16(sums[m][n][2 * h] * d.inverse,", "pack_bf16(sums[m][n][2 * h],",
 		"TestOperations/linear_backward/", ""},
-	{"the mask of another lane's columns", "cuda/lora_dx.cu", "(lane & ~3) | n)", "(lane & ~3) | (3 - n))", "TestOperations/linear_backward/", ""},
+	{"the mask of the next columns", "cuda/lora_dx.cu", "static_cast<uint32_t>(column / 8), draw)", "static_cast<uint32_t>(column / 8 + 1), draw)",
+		"TestOperations/linear_backward/", ""},
+	{"a lane that keeps what another stores", "cuda/lora_dx.cu", "upper ? w[i] : w[i + by], by)", "upper ? w[i + by] : w[i], by)",
+		"TestOperations/linear_backward/", ""},
+	{"the rank's last columns left out", "cuda/lora_dx.cu", "chunk * kChunk < x.rank; chunk++", "(chunk + 1) * kChunk <= x.rank; chunk++",
+		"TestOperations/linear_backward/", ""},
+	{"a tile masked before it has come", "cuda/lora_tiles.h", "    cp_async_wait<kStages - 2>();\n", "", "TestOperations/lora", ""},
+	{"a tile overwritten while it is multiplied", "cuda/lora_tiles.h",
+		"        __syncthreads();  // the tiles are there, and nobody needs those of the step before\n", "", "TestOperations/lora", "SO8T_EMULATED_COPIES=now"},
+	{"a piece beside the one that is meant", "cuda/lora_masked.cu", "(x_at ^ k * 8)", "(x_at + k * 8)", "TestOperations/lora", ""},
+	{"a first part that is not added", "cuda/lora_masked.cu",
+		"for (int i = 0; i < count; i++) {", "for (int i = 1; i < count; i++) {", "TestOperations/lora", ""},
+	{"a row's parts that depend on the others", "cuda/lora_masked.cu",
+		"if ((step + 1) % kDeep != 0 && step + 1 != last) return;", "if (step + 1 != last) return;",
+		"TestOperations/lora", ""},
+	{"slices that share the first one's B", "cuda/lora_up.cu", "dz.stride_b = (slices.b[1].data - slices.b[0].data) / size;", "dz.stride_b = 0;",
+		"TestOperations/lora", ""},
+	{"an expanded weight without its adapter", "cuda/linear_forward.cu", "l.slices.count = static_cast<int>(p.slices);", "l.slices.count = 0;",
+		"TestOperations/linear_forward/expanded", ""},
 	{"the end of a long row left out", "cuda/rmsnorm.cu", "[&](int at) { add(load<T, V>(from + at * V)); });", "[](int) {});", "TestOperations/rmsnorm/", ""},
 	{"the target's gradient elsewhere", "cuda/cross_entropy.cu", "if (t / V == at) from_float", "if (t == at) from_float", "TestOperations/cross_entropy/", ""},
 	{"sums of a thread that is still adding", "cuda/so8.cu", "        __syncthreads();\n    }\n    for (int i = threadIdx.x; i < kTile",
@@ -209,7 +227,7 @@ func concerns(t *testing.T, f fault, source string) bool {
 		return false
 	}
 	users := map[string][]string{"device.h": {"quantize_rows.cu", "cross_entropy.cu"}, "attention.h": {"attention_forward.cu"},
-		"attention_statistics.h": {"attention_backward.cu"}, "dropout.h": {"drop.cu"},
+		"attention_statistics.h": {"attention_backward.cu"}, "dropout.h": {"drop.cu"}, "lora_tiles.h": {"lora_masked.cu"},
 		"pages.h": {"gather_rows.cu"}}[filepath.Base(f.file)]
 	if users == nil {
 		t.Fatalf("nobody is known to use %s", f.file)

@@ -73,9 +73,17 @@ template <class T, int V>
 __device__ inline Vec<T, V> load(const T* p) {
     return *reinterpret_cast<const Vec<T, V>*>(p);
 }
+__device__ void store16(void* to, const uint4& words);  // to global memory; in ptx.h
 template <class T, int V>
 __device__ inline void store(T* p, const Vec<T, V>& v) {
-    *reinterpret_cast<Vec<T, V>*>(p) = v;
+    if constexpr (sizeof v % 16 == 0) {  // the compiler takes many a vector apart into stores of 4 bytes
+        uint4 words[sizeof v / 16];
+        memcpy(words, &v, sizeof v);
+#pragma unroll
+        for (size_t i = 0; i < sizeof v / 16; i++) store16(reinterpret_cast<char*>(p) + 16 * i, words[i]);
+    } else {
+        *reinterpret_cast<Vec<T, V>*>(p) = v;
+    }
 }
 // Byte k of packed int8, by way of 2^23 + 128 + q, whose last byte holds q: exact, and none of the conversion unit's few slots.
 __device__ inline float byte_to_float(uint32_t packed, int k) {
@@ -166,3 +174,5 @@ __device__ inline float block_max(float x) {
 }
 
 }  // namespace so8t::cuda
+
+#include "ptx.h"
