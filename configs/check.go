@@ -39,7 +39,7 @@ func (d *decoder) check(c *Config) {
 	for _, fault := range c.Policy.Check() {
 		k.need(false, fault.Key, "%s", fault.Text)
 	}
-	k.text("model.base_model_path", c.Model.BaseModelPath)
+	k.model(&c.Model)
 	k.training(&c.Training)
 	k.adapters(&c.Training, &c.SO8T)
 	k.atLeast("checkpoint.interval_seconds", c.Checkpoint.IntervalSeconds, 1)
@@ -47,6 +47,13 @@ func (d *decoder) check(c *Config) {
 	k.atLeast("checkpoint.heartbeat_timeout_seconds", c.Checkpoint.HeartbeatTimeoutSeconds, 2)
 	k.verdict(c)
 	k.atLeast("nightly.keep", c.Nightly.Keep, 0)
+}
+
+func (k checker) model(m *Model) {
+	const expanded = "model.keep_expanded"
+	k.text("model.base_model_path", m.BaseModelPath)
+	k.oneOf(expanded, string(m.KeepExpanded), switches)
+	k.need(m.LoadIn8bit || m.KeepExpanded != On, expanded, "true is about int8 weights, but model.load_in_8bit is false")
 }
 
 func (k checker) training(t *Training) {

@@ -76,6 +76,10 @@ type Model struct {
 	// LoadIn8bit holds the base's linear weights as int8 rows (QLoRA); false holds
 	// them in the compute type.
 	LoadIn8bit bool `json:"load_in_8bit"`
+	// KeepExpanded holds, in training on a GPU, the int8 weights in the compute type as well, with the adapters in place, so
+	// that no product expands them anew: true, false, or auto: where it fits beside what gradient_checkpointing_keep saves
+	// and a checkpoint's copy. It changes memory and speed only. A CPU reads int8 as it lies: auto is false there.
+	KeepExpanded Switch `json:"keep_expanded,omitempty" digest:"-"`
 }
 
 // Training is the optimisation, under the names of TrainingArguments and LoraConfig.
@@ -195,7 +199,7 @@ func Default() Config {
 		Data: Data{MaxSeqLength: 2048, UseQuadrupleThinking: true, MaxBadFraction: 0.01, MaxTooLongFraction: 0.05,
 			Format: "auto", UnknownColumns: "count", FourClass: true, TrainOn: "last"},
 		Policy: policy.Default(),
-		Model:  Model{LoadIn8bit: true},
+		Model:  Model{LoadIn8bit: true, KeepExpanded: Auto},
 		Training: Training{
 			NumTrainEpochs: 3, PerDeviceTrainBatchSize: 1, PerDeviceEvalBatchSize: 1, GradientAccumulationSteps: 16,
 			LearningRate: 2e-4, WeightDecay: 0.01, WarmupRatio: 0.1, LRSchedulerType: "cosine", MaxGradNorm: 1,

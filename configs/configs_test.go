@@ -78,6 +78,12 @@ func TestFaultsNameFileLineAndKey(t *testing.T) {
 		{"unknown optimizer", least + "training:\n  optim: sgd\n", "c.yaml:5: training.optim: must be one of"},
 		{"unknown keep", least + "training:\n  gradient_checkpointing_keep: some\n",
 			"c.yaml:5: training.gradient_checkpointing_keep: must be one of auto, all, attention, inputs"},
+		{"a switch that is none", "output_dir: o\nmodel: {keep_expanded: often}\n",
+			"c.yaml:2: model.keep_expanded: must be one of auto, true, false, is \"often\""},
+		{"number for a switch", "output_dir: o\nmodel: {keep_expanded: 1}\n", "c.yaml:2: model.keep_expanded: want auto, true or false, got \"1\""},
+		{"yes for a switch", "output_dir: o\nmodel: {keep_expanded: !!bool yes}\n", "c.yaml:2: model.keep_expanded: want auto, true or false, got \"yes\""},
+		{"16 bit expanded", "output_dir: o\nmodel: {load_in_8bit: false, keep_expanded: true}\n",
+			"c.yaml:2: model.keep_expanded: true is about int8 weights, but model.load_in_8bit is false"},
 		{"missing output", "data: {input_path: d}\nmodel: {base_model_path: b}\n", "c.yaml: output_dir: is required"},
 		{"empty file", "", "c.yaml: output_dir: is required"},
 		{"no layer", least + "so8t:\n  layers: []\n", "c.yaml:5: so8t.layers: names no layer"},
@@ -89,6 +95,25 @@ func TestFaultsNameFileLineAndKey(t *testing.T) {
 				t.Fatalf("got %v\nwant …%s…", err, tc.want)
 			}
 		})
+	}
+}
+
+// A switch may be written as a boolean or as text, in the file and in set.
+func TestSwitch(t *testing.T) {
+	for text, want := range map[string]Switch{"auto": Auto, "true": On, "True": On, "false": Off, `"true"`: On, "'false'": Off, "!!bool TRUE": On} {
+		c, err := Parse("c.yaml", []byte("output_dir: o\ndata: {input_path: d}\nmodel: {base_model_path: b, keep_expanded: "+text+"}\n"), nil)
+		if err != nil || c.Model.KeepExpanded != want {
+			t.Errorf("%s is %q (%v), want %q", text, c.Model.KeepExpanded, err, want)
+		}
+	}
+	for value, want := range map[any]Switch{true: On, false: Off, "auto": Auto, "true": On} {
+		c, err := Parse("c.yaml", []byte(least), map[string]any{"model.keep_expanded": value})
+		if err != nil || c.Model.KeepExpanded != want {
+			t.Errorf("set to %v it is %q (%v), want %q", value, c.Model.KeepExpanded, err, want)
+		}
+	}
+	if c, err := Parse("c.yaml", []byte(least), nil); err != nil || c.Model.KeepExpanded != Auto {
+		t.Errorf("the default is %q (%v)", c.Model.KeepExpanded, err)
 	}
 }
 

@@ -115,8 +115,16 @@ func (d *decoder) value(n *yaml.Node, into target, key string) {
 	case reflect.Map:
 		d.texts(n, into, key)
 	case reflect.String:
+		what := "text"
+		if into.Type() == reflect.TypeFor[Switch]() {
+			what = "auto, true or false"
+			if value, written := booleans[n.Value]; n.Tag == "!!bool" && written {
+				into.SetString(strconv.FormatBool(value))
+				return
+			}
+		}
 		if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
-			d.fault(n, key, "want text, got %s", describe(n))
+			d.fault(n, key, "want %s, got %s", what, describe(n))
 			return
 		}
 		into.SetString(n.Value)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,8 +67,20 @@ func planOf(needs []phi3.Need) (p memoryPlan) {
 	return p
 }
 
-// needs are what Open and, for training, NewTrainer allocate, from the model's shape alone.
-func (m *Model) needs(saved phi3.Saved) ([]phi3.Need, error) {
+// layout is how a model is held.
+type layout struct {
+	saved phi3.Saved // of a layer, for the backward pass
+	form  adapterForm
+}
+
+// take lets plans and Open follow a layout.
+func (m *Model) take(l layout) {
+	m.layout, m.params.form = l, l.form
+	m.phi.KeepExpanded(l.form == inExpanded)
+}
+
+// needs are what Open and, for training, NewTrainer allocate, from the model's shape and layout alone.
+func (m *Model) needs() ([]phi3.Need, error) {
 	buffers := m.params.buffers(m.phi.Compute())
 	if m.options.Training && m.options.Optim != "" {
 		states, err := (&optimizer{options: TrainerOptions{Optim: m.options.Optim}, ps: m.params}).layOut()
@@ -76,7 +89,7 @@ func (m *Model) needs(saved phi3.Saved) ([]phi3.Need, error) {
 		}
 		buffers = append(buffers, states...)
 	}
-	needs := m.phi.Plan(m.options.Training, saved)
+	needs := m.phi.Plan(m.options.Training, m.layout.saved)
 	for _, b := range buffers {
 		needs = append(needs, phi3.Need{Purpose: b.purpose, Bytes: b.bytes()})
 	}
@@ -93,38 +106,63 @@ func (p memoryPlan) snapshotBytes() (n int64) {
 	return n
 }
 
-// decide chooses what the forward pass saves for the backward pass, and fails before minutes of loading if nothing fits.
-// On a GPU the richest mode wins that leaves memory for a checkpoint's copy; the leanest is accepted without.
-func (m *Model) decide(info native.Info) (phi3.Saved, error) {
-	modes, err := m.options.savedModes(info)
+// workspace is the memory that a GPU's library takes on top.
+func (m *Model) workspace() int64 {
+	return m.phi.Workspace(m.options.Training, m.options.LoRA.Dropout > 0)
+}
+
+// decide takes the best layout that the device has memory for, and fails before minutes of loading if there is none. It must
+// leave memory for a checkpoint's copy; the leanest is taken without.
+func (m *Model) decide(info native.Info) error {
+	layouts, err := m.options.layouts(isGPU(info))
 	if err != nil {
-		return "", err
+		return err
 	}
 	freeBytes := int64(info.FreeBytes)
 	var p memoryPlan
-	for i, saved := range modes {
-		needs, err := m.needs(saved)
+	for i, l := range layouts {
+		m.take(l)
+		needs, err := m.needs()
 		if err != nil {
-			return "", err
+			return err
 		}
 		if isGPU(info) {
-			needs = append(needs, phi3.Need{Purpose: "workspace of the GPU's library", Bytes: m.phi.Workspace()})
+			needs = append(needs, phi3.Need{Purpose: "workspace of the GPU's library", Bytes: m.workspace()})
 		}
 		p = planOf(needs)
 		available := freeBytes
-		if i < len(modes)-1 {
+		if i < len(layouts)-1 {
 			available -= p.snapshotBytes()
 		}
 		if p.total <= available {
-			return saved, nil
+			return nil
 		}
 	}
-	return "", m.options.tooLarge(p, freeBytes)
+	return m.options.tooLarge(p, freeBytes)
+}
+
+// layouts are those that the options allow, the best first: what is saved for the backward pass counts more than LoRA in the
+// compute type, and that more than the base in it.
+func (o Options) layouts(gpu bool) (list []layout, err error) {
+	modes, err := o.savedModes(gpu)
+	if err != nil {
+		return nil, err
+	}
+	forms, err := o.adapterForms(gpu)
+	if err != nil {
+		return nil, err
+	}
+	for _, saved := range modes {
+		for _, form := range forms {
+			list = append(list, layout{saved, form})
+		}
+	}
+	return list, nil
 }
 
 // savedModes are the modes that the options allow, the one with the most memory first. On a CPU auto means inputs: memory
 // is better left to the page cache there.
-func (o Options) savedModes(info native.Info) ([]phi3.Saved, error) {
+func (o Options) savedModes(gpu bool) ([]phi3.Saved, error) {
 	switch {
 	case !o.GradientCheckpointing:
 		return []phi3.Saved{phi3.SavedAll}, nil
@@ -132,17 +170,37 @@ func (o Options) savedModes(info native.Info) ([]phi3.Saved, error) {
 		return nil, fmt.Errorf("gradient_checkpointing_keep: %q is not one of %s", o.Saved, strings.Join(configs.SavedActivations, ", "))
 	case o.Saved != "" && o.Saved != "auto":
 		return []phi3.Saved{phi3.Saved(o.Saved)}, nil
-	case isGPU(info):
+	case gpu:
 		return []phi3.Saved{phi3.SavedAll, phi3.SavedAttention, phi3.SavedInputs}, nil
 	}
 	return []phi3.Saved{phi3.SavedInputs}, nil
 }
 
-// spareMemory trades bandwidth for a GPU's memory: the embedding stays on the host, and in training LoRA exists only as
-// the float32 that is trained, rounded on its way into each product.
-func (m *Model) spareMemory() {
-	m.phi.EmbedFromHost()
-	m.params.copied = m.params.copied && !m.options.Training
+// adapterForms are the forms that the options allow, the fastest first. Answers are generated from the int8 rows, as few rows
+// of activations are, and on a CPU everything is.
+func (o Options) adapterForms(gpu bool) (list []adapterForm, err error) {
+	training := o.Training && gpu
+	switch o.KeepExpanded {
+	case configs.On:
+		if !training || !o.Int8 {
+			return nil, errors.New("model.keep_expanded: true is for training with int8 weights on a GPU")
+		}
+		return []adapterForm{inExpanded}, nil
+	case configs.Auto, "":
+		if training && o.Int8 {
+			list = append(list, inExpanded)
+		}
+	case configs.Off:
+	default:
+		return nil, fmt.Errorf("model.keep_expanded: %q is not auto, true or false", o.KeepExpanded)
+	}
+	if !o.Float32 {
+		list = append(list, copied)
+	}
+	if training || o.Float32 {
+		list = append(list, asTrained)
+	}
+	return list, nil
 }
 
 func isGPU(info native.Info) bool { return strings.HasPrefix(info.ISA, "sm_") }
@@ -159,6 +217,9 @@ func (o Options) tooLarge(p memoryPlan, free int64) error {
 		keys = append(keys, "a smaller training.per_device_train_batch_size", "a smaller training.lora_r")
 		if !configs.Optimizers[o.Optim] {
 			keys = append(keys, "an 8-bit training.optim")
+		}
+		if o.KeepExpanded == configs.On {
+			keys = append(keys, "model.keep_expanded: auto")
 		}
 		if saved := phi3.Saved(o.Saved); !o.GradientCheckpointing || saved == phi3.SavedAll || saved == phi3.SavedAttention {
 			keys = append(keys, "training.gradient_checkpointing: true with training.gradient_checkpointing_keep: auto")
@@ -181,25 +242,27 @@ func (m *Model) cachePages(want, least int) (int, error) {
 	const margin = 256 << 20 // for other processes
 	free := int64(info.FreeBytes) - margin
 	if isGPU(info) {
-		free -= m.phi.Workspace() // if the library holds it already, the pool is somewhat smaller than it could be
+		free -= m.workspace() // if the library holds it already, the pool is somewhat smaller than it could be
 	}
 	return int(min(int64(want), max(int64(least), free/m.phi.CacheBytes()))), nil
 }
 
-// Plan is the memory that Open and, for training, NewTrainer will allocate under o, by purpose, the largest first. It
-// reads config.json alone. Unless o names the CPU it plans for a GPU, whose library takes workspace on top.
+// Plan is the memory that Open and, for training, NewTrainer will allocate under o, by purpose, the largest first: the least,
+// where o leaves it to the device's free memory. It reads config.json alone. Unless o names the CPU it plans for a GPU, whose
+// library takes workspace on top.
 func Plan(o Options) ([]phi3.Need, error) {
-	m := &Model{options: o}
+	m, gpu := &Model{options: o}, o.Device.Kind != device.CPU
 	if err := m.layOut(); err != nil {
 		return nil, err
 	}
-	if o.Device.Kind != device.CPU {
-		m.spareMemory()
+	if gpu {
+		m.phi.EmbedFromHost()
 	}
-	modes, err := o.savedModes(native.Info{})
+	layouts, err := o.layouts(gpu)
 	if err != nil {
 		return nil, err
 	}
-	needs, err := m.needs(modes[0])
+	m.take(layouts[len(layouts)-1])
+	needs, err := m.needs()
 	return planOf(needs).needs, err
 }

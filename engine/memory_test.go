@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,8 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 			Saved: "attention"},
 		{Int8: true, Training: true, LoRA: some, Gates: GateOptions{Enabled: true}, Optim: "adamw_torch", GradientCheckpointing: true},
 		{Training: true, Gates: GateOptions{Enabled: true}, Optim: "paged_adamw_8bit"},
+		{Int8: true, Training: true, LoRA: all, Gates: GateOptions{Enabled: true}, Optim: "adamw_8bit", KeepExpanded: configs.Off},
+		{Int8: true, Float32: true, Training: true, LoRA: some, Optim: "adamw_8bit"},
 		{Int8: true, LoRA: all, Gates: GateOptions{Enabled: true}},
 		{},
 	} {
@@ -48,7 +51,7 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				needs, err := m.needs(m.saved)
+				needs, err := m.needs()
 				if err != nil {
 					return err
 				}
@@ -87,50 +90,118 @@ func unopened(t *testing.T, o Options) *Model {
 	return m
 }
 
-// TestDecide: a GPU saves the most that fits, and what does not fit is refused with the names of what would help.
+// needed is what a GPU needs for a layout, and of it what a checkpoint copies.
+func needed(t *testing.T, m *Model, l layout) (total, snapshot int64) {
+	t.Helper()
+	m.take(l)
+	needs, err := m.needs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := planOf(needs)
+	return p.total + m.workspace(), p.snapshotBytes()
+}
+
+// TestDecide: a GPU saves the most that fits, then holds LoRA and the base in the compute type where they fit as well; what
+// does not fit is refused with the names of what would help.
 func TestDecide(t *testing.T) {
 	o := Options{Training: true, GradientCheckpointing: true, Optim: "adamw_torch"}
-	m := unopened(t, o)
-	needed := func(saved phi3.Saved) int64 {
-		needs, err := m.needs(saved)
-		if err != nil {
-			t.Fatal(err)
+	for _, keep := range []configs.Switch{configs.Auto, "", configs.On, configs.Off} {
+		forms := map[configs.Switch][]adapterForm{configs.On: {inExpanded}, configs.Off: {copied, asTrained}}[keep]
+		if forms == nil {
+			forms = []adapterForm{inExpanded, copied, asTrained}
 		}
-		return planOf(needs).total + m.phi.Workspace()
+		o.KeepExpanded = keep
+		m := unopened(t, o)
+		var order []layout
+		for _, saved := range []phi3.Saved{phi3.SavedAll, phi3.SavedAttention, phi3.SavedInputs} {
+			for _, form := range forms {
+				order = append(order, layout{saved, form})
+			}
+		}
+		var least int64
+		var bounds []int64 // of free memory, from which on a layout fits beside a checkpoint's copy
+		for _, l := range order {
+			total, snapshot := needed(t, m, l)
+			least, bounds = total, append(bounds, total+snapshot)
+		}
+		for _, free := range append(slices.Clone(bounds), 1<<40, least) {
+			for _, free := range []int64{max(free-1, least), free} {
+				i := slices.IndexFunc(bounds, func(bound int64) bool { return bound <= free })
+				if i < 0 {
+					i = len(order) - 1
+				}
+				if err := m.decide(native.Info{ISA: "sm_90", FreeBytes: uint64(free)}); err != nil || m.layout != order[i] {
+					t.Errorf("keep_expanded %q with %d bytes: %+v (%v), want %+v", keep, free, m.layout, err, order[i])
+				}
+			}
+		}
+		err := m.decide(native.Info{ISA: "sm_90", FreeBytes: uint64(least - 1)})
+		for _, want := range []string{"out of memory", "workspace", "data.max_seq_length", "training.lora_r", "training.optim"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("the refusal does not say %q: %v", want, err)
+			}
+		}
+		if err == nil || strings.Contains(err.Error(), "gradient_checkpointing") || strings.Contains(err.Error(), "model.keep_expanded") != (keep == configs.On) {
+			t.Errorf("keep_expanded %q: the refusal names what is on already, or not what would help: %v", keep, err)
+		}
 	}
-	needs, _ := m.needs(phi3.SavedAll)
-	snapshot := planOf(needs).snapshotBytes()
-	if !(needed(phi3.SavedAll) > needed(phi3.SavedAttention) && needed(phi3.SavedAttention) > needed(phi3.SavedInputs)) {
-		t.Errorf("needed: all %d, attention %d, inputs %d", needed(phi3.SavedAll), needed(phi3.SavedAttention), needed(phi3.SavedInputs))
-	}
+}
+
+// TestDecideOnCPU: inputs are saved and int8 is read as it lies; answers are generated so on a GPU, too.
+func TestDecideOnCPU(t *testing.T) {
+	roomy := func(isa string) native.Info { return native.Info{ISA: isa, FreeBytes: 1 << 40} }
+	training := Options{Training: true, GradientCheckpointing: true, Optim: "adamw_8bit"}
 	for _, c := range []struct {
+		o    Options
 		isa  string
-		free int64
-		want phi3.Saved
+		want layout
 	}{
-		{"sm_90", 1 << 40, phi3.SavedAll}, {"sm_90", needed(phi3.SavedAll) + snapshot, phi3.SavedAll},
-		{"sm_90", needed(phi3.SavedAll) + snapshot - 1, phi3.SavedAttention}, {"sm_90", needed(phi3.SavedAttention) + snapshot - 1, phi3.SavedInputs},
-		{"sm_90", needed(phi3.SavedInputs), phi3.SavedInputs}, {"avx2", 1 << 40, phi3.SavedInputs},
+		{training, "avx2", layout{phi3.SavedInputs, copied}}, {Options{}, "avx2", layout{phi3.SavedAll, copied}}, {Options{}, "sm_90", layout{phi3.SavedAll, copied}},
 	} {
-		got, err := m.decide(native.Info{ISA: c.isa, FreeBytes: uint64(c.free)})
-		if err != nil || got != c.want {
-			t.Errorf("%s with %d bytes: saves %q (%v), want %q", c.isa, c.free, got, err, c.want)
+		m := unopened(t, c.o)
+		if err := m.decide(roomy(c.isa)); err != nil || m.layout != c.want {
+			t.Errorf("%s, training %v: %+v (%v), want %+v", c.isa, c.o.Training, m.layout, err, c.want)
 		}
 	}
-	_, err := m.decide(native.Info{ISA: "sm_90", FreeBytes: uint64(needed(phi3.SavedInputs) - 1)})
-	for _, want := range []string{"out of memory", "workspace", "data.max_seq_length", "training.lora_r", "training.optim"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("the refusal does not say %q: %v", want, err)
-		}
-	}
-	if strings.Contains(err.Error(), "gradient_checkpointing") {
-		t.Errorf("the refusal names what is on already: %v", err)
-	}
-	_, err = unopened(t, Options{Training: true, Optim: "adamw_8bit"}).decide(native.Info{ISA: "avx2", FreeBytes: 1 << 16})
+	err := unopened(t, Options{Training: true, Optim: "adamw_8bit"}).decide(native.Info{ISA: "avx2", FreeBytes: 1 << 16})
 	if err == nil || !strings.Contains(err.Error(), "training.gradient_checkpointing: true") || strings.Contains(err.Error(), "training.optim") {
 		t.Errorf("refused with %v", err)
 	}
-	if _, err := unopened(t, Options{GradientCheckpointing: true, Saved: "some"}).decide(native.Info{}); err == nil {
+	if err := unopened(t, Options{GradientCheckpointing: true, Saved: "some"}).decide(native.Info{}); err == nil {
 		t.Error("a mode that does not exist was accepted")
+	}
+	training.KeepExpanded = configs.On
+	if err := unopened(t, training).decide(roomy("avx2")); err == nil || !strings.Contains(err.Error(), "model.keep_expanded: true") {
+		t.Errorf("expanded weights on a CPU: %v", err)
+	}
+	wide := unopened(t, training)
+	wide.options.Int8 = false
+	if err := wide.decide(roomy("sm_90")); err == nil || !strings.Contains(err.Error(), "model.keep_expanded: true") {
+		t.Errorf("expanded weights of a base in 16 bits: %v", err)
+	}
+	training.KeepExpanded = "maybe"
+	if err := unopened(t, training).decide(roomy("sm_90")); err == nil {
+		t.Error("a switch that is none was accepted")
+	}
+}
+
+// TestWorkspace: expanded weights need no scratch memory for the largest of them, and dropout needs some for every row.
+func TestWorkspace(t *testing.T) {
+	m := unopened(t, Options{Training: true})
+	gateUp := m.phi.Layers[0].GateUp
+	weight := int64(gateUp.Out) * int64(gateUp.In) * 2
+	plain := m.phi.Workspace(true, false)
+	m.phi.KeepExpanded(true)
+	if saved := plain - m.phi.Workspace(true, false); saved < 2*weight || saved > 4*weight {
+		t.Errorf("expanded weights save %d bytes of scratch memory, the largest weight has %d", saved, weight)
+	}
+	down := m.phi.Layers[0].Down
+	rows := int64(m.phi.MaxTokens()) * int64(down.In) * 2
+	if copies := m.phi.Workspace(true, true) - 512<<20; copies < 2*rows {
+		t.Errorf("with dropout copies may take %d bytes, a matrix of the widest input takes %d", copies, rows)
+	}
+	if m.phi.Workspace(false, true) != m.phi.Workspace(false, false) {
+		t.Error("answers are generated without dropout")
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"sort"
 
+	"so8t/configs"
 	"so8t/device"
 	"so8t/engine/phi3"
 	"so8t/native"
@@ -27,16 +28,17 @@ import (
 type Options struct {
 	BasePath              string // folder in Hugging Face layout
 	Device                device.Device
-	Threads               int    // of the CPU library; 0: all
-	Algorithms            string // file of the GPU algorithms chosen, read and appended to: runs that share it compute the same bits; empty: none
-	Float32               bool   // compute in float32; otherwise in bfloat16
-	Int8                  bool   // hold the base's linear weights as int8 rows
-	Training              bool   // allocate what the backward pass needs
-	GradientCheckpointing bool   // save less than all of a layer and recompute the rest
-	Saved                 string // of a layer, with GradientCheckpointing: one of configs.SavedActivations; empty: auto
-	Optim                 string // of the trainer to come, for the plan of memory; empty: not counted
-	MaxTokens             int    // the most tokens of one pass
-	MaxLength             int    // the longest sequence; 0: MaxTokens
+	Threads               int            // of the CPU library; 0: all
+	Algorithms            string         // file of the GPU algorithms chosen, read and appended to: runs that share it compute the same bits; empty: none
+	Float32               bool           // compute in float32; otherwise in bfloat16
+	Int8                  bool           // hold the base's linear weights as int8 rows
+	Training              bool           // allocate what the backward pass needs
+	GradientCheckpointing bool           // save less than all of a layer and recompute the rest
+	Saved                 string         // of a layer, with GradientCheckpointing: one of configs.SavedActivations; empty: auto
+	KeepExpanded          configs.Switch // hold, for training, the int8 weights in the compute type as well; empty: auto
+	Optim                 string         // of the trainer to come, for the plan of memory; empty: not counted
+	MaxTokens             int            // the most tokens of one pass
+	MaxLength             int            // the longest sequence; 0: MaxTokens
 	LoRA                  LoRAOptions
 	Gates                 GateOptions
 	Seed                  uint64
@@ -55,7 +57,7 @@ type Model struct {
 	device  *native.Device
 	phi     *phi3.Model
 	params  *parameters
-	saved   phi3.Saved
+	layout  layout
 	adapted bool
 	copies  snapshots
 }
@@ -100,9 +102,9 @@ func (m *Model) open(ctx context.Context) (err error) {
 		return err
 	}
 	if isGPU(info) {
-		m.spareMemory()
+		m.phi.EmbedFromHost()
 	}
-	if m.saved, err = m.decide(info); err != nil {
+	if err = m.decide(info); err != nil {
 		return err
 	}
 	if err := m.phi.Load(ctx, m.device); err != nil {
@@ -111,7 +113,7 @@ func (m *Model) open(ctx context.Context) (err error) {
 	if err := m.params.attach(m.phi); err != nil {
 		return err
 	}
-	if err := m.phi.Prepare(o.Training, m.saved); err != nil {
+	if err := m.phi.Prepare(o.Training, m.layout.saved); err != nil {
 		return err
 	}
 	return m.params.set(m.phi, m.params.initial(o.Seed))
@@ -139,7 +141,10 @@ func (m *Model) Info() (native.Info, error) {
 }
 
 // Saved is what training saves of a layer for the backward pass: all, attention or inputs.
-func (m *Model) Saved() string { return string(m.saved) }
+func (m *Model) Saved() string { return string(m.layout.saved) }
+
+// Expanded reports whether training keeps the int8 weights in the compute type as well.
+func (m *Model) Expanded() bool { return m.layout.form == inExpanded }
 
 // Memory lists the device's memory by purpose, the largest peak first.
 func (m *Model) Memory() ([]native.Use, error) {

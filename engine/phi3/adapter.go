@@ -76,7 +76,8 @@ type pass struct {
 
 // forward computes y = residual + l(x). Where an adapter is active it writes z next to x.
 func (m *Model) forward(p *pass, layer int, l *Linear, x, y, residual native.Tensor) {
-	op := native.LinearForward{Rows: int64(p.rows), In: int64(l.In), Out: int64(l.Out), X: x, W: l.w, WAbsmax: l.absmax, Y: y, Residual: residual}
+	op := native.LinearForward{Rows: int64(p.rows), In: int64(l.In), Out: int64(l.Out), X: x, W: l.w, WAbsmax: l.absmax, Expanded: l.expanded,
+		Y: y, Residual: residual}
 	if a := l.LoRA; a != nil && p.adapter {
 		m.loraDown(p, layer, l, x)
 		op.Rank, op.Slices, op.Z, op.Slice = int64(a.Rank), int64(len(a.Slices)), x.Column(l.In), a.native()
@@ -92,7 +93,7 @@ func (m *Model) loraDown(p *pass, layer int, l *Linear, x native.Tensor) {
 // backward computes dx from dy and adds to the adapter's gradients. It reads x and z as the forward pass left them, and
 // writes dz next to dy. Without dx the input's gradient is skipped.
 func (m *Model) backward(p *pass, layer int, l *Linear, x, dy, dx native.Tensor) {
-	op := native.LinearBackward{Rows: int64(p.rows), In: int64(l.In), Out: int64(l.Out), DY: dy, W: l.w, WAbsmax: l.absmax, DX: dx}
+	op := native.LinearBackward{Rows: int64(p.rows), In: int64(l.In), Out: int64(l.Out), DY: dy, W: l.w, WAbsmax: l.absmax, Expanded: l.expanded, DX: dx}
 	if a := l.LoRA; a != nil {
 		z, dz := x.Column(l.In), dy.Column(l.Out)
 		m.device.LoRAUpBackward(&native.LoRAUpBackward{Rows: int64(p.rows), Out: int64(l.Out), Rank: int64(a.Rank), Slices: int64(len(a.Slices)),

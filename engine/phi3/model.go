@@ -39,6 +39,7 @@ type Model struct {
 	ungated        bool   // some layer has none
 	adapterColumns [4]int // width of z by linear, the widest of the layers
 	embedOnHost    bool
+	keepExpanded   bool
 }
 
 // Saved is what the forward pass saves of each layer for the backward pass, which recomputes the rest from the

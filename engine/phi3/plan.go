@@ -8,6 +8,8 @@ type Need struct {
 	Bytes   int64
 }
 
+const expandedPurpose = "expanded weights"
+
 // Plan lists what Load, Prepare and, without training, the cache of one sequence will allocate, given the adapters and
 // gates that are attached but without their own memory. It allocates nothing.
 func (m *Model) Plan(training bool, saves Saved) []Need {
@@ -33,6 +35,9 @@ func (m *Model) Plan(training bool, saves Saved) []Need {
 	}
 	needs = append(needs, Need{"base weights", weights}, Need{"base scales", scales}, Need{"norm", (1 + 2*layers) * h * size},
 		Need{"rope table", ropeBytes(c, m.options.MaxLength)}, sized("batch", func(a *arena) { (&batch{}).cut(a, m.options.MaxTokens) }))
+	if m.keepExpanded {
+		needs = append(needs, sized(expandedPurpose, m.cutExpanded))
+	}
 	m.survey(training, saves)
 	for _, part := range m.working(training) {
 		needs = append(needs, sized(part.purpose, part.cut))
@@ -50,18 +55,32 @@ func sized(purpose string, cut func(*arena)) Need {
 	return Need{purpose, int64(a.bytes)}
 }
 
-// Workspace is what a GPU's library may allocate on top: the largest weight with its adapter expanded to bfloat16, twice
-// (for a product and for the next one, queued already), other copies of operands, and its streams.
-func (m *Model) Workspace() int64 {
+// Workspace is what a GPU's library may allocate on top: streams, kernels, cuBLASLt's own memory, and one block from which each
+// operation takes its copies. A block that is too small is replaced by one as large as it and the operation's copies together;
+// those were larger than the block, so that it stays below twice the most that an operation copies.
+func (m *Model) Workspace(training, dropout bool) int64 {
+	const fixed = 512 << 20
 	most := int64(0)
 	for i := range m.Layers {
 		for _, l := range m.Layers[i].Linears() {
-			columns := l.In
-			if l.LoRA != nil {
-				columns += l.LoRA.Columns()
-			}
-			most = max(most, int64(l.Out)*int64(columns))
+			most = max(most, m.copies(l, training && dropout))
 		}
 	}
-	return 512<<20 + 2*most*int64(native.BFloat16.Size())
+	return fixed + 2*most
+}
+
+// copies bounds what an operation on a weight copies, in bytes: the weight beside its adapter, A and B in the compute type (or
+// a gradient of theirs, on which algorithms are tried), and with dropout a matrix of the input's size: either the input under
+// the mask, or its gradient, to which the product adds, so that algorithms are tried on a copy.
+func (m *Model) copies(l *Linear, dropout bool) int64 {
+	size, in, out, r := int64(m.compute.Size()), int64(l.In), int64(l.Out), int64(l.columns())
+	row := in + r + 8 // of a weight or an input with its adapter's part, rounded up
+	bytes := r * (in + out) * int64(native.Float32.Size())
+	if !m.keepExpanded || m.compute == native.Float32 { // few rows never read the expanded weight; bfloat16 has kernels for them
+		bytes += (out + r) * row * size
+	}
+	if dropout && r > 0 {
+		bytes += int64(m.options.MaxTokens) * row * size
+	}
+	return bytes
 }

@@ -29,8 +29,9 @@ type Linear struct {
 	Matrix
 	LoRA *LoRA // nil: no adapter
 
-	w      native.Tensor // int8 or compute [Out, In]
-	absmax native.Tensor // float32 [Out], int8 only
+	w        native.Tensor // int8 or compute [Out, In]
+	absmax   native.Tensor // float32 [Out], int8 only
+	expanded native.Tensor // compute [Out + R, In + R], where KeepExpanded asks for it
 }
 
 // Projection is a logical projection: rows [Begin, Begin+Rows) of its fused weight.
@@ -92,6 +93,11 @@ const stagingBytes = 32 << 20
 func (m *Model) load(ctx context.Context, files *safetensors.Model, int8 bool) error {
 	ld := &loader{device: m.device, files: files, compute: m.compute, int8: int8}
 	var err error
+	if m.keepExpanded {
+		if err := allocate(m.device, expandedPurpose, m.cutExpanded); err != nil {
+			return err
+		}
+	}
 	if ld.staging, err = m.device.Alloc(stagingBytes, "load staging"); err != nil {
 		return err
 	}
@@ -231,7 +237,12 @@ func (ld *loader) linear(name string, l *Linear) error {
 		return err
 	}
 	l.w, l.absmax = q.Tensor(native.Int8, 0, l.In), s.Tensor(native.Float32, 0, 1)
-	return ld.stream(name, l.Out, l.In, func(first, n int, chunk native.Tensor) {
+	err = ld.stream(name, l.Out, l.In, func(first, n int, chunk native.Tensor) {
 		ld.device.QuantizeRows(&native.QuantizeRows{Rows: int64(n), Columns: int64(l.In), X: chunk, Q: l.w.Row(first), Absmax: l.absmax.Row(first)})
 	})
+	if err == nil && l.expanded.Buffer != 0 {
+		ld.device.DequantizeRows(&native.DequantizeRows{Rows: int64(l.Out), Columns: int64(l.In), Q: l.w, Absmax: l.absmax, Y: l.expanded})
+		err = ld.device.Err()
+	}
+	return err
 }

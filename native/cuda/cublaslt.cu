@@ -1,13 +1,12 @@
 #include "cublaslt.h"
 
 #include <dlfcn.h>
-#include <glob.h>
 
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "errors.h"
+#include "places.h"
 #if defined(SO8T_EMULATED)
 #include "cuda_runtime.h"
 #endif
@@ -16,11 +15,13 @@ namespace so8t::cublaslt {
 
 namespace {
 
-[[noreturn]] void missing(const std::string& tried) {
+const std::vector<std::string> kNames = {"libcublasLt.so.13", "libcublasLt.so.12"};
+
+[[noreturn]] void missing(const Places& places, const std::string& problem) {
     device_failed(
         "cuBLASLt was not found: install the CUDA toolkit and set CUDA_HOME, or pip install nvidia-cublas in the worker's virtual environment "
-        "(looked for %s)",
-        tried.c_str());
+        "(%s%slooked for %s)",
+        problem.c_str(), problem.empty() ? "" : "; ", places.text(kNames).c_str());
 }
 
 }  // namespace
@@ -28,46 +29,18 @@ namespace {
 #if defined(SO8T_EMULATED)
 
 void require() {
-    if (emulated::fault("cublas_missing")) missing("libcublasLt.so.13");
+    if (emulated::fault("cublas_missing")) missing(library_places(kNames), "");
 }
 
 #else
 
 namespace {
 
-// Paths to try, the loader's own first.
-std::vector<std::string> places() {
-    std::vector<std::string> all;
-    for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12"}) {
-        all.emplace_back(name);
-        for (const char* variable : {"CUDA_HOME", "CUDA_PATH"}) {
-            if (const char* home = std::getenv(variable)) {
-                for (const char* lib : {"/lib64/", "/lib/"}) all.push_back(std::string(home) + lib + name);
-            }
-        }
-        all.push_back(std::string("/usr/local/cuda/lib64/") + name);
-        // pip install nvidia-cublas
-        if (const char* environment = std::getenv("VIRTUAL_ENV")) {
-            glob_t found;
-            const std::string pattern = std::string(environment) + "/lib/python*/site-packages/nvidia/*/lib/" + name;
-            if (glob(pattern.c_str(), 0, nullptr, &found) == 0) {
-                for (size_t i = 0; i < found.gl_pathc; i++) all.emplace_back(found.gl_pathv[i]);
-                globfree(&found);
-            }
-        }
-    }
-    return all;
-}
-
 Api open() {
-    void* library = nullptr;
-    std::string tried;
-    for (const std::string& path : places()) {
-        library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-        if (library) break;
-        tried += (tried.empty() ? "" : ", ") + path;
-    }
-    if (!library) missing(tried);
+    const Places places = library_places(kNames);
+    std::string problem;
+    void* library = open_library(places, problem);
+    if (!library) missing(places, problem);
     Api a;
 #define X(name, result, parameters)                                                    \
     a.name = reinterpret_cast<result(*) parameters>(dlsym(library, "cublasLt" #name)); \

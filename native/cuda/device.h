@@ -19,8 +19,9 @@ namespace so8t::cuda {
 
 #if defined(SO8T_EMULATED)
 // A kernel with several template arguments needs parentheses.
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-    emulated::launch(grid, block, shared_bytes, #kernel, emulated::bound([](auto... so8t_arguments) { kernel(so8t_arguments...); }, __VA_ARGS__))
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                   \
+    emulated::launch(grid, block, shared_bytes, emulated::described<(kernel)>(), \
+                     emulated::bound([](auto... so8t_arguments) { kernel(so8t_arguments...); }, __VA_ARGS__))
 #define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(emulated::dynamic_shared())
 #else
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)

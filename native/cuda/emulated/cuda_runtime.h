@@ -7,6 +7,10 @@
 //   SO8T_EMULATED_COPIES=now   cp.async lands at once (finds a barrier missing after a read); default: late, at its wait
 //   SO8T_EMULATED_MEMORY=64M   the device's memory
 //   SO8T_EMULATED_DEVICES=0    how many devices there are; default 1
+//   SO8T_EMULATED_ARCH=sm_86   the card's capability and shared memory: sm_80 (default), sm_86, sm_89, sm_90, sm_120. A launch
+//                              with more dynamic shared memory than the card has, or than 48 KiB without asking, is refused.
+//   SO8T_EMULATED_LAUNCHES=... a file to which each different launch is appended once: kernel, threads of a block, bytes of
+//                              dynamic shared memory, between tabs
 //   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, or lost@N, at the N-th launch, after
 //                              which every call fails until the device is reset. Read at each call, so that a test can
 //                              take it away again.
@@ -20,6 +24,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <string>
 
 #define __global__
 #define __device__
@@ -96,16 +101,47 @@ cudaError_t cudaEventDestroy(cudaEvent_t);
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t);
 cudaError_t cudaEventSynchronize(cudaEvent_t);
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t);
+
+namespace emulated {
+
+struct Architecture {
+    const char* name;
+    int major, minor;
+    size_t shared_limit;  // bytes that a block may ask for
+};
+const Architecture& architecture();
+
+// The attribute is known by the function's address, as a launch is.
+template <class... Parameters>
+const void* address_of(void (*kernel)(Parameters...)) {
+    return reinterpret_cast<const void*>(kernel);
+}
+cudaError_t allow_shared(const void* kernel, int bytes);
+
+}  // namespace emulated
+
 template <class T>
-cudaError_t cudaFuncSetAttribute(T*, cudaFuncAttribute, int) {
-    return cudaSuccess;
+cudaError_t cudaFuncSetAttribute(T* kernel, cudaFuncAttribute, int bytes) {
+    return emulated::allow_shared(emulated::address_of(kernel), bytes);
 }
 
 // ---- inside a kernel ----
 
 namespace emulated {
 
-void launch(dim3 grid, dim3 block, size_t shared_bytes, const char* kernel, const std::function<void()>& body);
+struct Kernel {
+    std::string name;  // with its template's arguments
+    const void* address;
+};
+template <auto* K>
+const Kernel& described() {
+    static const std::string text = __PRETTY_FUNCTION__;  // "... [with auto* K = name]"
+    static const size_t begin = text.find("K = ") + 4;
+    static const Kernel k{text.substr(begin, text.rfind(']') - begin), address_of(K)};
+    return k;
+}
+cudaError_t refused(dim3 grid, dim3 block, size_t shared_bytes, const Kernel& kernel);
+void launch(dim3 grid, dim3 block, size_t shared_bytes, const Kernel& kernel, const std::function<void()>& body);
 // The kernel's arguments are copied before it starts, as a launch copies them.
 template <class F, class... Arguments>
 std::function<void()> bound(F f, Arguments... arguments) {

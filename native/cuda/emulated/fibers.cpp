@@ -218,20 +218,19 @@ void block_barrier(int line) {
     yield(Waits::block);
 }
 
-void launch(dim3 grid, dim3 block, size_t shared_bytes, const char* kernel, const std::function<void()>& body) {
+void launch(dim3 grid, dim3 block, size_t shared_bytes, const Kernel& kernel, const std::function<void()>& body) {
     Machine& m = machine();
     const std::lock_guard<std::mutex> lock(m.one_launch);
-    const uint64_t threads = uint64_t(block.x) * block.y * block.z;
-    if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFF || grid.y > 65535 || grid.z > 65535 ||
-        shared_bytes > 232448) {
-        launch_failed(cudaErrorInvalidConfiguration);
+    if (const cudaError_t e = refused(grid, block, shared_bytes, kernel); e != cudaSuccess) {
+        launch_failed(e);
         return;
     }
     if (lost_at_this_launch()) return;
+    const unsigned threads = block.x * block.y * block.z;
     m.threads = static_cast<int>(threads);
     m.block = block;
     m.grid = grid;
-    m.kernel = kernel;
+    m.kernel = kernel.name.c_str();
     m.body = &body;
     if (m.fibers.size() < threads) m.fibers.resize(threads);
     m.exchanges.resize((threads + 31) / 32);

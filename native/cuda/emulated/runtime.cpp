@@ -104,10 +104,11 @@ cudaError_t cudaSetDevice(int device) { return device >= 0 && device < device_co
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
     *p = {};
     std::snprintf(p->name, sizeof p->name, "emulated");
-    p->major = 8;
+    p->major = emulated::architecture().major;
+    p->minor = emulated::architecture().minor;
     p->multiProcessorCount = 4;
     p->totalGlobalMem = memory_bytes();
-    p->sharedMemPerBlockOptin = 232448;
+    p->sharedMemPerBlockOptin = emulated::architecture().shared_limit;
     return sticky;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
