@@ -1,0 +1,60 @@
+package main
+
+// tiles is an attention kernel by what one turn of its inner loop takes of a quarter of an SM, in cycles, from its machine code.
+type tiles struct {
+	products float64 // of those that attention has, queries by keys or values: two forward, five backward at the least
+	mma      float64 // instructions of m16n8k16
+	shared   float64 // ldmatrix and copies to shared memory
+	issue    float64 // instructions of any kind
+	mufu     float64 // ex2
+	share    float64 // of the bound by the busiest of them that is reached over long samples: assumed
+	samples  float64 // a sample of so many tokens reaches half of that: the diagonal's tiles are half empty
+	fill     float64 // as card.waves
+}
+
+const flopsOfMMA = 2 * 16 * 8 * 16
+
+// bound is the FLOP/s that the busiest resource allows.
+func (t tiles) bound(c card) float64 {
+	const quarters = 4
+	cycles := max(t.mma*c.mma, t.shared, t.issue, t.mufu)
+	return t.mma * flopsOfMMA / cycles * c.sms * quarters * c.clock
+}
+
+func (t tiles) rate(s step) float64 {
+	return t.bound(s.card) * t.share * s.sample / (s.sample + t.samples) * s.waves(s.row, t.fill)
+}
+
+// attention is that of a step: this project's kernels, or cuDNN's.
+func (s step) attention() []load {
+	_, _, flops, _ := s.shape.forward(int(s.sample), int(s.rank)) // of two products, a token
+	layers := float64(s.Layers)
+	const counted = "machine code's cycles of sm_90a a turn; the share of that bound is assumed"
+	part := func(name, operation string, t tiles, passes float64) load {
+		return load{Part: name, Operation: operation, By: byOwn, Work: passes * t.products / 2 * flops * s.row, Unit: "FLOP", Rate: t.rate(s), Launches: passes * layers,
+			Source: counted}
+	}
+	if !s.cudnn {
+		return []load{
+			part("attention forward", "attention_forward", s.code.forward, s.passes()),
+			part("attention backward, keys", "attention_backward", s.code.keys, 1),
+			part("attention backward, queries", "attention_backward", s.code.queries, 1),
+			s.statistics(),
+		}
+	}
+	library := func(name, operation string, products, share float64, passes float64) load {
+		rate := share * s.library * s.sample / (s.sample + 600) * s.waves(s.row, 300)
+		return load{Part: name, Operation: operation, By: byCuDNN, Work: passes * products / 2 * flops * s.row, Unit: "FLOP", Rate: rate, Launches: passes * layers,
+			Source: "guess from others' figures of cuDNN at a head of 128"}
+	}
+	return []load{
+		library("attention forward", "attention_forward", 2, 0.70, s.passes()),
+		library("attention backward", "attention_backward", 5, 0.55, 1),
+	}
+}
+
+// statistics are the sums of out and dout that the backward pass needs.
+func (s step) statistics() load {
+	return load{Part: "attention statistics", Operation: "attention_backward", By: byOwn, Work: float64(s.Layers) * 2 * 2 * float64(s.Hidden) * s.row, Unit: "B",
+		Rate: s.code.elementShare * s.bandwidth, Launches: float64(s.Layers), Source: "bytes"}
+}
