@@ -26,35 +26,35 @@ func (t tiles) rate(s step) float64 {
 }
 
 // attention is that of a step: this project's kernels, or cuDNN's.
-func (s step) attention() []load {
+func (s step) attention() []cost {
 	_, _, flops, _ := s.shape.forward(int(s.sample), int(s.rank)) // of two products, a token
 	layers := float64(s.Layers)
 	const counted = "machine code's cycles of sm_90a a turn; the share of that bound is assumed"
-	part := func(name, operation string, t tiles, passes float64) load {
-		return load{Part: name, Operation: operation, By: byOwn, Work: passes * t.products / 2 * flops * s.row, Unit: "FLOP", Rate: t.rate(s), Launches: passes * layers,
+	part := func(name, operation string, t tiles, passes float64) cost {
+		return cost{Part: name, Operation: operation, By: byOwn, Work: passes * t.products / 2 * flops * s.row, Unit: "FLOP", Rate: t.rate(s), Launches: passes * layers,
 			Source: counted}
 	}
 	if !s.cudnn {
-		return []load{
+		return []cost{
 			part("attention forward", "attention_forward", s.code.forward, s.passes()),
 			part("attention backward, keys", "attention_backward", s.code.keys, 1),
 			part("attention backward, queries", "attention_backward", s.code.queries, 1),
 			s.statistics(),
 		}
 	}
-	library := func(name, operation string, products, share float64, passes float64) load {
+	library := func(name, operation string, products, share float64, passes float64) cost {
 		rate := share * s.library * s.sample / (s.sample + 600) * s.waves(s.row, 300)
-		return load{Part: name, Operation: operation, By: byCuDNN, Work: passes * products / 2 * flops * s.row, Unit: "FLOP", Rate: rate, Launches: passes * layers,
+		return cost{Part: name, Operation: operation, By: byCuDNN, Work: passes * products / 2 * flops * s.row, Unit: "FLOP", Rate: rate, Launches: passes * layers,
 			Source: "guess from others' figures of cuDNN at a head of 128"}
 	}
-	return []load{
+	return []cost{
 		library("attention forward", "attention_forward", 2, 0.70, s.passes()),
 		library("attention backward", "attention_backward", 5, 0.55, 1),
 	}
 }
 
 // statistics are the sums of out and dout that the backward pass needs.
-func (s step) statistics() load {
-	return load{Part: "attention statistics", Operation: "attention_backward", By: byOwn, Work: float64(s.Layers) * 2 * 2 * float64(s.Hidden) * s.row, Unit: "B",
+func (s step) statistics() cost {
+	return cost{Part: "attention statistics", Operation: "attention_backward", By: byOwn, Work: float64(s.Layers) * 2 * 2 * float64(s.Hidden) * s.row, Unit: "B",
 		Rate: s.code.elementShare * s.bandwidth, Launches: float64(s.Layers), Source: "bytes"}
 }

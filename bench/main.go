@@ -33,6 +33,7 @@ type commands struct {
 	SplitOnce   splitOnceCommand   `cmd:"" help:"One split. A child of split."`
 	Think       thinkCommand       `cmd:"" help:"A server under clients: what they lose and see, latency, tokens/s against generation alone, memory."`
 	Score       scoreCommand       `cmd:"" help:"Log-probabilities of given tokens, for demo/verify_export.py."`
+	Estimate    estimateCommand    `cmd:"" help:"The time of a step and of decoding on a GPU, part by part, from bytes, arithmetic and machine code; or beside what one measured."`
 	Write       writeCommand       `cmd:"" help:"Write a model folder with random weights."`
 }
 
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string) error {
 }
 
 func newParser(c *commands) (*kong.Kong, error) {
-	return kong.New(c, kong.Name("bench"), kong.Description(about), kong.Vars{"shapes": strings.Join(shapeNames, ",")})
+	return kong.New(c, kong.Name("bench"), kong.Description(about), kong.Vars{"shapes": strings.Join(shapeNames, ","), "cards": strings.Join(cardNames, ",")})
 }
 
 // printJSON writes v as one line on the standard output.

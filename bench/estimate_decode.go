@@ -1,0 +1,64 @@
+package main
+
+// decoding is a step of generation: one token for each sequence.
+type decoding struct {
+	shape
+	card
+	batch, context float64 // sequences, and tokens that each has in the cache
+	code           decodeCode
+}
+
+// decodeCode is what the estimate takes from the code of decoding.
+type decodeCode struct {
+	fewRows      float64 // up to so many the weights are multiplied on CUDA cores, in one pass
+	fewShare     float64 // of the speed of reading that it reaches
+	mmaShare     float64 // that the products on tensor cores reach; 0: there are none, and the weights become bfloat16 for cuBLASLt
+	mmaRate      float64 // of their tensor cores' peak, where that is what limits
+	small        float64 // other kernels of a layer
+	smallSeconds float64 // of one
+	host         float64 // seconds a step that the GPU waits for the host
+}
+
+// costs are the parts of one step.
+func (d decoding) costs() []cost {
+	_, _, weights, _ := step{shape: d.shape}.widths()
+	layers, n := float64(d.Layers), float64(len(d.linears()))
+	all := []cost{d.linears8(layers*weights, layers*n)}
+	cache := d.batch * d.context * 2 * 2 * float64(d.KV*d.headDim()) * layers
+	all = append(all,
+		cost{Part: "attention over the cache", Operation: "attention_cached", By: byOwn, Work: cache, Unit: "B", Rate: 0.7 * d.reading, Launches: layers, Least: d.code.smallSeconds,
+			Source: "bytes; guess: 70 % of the speed of reading"},
+		cost{Part: "other kernels of a layer", By: byOwn, Work: layers * (d.code.small - 1), Unit: "launches", Rate: 1 / d.code.smallSeconds,
+			Source: "guess: latency alone"},
+		cost{Part: "head", Operation: "linear_forward", By: byOwn, Work: 2 * float64(d.Vocab) * float64(d.Hidden), Unit: "B", Rate: 0.9 * d.reading,
+			Source: "bytes; guess: 90 % of the speed of reading"},
+		cost{Part: "host", By: byOwn, Work: 1, Unit: "steps", Rate: 1 / d.code.host, Source: "guess: the tokens go to the host, the next step comes back"})
+	for i := range all {
+		all[i].Seconds = max(all[i].Work/all[i].Rate, all[i].Launches*all[i].Least)
+	}
+	return all
+}
+
+// linears8 are the products with the int8 weights.
+func (d decoding) linears8(weights, launches float64) cost {
+	c := cost{Part: "products with int8 weights", Operation: "linear_forward", By: byOwn, Work: weights, Unit: "B", Launches: launches,
+		Source: "bytes; the share of the speed of reading is assumed"}
+	switch {
+	case d.batch <= d.code.fewRows:
+		c.Rate = d.code.fewShare * d.reading
+	case d.code.mmaShare > 0:
+		flops := 2 * weights * d.batch
+		peak := flopsOfMMA / d.mma * 4 * d.sms * d.clock
+		c.Rate = min(d.code.mmaShare*d.reading, weights*d.code.mmaRate*peak/flops)
+	default:
+		const bytesAWeight = 5 // read, written as two, read again
+		c.Part, c.By, c.Rate = "int8 to bfloat16, and its product", byCuBLASLt, 0.67*d.reading/bytesAWeight
+	}
+	return c
+}
+
+// weightBytes are what a step reads of the weights, as the command decode counts them.
+func (d decoding) weightBytes() float64 {
+	_, out, weights, _ := step{shape: d.shape}.widths()
+	return float64(d.Layers)*(weights+4*out) + 2*float64(d.Vocab)*float64(d.Hidden)
+}
