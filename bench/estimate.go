@@ -22,7 +22,7 @@ type estimateCommand struct {
 	Attention string         `default:"own" enum:"own,cudnn" help:"${enum}"`
 	Batch     []int          `default:"1,16,64" help:"Sequences that are decoded at once."`
 	Context   int            `default:"128" help:"Tokens of each in the cache."`
-	Against   string         `type:"existingfile" help:"summary.json of tools/gpu/first.sh or second.sh: what was measured beside the estimate, instead of the estimate alone."`
+	Against   string         `type:"existingfile" help:"summary.json of tools/gpu/first.sh or second.sh: what was measured, beside the estimate."`
 }
 
 // estimateResult is the command's last line.
@@ -116,22 +116,24 @@ func (r *estimateResult) write(out io.Writer) error {
 		fmt.Fprintf(w, "a step of %d tokens in samples of %d, rank %d, recomputation %v, base kept in bfloat16 %v, attention %s\n",
 			s.Row, s.Sequence, s.Rank, s.Recompute, s.KeepExpanded, s.Attention)
 		fmt.Fprint(w, "part\toperation\tby\ta token\trate\tms\tshare\tsource\n")
-		for _, p := range s.Parts {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.2f\t%.1f %%\t%s\n", p.Part, p.Operation, p.By, scaled(p.Work/float64(s.Row), p.Unit), scaled(p.Rate, p.Unit+"/s"),
-				1e3*p.Seconds, 100*p.Seconds/s.Seconds, p.Source)
-		}
+		writeParts(w, s.Parts, s.Seconds, float64(s.Row))
 		fmt.Fprintf(w, "%.1f ms, %.0f tokens/s, %.0f %% of the least that the arithmetic takes; outside cuBLASLt %.0f %%, in own kernels %.0f %%\n\n",
 			1e3*s.Seconds, s.TokensPerSecond, 100*s.BF16Floor, 100*s.OutsideCuBLASLt, 100*s.OwnKernels)
 	}
 	for _, d := range r.Decode {
 		fmt.Fprintf(w, "a step of decoding, %d sequences\npart\toperation\tby\tin all\trate\tms\tshare\tsource\n", d.Batch)
-		for _, p := range d.Parts {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.3f\t%.1f %%\t%s\n", p.Part, p.Operation, p.By, scaled(p.Work, p.Unit), scaled(p.Rate, p.Unit+"/s"), 1e3*p.Seconds,
-				100*p.Seconds/d.Seconds, p.Source)
-		}
-		fmt.Fprintf(w, "%.2f ms, %.0f tokens/s; the weights alone read at %.0f %% of the memory's speed\n\n", 1e3*d.Seconds, d.TokensPerSecond, 100*d.MemoryShare)
+		writeParts(w, d.Parts, d.Seconds, 1)
+		fmt.Fprintf(w, "%.2f ms, %.0f tokens/s; the weights alone read at %.0f %% of the memory's speed\n\n",
+			1e3*d.Seconds, d.TokensPerSecond, 100*d.MemoryShare)
 	}
 	return w.Flush()
+}
+
+func writeParts(w io.Writer, parts []cost, seconds, tokens float64) {
+	for _, p := range parts {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.2f\t%.1f %%\t%s\n", p.Part, p.Operation, p.By, scaled(p.Work/tokens, p.Unit), scaled(p.Rate, p.Unit+"/s"),
+			1e3*p.Seconds, 100*p.Seconds/seconds, p.Source)
+	}
 }
 
 // scaled writes a figure with a unit's prefix.

@@ -31,30 +31,23 @@ func (s step) attention() []cost {
 	layers := float64(s.Layers)
 	const counted = "machine code's cycles of sm_90a a turn; the share of that bound is assumed"
 	part := func(name, operation string, t tiles, passes float64) cost {
-		return cost{Part: name, Operation: operation, By: byOwn, Work: passes * t.products / 2 * flops * s.row, Unit: "FLOP", Rate: t.rate(s), Launches: passes * layers,
-			Source: counted}
+		return computes(name, operation, byOwn, passes*t.products/2*flops*s.row, t.rate(s), passes*layers, counted)
 	}
 	if !s.cudnn {
 		return []cost{
 			part("attention forward", "attention_forward", s.code.forward, s.passes()),
 			part("attention backward, keys", "attention_backward", s.code.keys, 1),
 			part("attention backward, queries", "attention_backward", s.code.queries, 1),
-			s.statistics(),
+			// The sums of out and dout that the backward pass needs.
+			moves("attention statistics", "attention_backward", layers*2*2*float64(s.Hidden)*s.row, s.code.elementShare*s.bandwidth, layers),
 		}
 	}
-	library := func(name, operation string, products, share float64, passes float64) cost {
+	library := func(name, operation string, products, share, passes float64) cost {
 		rate := share * s.library * s.sample / (s.sample + 600) * s.waves(s.row, 300)
-		return cost{Part: name, Operation: operation, By: byCuDNN, Work: passes * products / 2 * flops * s.row, Unit: "FLOP", Rate: rate, Launches: passes * layers,
-			Source: "guess from others' figures of cuDNN at a head of 128"}
+		return computes(name, operation, byCuDNN, passes*products/2*flops*s.row, rate, passes*layers, "guess from others' figures of cuDNN at a head of 128")
 	}
 	return []cost{
 		library("attention forward", "attention_forward", 2, 0.70, s.passes()),
 		library("attention backward", "attention_backward", 5, 0.55, 1),
 	}
-}
-
-// statistics are the sums of out and dout that the backward pass needs.
-func (s step) statistics() cost {
-	return cost{Part: "attention statistics", Operation: "attention_backward", By: byOwn, Work: float64(s.Layers) * 2 * 2 * float64(s.Hidden) * s.row, Unit: "B",
-		Rate: s.code.elementShare * s.bandwidth, Launches: float64(s.Layers), Source: "bytes"}
 }

@@ -23,26 +23,25 @@ type decodeCode struct {
 func (d decoding) costs() []cost {
 	_, _, weights, _ := step{shape: d.shape}.widths()
 	layers, n := float64(d.Layers), float64(len(d.linears()))
-	all := []cost{d.linears8(layers*weights, layers*n)}
 	cache := d.batch * d.context * 2 * 2 * float64(d.KV*d.headDim()) * layers
-	all = append(all,
-		cost{Part: "attention over the cache", Operation: "attention_cached", By: byOwn, Work: cache, Unit: "B", Rate: 0.7 * d.reading, Launches: layers, Least: d.code.smallSeconds,
-			Source: "bytes; guess: 70 % of the speed of reading"},
-		cost{Part: "other kernels of a layer", By: byOwn, Work: layers * (d.code.small - 1), Unit: "launches", Rate: 1 / d.code.smallSeconds,
-			Source: "guess: latency alone"},
-		cost{Part: "head", Operation: "linear_forward", By: byOwn, Work: 2 * float64(d.Vocab) * float64(d.Hidden), Unit: "B", Rate: 0.9 * d.reading,
-			Source: "bytes; guess: 90 % of the speed of reading"},
-		cost{Part: "host", By: byOwn, Work: 1, Unit: "steps", Rate: 1 / d.code.host, Source: "guess: the tokens go to the host, the next step comes back"})
-	for i := range all {
-		all[i].Seconds = max(all[i].Work/all[i].Rate, all[i].Launches*all[i].Least)
+	attention := moves("attention over the cache", "attention_cached", cache, 0.7*d.reading, layers)
+	attention.Least, attention.Source = d.code.smallSeconds, "bytes; guess: 70 % of the speed of reading"
+	head := moves("head", "linear_forward", 2*float64(d.Vocab)*float64(d.Hidden), 0.9*d.reading, 1)
+	head.Source = "bytes; guess: 90 % of the speed of reading"
+	small := layers * (d.code.small - 1)
+	all := []cost{
+		d.products(layers*weights, layers*n), attention, head,
+		{Part: "other kernels", By: byOwn, Work: small, Unit: "launches", Rate: 1 / d.code.smallSeconds, Launches: small, Source: "guess: latency alone"},
+		{Part: "host", By: byOwn, Work: 1, Unit: "steps", Rate: 1 / d.code.host, Source: "guess: the tokens go to the host, the next step comes back"},
 	}
+	settle(all)
 	return all
 }
 
-// linears8 are the products with the int8 weights.
-func (d decoding) linears8(weights, launches float64) cost {
-	c := cost{Part: "products with int8 weights", Operation: "linear_forward", By: byOwn, Work: weights, Unit: "B", Launches: launches,
-		Source: "bytes; the share of the speed of reading is assumed"}
+// products are those with the int8 weights.
+func (d decoding) products(weights, launches float64) cost {
+	c := moves("products with int8 weights", "linear_forward", weights, 0, launches)
+	c.Source = "bytes; the share of the speed of reading is assumed"
 	switch {
 	case d.batch <= d.code.fewRows:
 		c.Rate = d.code.fewShare * d.reading

@@ -21,6 +21,23 @@ type cost struct {
 	Source    string  `json:"source"`
 }
 
+// moves is a kernel of this project that memory limits, computes one of anybody's that arithmetic does.
+func moves(part, operation string, bytes, rate, launches float64) cost {
+	return cost{Part: part, Operation: operation, By: byOwn, Work: bytes, Unit: "B", Rate: rate, Launches: launches, Source: "bytes"}
+}
+
+func computes(part, operation, by string, flops, rate, launches float64, source string) cost {
+	return cost{Part: part, Operation: operation, By: by, Work: flops, Unit: "FLOP", Rate: rate, Launches: launches, Source: source}
+}
+
+// settle gives each cost its seconds.
+func settle(all []cost) {
+	for i := range all {
+		c := &all[i]
+		c.Seconds = max(c.Work/c.Rate, c.Launches*c.Least)
+	}
+}
+
 // step is the work that is estimated.
 type step struct {
 	shape
@@ -57,15 +74,13 @@ func (s step) costs() []cost {
 	all = append(all, s.attention()...)
 	all = append(all, s.elementwise()...)
 	all = append(all, s.once()...)
+	settle(all)
 	launches := 0.0
-	for i := range all {
-		l := &all[i]
-		l.Seconds = max(l.Work/l.Rate, l.Launches*l.Least)
-		launches += l.Launches
+	for _, c := range all {
+		launches += c.Launches
 	}
-	gaps := cost{Part: "gaps between launches", By: byOwn, Work: launches, Unit: "launches", Rate: 1 / s.gap, Seconds: launches * s.gap,
-		Source: "guess: the CPU needs less than the GPU, so that launches wait in the stream"}
-	return append(all, gaps)
+	return append(all, cost{Part: "gaps between launches", By: byOwn, Work: launches, Unit: "launches", Rate: 1 / s.gap, Seconds: launches * s.gap,
+		Source: "guess: the CPU needs less than the GPU, so that launches wait in the stream"})
 }
 
 // passes is how often the layers' forward part is computed.
@@ -104,26 +119,21 @@ func (s step) products() []cost {
 	layers, n := float64(s.Layers), float64(len(s.linears()))
 	rate := s.library * s.waves(s.row, 292)
 	const measured = "others' figures of cuBLASLt on an H100: 630 TFLOP/s at 2,048 tokens, 695 at 8,192"
+	forward, backward := 2*(weights+besides+weightsAgain+besidesAgain), 2*weights // FLOP a token and layer
 	all := []cost{
-		{Part: "base products, forward", Operation: "linear_forward", By: byCuBLASLt, Work: layers * 2 * (weights + besides + weightsAgain + besidesAgain) * s.row,
-			Unit: "FLOP", Rate: rate, Launches: layers * (n + again), Source: measured},
-		{Part: "base products, backward", Operation: "linear_backward", By: byCuBLASLt, Work: layers * 2 * weights * s.row, Unit: "FLOP", Rate: rate,
-			Launches: layers * n, Source: measured},
+		computes("base products, forward", "linear_forward", byCuBLASLt, layers*forward*s.row, rate, layers*(n+again), measured),
+		computes("base products, backward", "linear_backward", byCuBLASLt, layers*backward*s.row, rate, layers*n, measured),
 	}
 	if !s.kept {
-		expand := func(operation string, weights, launches float64) cost {
-			const bytesAWeight = 3 // one read, two written
-			return cost{Part: "int8 to bfloat16", Operation: operation, By: byOwn, Work: layers * bytesAWeight * weights, Unit: "B",
-				Rate: s.code.expandShare * s.bandwidth, Launches: layers * launches, Source: "bytes; of a row, however long"}
-		}
-		all = append(all, expand("linear_forward", weights+weightsAgain, n+again), expand("linear_backward", weights, n))
+		const bytesAWeight = 3 // one read, two written
+		rate := s.code.expandShare * s.bandwidth
+		all = append(all,
+			moves("int8 to bfloat16, of a row", "linear_forward", layers*bytesAWeight*(weights+weightsAgain), rate, layers*(n+again)),
+			moves("int8 to bfloat16, of a row", "linear_backward", layers*bytesAWeight*weights, rate, layers*n))
 	}
-	head := 2 * float64(s.Vocab) * float64(s.Hidden) * s.row
-	chunks := max(1, s.row/523) // rows of logits that the engine holds at once
+	head, chunks := 2*float64(s.Vocab)*float64(s.Hidden)*s.row, max(1, s.row/523) // 523 rows of logits are held at once
 	for _, operation := range []string{"linear_forward", "linear_backward"} {
-		all = append(all, cost{Part: "head", Operation: operation, By: byCuBLASLt, Work: head, Unit: "FLOP", Rate: s.code.headShare * s.library, Launches: chunks,
-			Source: "chunks of 523 rows: guess"})
+		all = append(all, computes("head", operation, byCuBLASLt, head, s.code.headShare*s.library, chunks, "guess: chunks of 523 rows fill the card less"))
 	}
-	return append(all, cost{Part: "cross entropy", Operation: "cross_entropy_backward", By: byOwn, Work: 4 * float64(s.Vocab) * s.row, Unit: "B",
-		Rate: s.code.elementShare * s.bandwidth, Launches: chunks, Source: "bytes"})
+	return append(all, moves("cross entropy", "cross_entropy_backward", 4*float64(s.Vocab)*s.row, s.code.elementShare*s.bandwidth, chunks))
 }

@@ -12,11 +12,11 @@ import (
 )
 
 // reviewed is the code as it was when its machine code and bytes were first counted.
-var reviewed = code{expandShare: 0.86, elementShare: 0.96, maskedCopies: 2, loraProducts: 22, loraLeast: 9e-6, dyReads: 2, dxShare: 0.58, copies: 22, smallKernels: 32,
-	headShare: 0.64,
-	forward:   tiles{products: 2, mma: 192, shared: 1152, issue: 1019, mufu: 544, share: 0.545, samples: 828, fill: 350},
-	keys:      tiles{products: 4, mma: 96, shared: 1056, issue: 715, mufu: 128, share: 0.608, samples: 639, fill: 265},
-	queries:   tiles{products: 3, mma: 144, shared: 1056, issue: 875, mufu: 256, share: 0.608, samples: 639, fill: 265}}
+var reviewed = code{expandShare: 0.86, elementShare: 0.96, maskedCopies: 2, loraProducts: 22, loraLeast: 9e-6, dyReads: 2, dxShare: 0.58, copies: 22,
+	smallKernels: 32, headShare: 0.64,
+	forward: tiles{products: 2, mma: 192, shared: 1152, issue: 1019, mufu: 544, share: 0.545, samples: 828, fill: 350},
+	keys:    tiles{products: 4, mma: 96, shared: 1056, issue: 715, mufu: 128, share: 0.608, samples: 639, fill: 265},
+	queries: tiles{products: 3, mma: 144, shared: 1056, issue: 875, mufu: 256, share: 0.608, samples: 639, fill: 265}}
 
 // TestEstimateOfTheReview: the model gives what was reckoned by hand for the code of that time on an H100.
 func TestEstimateOfTheReview(t *testing.T) {
@@ -63,15 +63,17 @@ func TestEstimateGrows(t *testing.T) {
 	plain := c.step(8192, 2048, false, true, "own")
 	for name, slower := range map[string]stepEstimate{
 		"recomputation": c.step(8192, 2048, true, true, "own"), "the base in int8 alone": c.step(8192, 2048, false, false, "own"),
-		"longer samples": c.step(8192, 8192, false, true, "own"), "a larger rank": (&estimateCommand{Card: "h100", Shape: "phi35", Rank: 256}).step(8192, 2048, false, true, "own"),
-		"an older card": (&estimateCommand{Card: "a100", Shape: "phi35", Rank: 64}).step(8192, 2048, false, true, "own"),
+		"longer samples": c.step(8192, 8192, false, true, "own"),
+		"a larger rank":  (&estimateCommand{Card: "h100", Shape: "phi35", Rank: 256}).step(8192, 2048, false, true, "own"),
+		"an older card":  (&estimateCommand{Card: "a100", Shape: "phi35", Rank: 64}).step(8192, 2048, false, true, "own"),
 	} {
 		if slower.Seconds <= plain.Seconds {
 			t.Errorf("%s takes %.4f s, less than %.4f", name, slower.Seconds, plain.Seconds)
 		}
 	}
 	if cudnn := c.step(8192, 2048, false, true, "cudnn"); cudnn.OwnKernels >= plain.OwnKernels || cudnn.OutsideCuBLASLt <= cudnn.OwnKernels {
-		t.Errorf("cuDNN's attention: %.2f of the time in own kernels, %.2f outside cuBLASLt; without it %.2f", cudnn.OwnKernels, cudnn.OutsideCuBLASLt, plain.OwnKernels)
+		t.Errorf("cuDNN's attention: %.2f of the time in own kernels, %.2f outside cuBLASLt; without it %.2f",
+			cudnn.OwnKernels, cudnn.OutsideCuBLASLt, plain.OwnKernels)
 	}
 	for _, s := range []stepEstimate{plain, c.step(512, 2048, true, false, "own")} {
 		total, _ := sum(s.Parts)
@@ -116,7 +118,8 @@ func TestEstimateAgainst(t *testing.T) {
 			t.Errorf("whole %+v, want %+v", whole, want)
 		}
 	}
-	if len(operations) != 2 || operations[0].What != "profile: linear_forward" || math.Abs(operations[0].Ratio-2) > 1e-9 || math.Abs(operations[1].Ratio-3) > 1e-9 {
+	if len(operations) != 2 || operations[0].What != "profile: linear_forward" || math.Abs(operations[0].Ratio-2) > 1e-9 ||
+		math.Abs(operations[1].Ratio-3) > 1e-9 {
 		t.Errorf("operations %+v", operations)
 	}
 	var out strings.Builder

@@ -30,7 +30,7 @@ prepare() {
 	strip "$kit"/lib/*.so
 	# A machine for GPUs rarely has oneDNN; libc and libstdc++ are its own.
 	ldd native/build/libso8t_cpu.so | awk '/libdnnl|libgomp|libOpenCL/ && $3 ~ /^\// {print $3}' | xargs -r -I{} cp -L {} "$kit/lib/"
-	XZ_OPT=${XZ_OPT:--T0 -7} tar -C .gpu -cJf .gpu/kit.tar.xz kit # Python unpacks it where xz is missing
+	XZ_OPT="-T0 -2" tar -C .gpu -cJf .gpu/kit.tar.xz kit # Python unpacks it where xz is missing
 	local packed tracked
 	packed=$(stat -c %s .gpu/kit.tar.xz)
 	tracked=$(git ls-files -z --cached --others --exclude-standard | du -cb --files0-from=- | tail -n 1 | cut -f 1)

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work" /dev/shm/so8t-gpu-base-"$$"*' EXIT
 mkdir "$work/tree"
-SO8T_DEVICE=cuda_emulated XZ_OPT=-0 tools/gpu.sh prepare
+SO8T_DEVICE=cuda_emulated tools/gpu.sh prepare
 git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- | tar -C "$work/tree" -x
 mkdir "$work/tree/.gpu"
 mv .gpu/kit.tar.xz "$work/tree/.gpu/"
@@ -26,7 +26,8 @@ TRACE
 play() {
 	local begun=$SECONDS
 	env -i PATH="$work/tree/tools/gpu/doubles:/usr/local/bin:/usr/bin:/bin" HOME="$work" TMPDIR="$work" BASH_ENV="$work/trace" TRACED="$work/traced" \
-		SO8T_DEVICE=cuda_emulated SHAPE=tiny SEQUENCE=32 RANK=8 BASE="/dev/shm/so8t-gpu-base-$$" BANDWIDTH_BYTES=1048576 ATTENTION_SIZES=1x32 NEW_TOKENS=5 CASES="(cast|rmsnorm|linear_forward)" \
+		SO8T_DEVICE=cuda_emulated SHAPE=tiny SEQUENCE=32 RANK=8 BASE="/dev/shm/so8t-gpu-base-$$" \
+		BANDWIDTH_BYTES=1048576 ATTENTION_SIZES=1x32 NEW_TOKENS=5 CASES="(cast|rmsnorm|linear_forward)" \
 		${SO8T_PEER_PYTHON:+SO8T_PEER_PYTHON="$SO8T_PEER_PYTHON"} OUT="$work/$1" END="$2" "$work/tree/tools/gpu/$1.sh" || true
 	echo "$((SECONDS - begun)) $2" >"$work/$1/took"
 }
