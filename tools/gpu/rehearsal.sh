@@ -22,16 +22,16 @@ BASH_XTRACEFD=9 PS4='+${BASH_SOURCE##*/}:$LINENO:'
 set -x
 TRACE
 
-# play SCRIPT SECONDS: as on the other machine.
+# play SCRIPT SECONDS SLOWER: as on the other machine.
 play() {
 	local begun=$SECONDS
 	env -i PATH="$work/tree/tools/gpu/doubles:/usr/local/bin:/usr/bin:/bin" HOME="$work" TMPDIR="$work" BASH_ENV="$work/trace" TRACED="$work/traced" \
 		SO8T_DEVICE=cuda_emulated SHAPE=tiny SEQUENCE=32 RANK=8 BASE="/dev/shm/so8t-gpu-base-$$" \
-		BANDWIDTH_BYTES=1048576 ATTENTION_SIZES=1x32 NEW_TOKENS=5 CASES="(cast|rmsnorm|linear_forward)" \
+		BANDWIDTH_BYTES=1048576 ATTENTION_SIZES=1x32 NEW_TOKENS=5 SLOWER="$3" CASES="(cast|rmsnorm|linear_forward)" \
 		${SO8T_PEER_PYTHON:+SO8T_PEER_PYTHON="$SO8T_PEER_PYTHON"} OUT="$work/$1" END="$2" "$work/tree/tools/gpu/$1.sh" || true
 	echo "$((SECONDS - begun)) $2" >"$work/$1/took"
 }
-play first 150
-play second 150
-play hangs 32
+play first 200 4
+play second 150 3
+play hangs 32 1
 python3 tools/gpu/rehearsed.py "$work"

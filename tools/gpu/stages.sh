@@ -6,6 +6,7 @@
 #   SO8T_DEVICE=cuda        what is tested
 #   SHAPE, SEQUENCE, RANK   of the random model that is trained: phi35, 2048, 64
 #   CASES, NEW_TOKENS       what is tested of the operations, and generated: all, 192
+#   SLOWER=1                what the stages' limits are multiplied by, for an emulator
 #   SO8T_PEER_PYTHON        a Python that has torch, transformers and peft; python3
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,7 +32,7 @@ ours=(env "SO8T_DEVICE=$device" "SO8T_NATIVE_DIR=$kit/lib" "LD_LIBRARY_PATH=$kit
 
 # stage NAME SECONDS COMMAND ...: runs it for no longer than that, nor past the end. Its output is NAME.log.
 stage() {
-	local name=$1 most=$2 left=$((SO8T_STAGES_END - EPOCHSECONDS)) begun=$EPOCHSECONDS code
+	local name=$1 most=$(($2 * ${SLOWER:-1})) left=$((SO8T_STAGES_END - EPOCHSECONDS)) begun=$EPOCHSECONDS code
 	shift 2
 	[ "$most" -le "$left" ] || most=$left
 	echo "{\"stage\": \"$name\", \"limit\": $most}" >>"$OUT/stages.jsonl"
