@@ -31,6 +31,33 @@ func TestSavedActivationsAreTheConfigurations(t *testing.T) {
 	}
 }
 
+func TestKeepExpandedIsForTrainingOnAGPU(t *testing.T) {
+	c := configs.Default()
+	c.Model.KeepExpanded = configs.On
+	run := contract.Run{Config: c, Device: device.Device{Kind: device.CUDA}}
+	if o := trainingOptions(run); o.KeepExpanded != configs.On {
+		t.Errorf("training keeps expanded weights: %q", o.KeepExpanded)
+	}
+	if o := answeringOptions(run); o.KeepExpanded != "" {
+		t.Errorf("evaluation keeps expanded weights: %q", o.KeepExpanded)
+	}
+	for _, tc := range []struct {
+		keep     configs.Switch
+		kind     device.Kind
+		existing bool
+		refused  bool
+	}{
+		{configs.On, device.CPU, false, true}, {configs.On, device.CPU, true, false}, {configs.On, device.CUDA, false, false},
+		{configs.Auto, device.CPU, false, false}, {configs.Off, device.CPU, false, false}, {"", device.CPU, false, false},
+	} {
+		c.Model.KeepExpanded = tc.keep
+		err := checkKeepExpanded(&c, device.Device{Kind: tc.kind}, tc.existing)
+		if (err != nil) != tc.refused || err != nil && !strings.Contains(err.Error(), "model.keep_expanded") {
+			t.Errorf("%+v: %v", tc, err)
+		}
+	}
+}
+
 // All models of a run share one file of algorithms, whose digest is in the metadata.
 func TestAlgorithmsOfProducts(t *testing.T) {
 	j := testJob(t)

@@ -43,6 +43,9 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 	if run.Device, err = claimDevice(c.Device); err != nil {
 		return claimed, err
 	}
+	if err := checkKeepExpanded(c, run.Device, in.Existing); err != nil {
+		return claimed, fail(contract.ErrConfig, err)
+	}
 	b.tell(contract.Progress{Phase: contract.PhaseClaim, Detail: "checking the base model " + run.BasePath})
 	if err := checkBase(run.BasePath, c); err != nil {
 		return claimed, fail(contract.ErrModel, err)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"so8t/configs"
 	"so8t/contract"
 	"so8t/device"
 	"so8t/disk"
@@ -76,6 +77,14 @@ func claimDevice(name string) (device.Device, error) {
 		return d, fail(contract.ErrModel, fmt.Errorf("device: %w: there is no %s, but %d GPUs", native.ErrNoDevice, d, n))
 	}
 	return d, nil
+}
+
+// checkKeepExpanded refuses to train on a CPU what asks for a GPU's memory. A run that exists is only evaluated.
+func checkKeepExpanded(c *configs.Config, on device.Device, existing bool) error {
+	if c.Model.KeepExpanded == configs.On && on.Kind == device.CPU && !existing {
+		return errors.New("model.keep_expanded: true is for a GPU, but the run's device is the CPU, which reads int8 as it lies: write auto or false")
+	}
+	return nil
 }
 
 // watchGPU samples the GPU that info describes until the job ends; nil on the CPU and where NVML cannot tell.

@@ -14,6 +14,7 @@ func trainingOptions(run contract.Run) engine.Options {
 	o := modelOptions(run)
 	o.Training = true
 	o.GradientCheckpointing, o.Saved, o.Optim = c.Training.GradientCheckpointing, c.Training.GradientCheckpointingKeep, c.Training.Optim
+	o.KeepExpanded = c.Model.KeepExpanded
 	o.MaxLength = c.Data.MaxSeqLength
 	o.MaxTokens = c.Data.MaxSeqLength * max(c.Training.PerDeviceTrainBatchSize, c.Training.PerDeviceEvalBatchSize)
 	return o

@@ -173,7 +173,7 @@ func (e *epoch) prepare(ctx context.Context, state *checkpoint.State) (_ func(),
 	e.progress.Detail, e.progress.Step, e.progress.Steps = "training", e.trainer.Position().Step, e.trainer.TotalSteps()
 	e.report = telemetry.OpenReport(e.PerformanceReport(), e.trainer.Position().Step, e.run.Config.Training.LoggingSteps)
 	e.log.Info("model ready", "step", e.progress.Step, "of", e.progress.Steps, "parameters", e.model.Adapter().Trained(), "keeps", e.model.Saved(),
-		"samples", train.Len(), "loaded_in", time.Since(started).Round(time.Millisecond).String())
+		"keeps_expanded", e.model.Expanded(), "samples", train.Len(), "loaded_in", time.Since(started).Round(time.Millisecond).String())
 	return closeAll, nil
 }
 

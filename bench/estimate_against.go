@@ -8,7 +8,6 @@ import (
 	"slices"
 	"text/tabwriter"
 
-	"so8t/configs"
 	"so8t/disk"
 )
 
@@ -96,11 +95,11 @@ func (c *estimateCommand) hold(m *gpuSummary) (whole, operations []comparisonLin
 	return whole, operations
 }
 
-// like is the estimate of a step as it was measured: auto keeps the base where it fits, as a large card does, and takes cuDNN's attention.
+// like is the estimate of a step as it was measured; --attention says which one auto took.
 func (c *estimateCommand) like(s *stepResult) stepEstimate {
 	attention := s.Attention
 	if attention == "auto" {
 		attention = c.Attention
 	}
-	return c.step(s.StepTokens[0], s.Sequence, s.Recompute, s.KeepExpanded != configs.Off, attention)
+	return c.step(s.StepTokens[0], s.Sequence, s.Recompute, s.Expanded, attention)
 }

@@ -101,7 +101,7 @@ func TestEstimateAgainst(t *testing.T) {
 	}
 	c.Against = filepath.Join(t.TempDir(), "summary.json")
 	text := fmt.Sprintf(`{"memory": [{"bytes_per_second": 5.1e12}], "decode": [{"batch": 1, "prompt_tokens": 32, "new_tokens": 192, "tokens_per_second": %v}],
-		"steps": [{"stage": "profile", "sequence": 2048, "step_tokens": [2048, 2048], "step_seconds": [1, 1], "attention": "auto", "keep_expanded": "auto",
+		"steps": [{"stage": "profile", "sequence": 2048, "step_tokens": [2048, 2048], "step_seconds": [1, 1], "attention": "auto", "keep_expanded": true,
 		"tokens_per_second": %v}], "profile": [{"stage": "profile", "operation": "adamw", "calls": 2, "ms": %v},
 		{"stage": "profile", "operation": "linear_forward", "calls": 2, "ms": %v}, {"stage": "other", "operation": "zero", "calls": 2, "ms": 1}]}`,
 		c.decode(1, 128).TokensPerSecond/2, e.TokensPerSecond/2, 2*3*1e3*adamw, 2*2*1e3*forward)

@@ -20,15 +20,14 @@ type training struct {
 	samples int // of an optimizer step
 	optim   string
 
-	keepExpanded configs.Switch
-
 	float32, int8, gates, recompute bool
+	expanded                        configs.Switch // model.keep_expanded
 }
 
 func (t training) options() engine.Options {
 	return engine.Options{
-		BasePath: t.base, Device: t.device, Threads: t.threads, Algorithms: t.choices, Float32: t.float32, Int8: t.int8, KeepExpanded: t.keepExpanded,
-		Training: true, GradientCheckpointing: t.recompute, Saved: "inputs", Optim: t.optim, MaxTokens: t.row, MaxLength: t.length, Seed: 42,
+		BasePath: t.base, Device: t.device, Threads: t.threads, Algorithms: t.choices, Float32: t.float32, Int8: t.int8,
+		Training: true, GradientCheckpointing: t.recompute, Saved: "inputs", KeepExpanded: t.expanded, Optim: t.optim, MaxTokens: t.row, MaxLength: t.length, Seed: 42,
 		LoRA:  engine.LoRAOptions{R: t.rank, Alpha: 2 * float64(t.rank), Dropout: 0.05, TargetModules: configs.Projections},
 		Gates: engine.GateOptions{Enabled: t.gates},
 	}

@@ -39,7 +39,7 @@ func (d *decoder) check(c *Config) {
 	for _, fault := range c.Policy.Check() {
 		k.need(false, fault.Key, "%s", fault.Text)
 	}
-	k.model(&c.Model)
+	k.model(c)
 	k.training(&c.Training)
 	k.adapters(&c.Training, &c.SO8T)
 	k.atLeast("checkpoint.interval_seconds", c.Checkpoint.IntervalSeconds, 1)
@@ -49,11 +49,13 @@ func (d *decoder) check(c *Config) {
 	k.atLeast("nightly.keep", c.Nightly.Keep, 0)
 }
 
-func (k checker) model(m *Model) {
+func (k checker) model(c *Config) {
 	const expanded = "model.keep_expanded"
-	k.text("model.base_model_path", m.BaseModelPath)
-	k.oneOf(expanded, string(m.KeepExpanded), switches)
-	k.need(m.LoadIn8bit || m.KeepExpanded != On, expanded, "true is about int8 weights, but model.load_in_8bit is false")
+	k.text("model.base_model_path", c.Model.BaseModelPath)
+	k.oneOf(expanded, string(c.Model.KeepExpanded), switches)
+	keep := c.Model.KeepExpanded == On
+	k.need(!keep || c.Model.LoadIn8bit, expanded, "true is about int8 weights, but model.load_in_8bit is false")
+	k.need(!keep || c.Training.LoraR%8 == 0, expanded, "true needs a training.lora_r that 8 divides, not %d", c.Training.LoraR)
 }
 
 func (k checker) training(t *Training) {

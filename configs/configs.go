@@ -78,7 +78,8 @@ type Model struct {
 	LoadIn8bit bool `json:"load_in_8bit"`
 	// KeepExpanded holds, in training on a GPU, the int8 weights in the compute type as well, with the adapters in place, so
 	// that no product expands them anew: true, false, or auto: where it fits beside what gradient_checkpointing_keep saves
-	// and a checkpoint's copy. It changes memory and speed only. A CPU reads int8 as it lies: auto is false there.
+	// and a checkpoint's copy. It changes memory and speed only, and needs a lora_r that 8 divides. A CPU reads int8 as it
+	// lies: auto is false there.
 	KeepExpanded Switch `json:"keep_expanded,omitempty" digest:"-"`
 }
 

@@ -84,6 +84,8 @@ func TestFaultsNameFileLineAndKey(t *testing.T) {
 		{"yes for a switch", "output_dir: o\nmodel: {keep_expanded: !!bool yes}\n", "c.yaml:2: model.keep_expanded: want auto, true or false, got \"yes\""},
 		{"16 bit expanded", "output_dir: o\nmodel: {load_in_8bit: false, keep_expanded: true}\n",
 			"c.yaml:2: model.keep_expanded: true is about int8 weights, but model.load_in_8bit is false"},
+		{"expanded with a rank of no whole vectors", "output_dir: o\nmodel: {keep_expanded: true}\ntraining: {lora_r: 12}\n",
+			"c.yaml:2: model.keep_expanded: true needs a training.lora_r that 8 divides, not 12"},
 		{"missing output", "data: {input_path: d}\nmodel: {base_model_path: b}\n", "c.yaml: output_dir: is required"},
 		{"empty file", "", "c.yaml: output_dir: is required"},
 		{"no layer", least + "so8t:\n  layers: []\n", "c.yaml:5: so8t.layers: names no layer"},

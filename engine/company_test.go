@@ -9,6 +9,7 @@ import (
 
 	"so8t/device"
 	"so8t/engine/phi3"
+	"so8t/native/nativetest"
 )
 
 // fewRows is how many rows of a pass, or of lm_head, the libraries multiply one by one.
@@ -28,7 +29,7 @@ func randomTokens(seed uint64, n int) []int32 {
 func TestCompanyBits(t *testing.T) {
 	for _, options := range []Options{{}, {Int8: true}, {Float32: true}, {Float32: true, Int8: true}} {
 		options.BasePath, options.Device, options.MaxTokens = variant(t, "gqa").dir, device.MustParse(os.Getenv("SO8T_DEVICE")), 512
-		options.MaxLength = 100
+		options.MaxLength, options.Algorithms = 100, nativetest.Algorithms()
 		m, err := Open(ctx, options)
 		if err != nil {
 			t.Fatal(err)
@@ -93,7 +94,7 @@ func companyLogits(t *testing.T, m *Model, kind string, n int) (logits []float32
 func openBFloat16(t *testing.T) *Model {
 	t.Helper()
 	m, err := Open(ctx, Options{BasePath: variant(t, "gqa").dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Int8: true, MaxTokens: 512,
-		MaxLength: 250})
+		MaxLength: 250, Algorithms: nativetest.Algorithms()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,12 @@ import (
 	"so8t/configs"
 	"so8t/device"
 	"so8t/engine/phi3"
+	"so8t/native/nativetest"
 )
 
 var ctx = context.Background()
+
+func TestMain(m *testing.M) { nativetest.Main(m) }
 
 func variant(t *testing.T, name string) *oracleSet {
 	return openOracle(t, filepath.Join("../testdata/oracle/phi3", name))
@@ -29,7 +32,8 @@ func openTiny(t *testing.T, float32 bool, threads int, change func(*Options)) (*
 	t.Helper()
 	o := variant(t, "gqa")
 	options := Options{BasePath: o.dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Threads: threads, Float32: float32, Int8: true, Training: true,
-		MaxTokens: 100, LoRA: LoRAOptions{R: 4, Alpha: 8, Dropout: 0.1, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42}
+		Algorithms: nativetest.Algorithms(), MaxTokens: 100,
+		LoRA: LoRAOptions{R: 4, Alpha: 8, Dropout: 0.1, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42}
 	change(&options)
 	m, err := Open(ctx, options)
 	if err != nil {

@@ -113,42 +113,40 @@ func (m *Model) workspace() int64 {
 
 // decide takes the best layout that the device has memory for, and fails before minutes of loading if there is none. It must
 // leave memory for a checkpoint's copy; the leanest is taken without.
-func (m *Model) decide(info native.Info) error {
-	layouts, err := m.options.layouts(isGPU(info))
+func (m *Model) decide(gpu bool, free int64) (p memoryPlan, err error) {
+	layouts, err := m.layouts(gpu)
 	if err != nil {
-		return err
+		return p, err
 	}
-	freeBytes := int64(info.FreeBytes)
-	var p memoryPlan
 	for i, l := range layouts {
 		m.take(l)
 		needs, err := m.needs()
 		if err != nil {
-			return err
+			return p, err
 		}
-		if isGPU(info) {
+		if gpu {
 			needs = append(needs, phi3.Need{Purpose: "workspace of the GPU's library", Bytes: m.workspace()})
 		}
 		p = planOf(needs)
-		available := freeBytes
+		available := free
 		if i < len(layouts)-1 {
 			available -= p.snapshotBytes()
 		}
 		if p.total <= available {
-			return nil
+			return p, nil
 		}
 	}
-	return m.options.tooLarge(p, freeBytes)
+	return p, m.options.tooLarge(p, free)
 }
 
 // layouts are those that the options allow, the best first: what is saved for the backward pass counts more than LoRA in the
 // compute type, and that more than the base in it.
-func (o Options) layouts(gpu bool) (list []layout, err error) {
-	modes, err := o.savedModes(gpu)
+func (m *Model) layouts(gpu bool) (list []layout, err error) {
+	modes, err := m.options.savedModes(gpu)
 	if err != nil {
 		return nil, err
 	}
-	forms, err := o.adapterForms(gpu)
+	forms, err := m.adapterForms(gpu)
 	if err != nil {
 		return nil, err
 	}
@@ -176,31 +174,40 @@ func (o Options) savedModes(gpu bool) ([]phi3.Saved, error) {
 	return []phi3.Saved{phi3.SavedInputs}, nil
 }
 
-// adapterForms are the forms that the options allow, the fastest first. Answers are generated from the int8 rows, as few rows
-// of activations are, and on a CPU everything is.
-func (o Options) adapterForms(gpu bool) (list []adapterForm, err error) {
-	training := o.Training && gpu
+// adapterForms are the forms that the options allow, the fastest first. Only training on a GPU has a choice: answers are
+// generated from the int8 rows, as few rows of activations are, and on a CPU everything is.
+func (m *Model) adapterForms(gpu bool) ([]adapterForm, error) {
+	o := m.options
+	expandable := o.Training && gpu && o.Int8 && m.aligned()
 	switch o.KeepExpanded {
 	case configs.On:
-		if !training || !o.Int8 {
-			return nil, errors.New("model.keep_expanded: true is for training with int8 weights on a GPU")
+		if !expandable {
+			return nil, errors.New("model.keep_expanded: true is for training on a GPU, with int8 weights and a training.lora_r that 8 divides")
 		}
 		return []adapterForm{inExpanded}, nil
-	case configs.Auto, "":
-		if training && o.Int8 {
-			list = append(list, inExpanded)
-		}
-	case configs.Off:
+	case configs.Auto, configs.Off, "":
 	default:
 		return nil, fmt.Errorf("model.keep_expanded: %q is not auto, true or false", o.KeepExpanded)
 	}
-	if !o.Float32 {
+	var list []adapterForm
+	if expandable && o.KeepExpanded != configs.Off {
+		list = append(list, inExpanded)
+	}
+	inTraining := o.Training && gpu
+	if !o.Float32 && (!inTraining || m.aligned()) {
 		list = append(list, copied)
 	}
-	if training || o.Float32 {
+	if o.Float32 || inTraining {
 		list = append(list, asTrained)
 	}
 	return list, nil
+}
+
+// aligned reports whether the rows of A and B begin on 16 bytes in every form. Where they do not, a GPU's products take other
+// algorithms, and the bits of a run would depend on the memory that was free.
+func (m *Model) aligned() bool {
+	c, lora := m.phi.Config, m.options.LoRA
+	return (len(lora.TargetModules) == 0 || lora.R%8 == 0) && c.HiddenSize%8 == 0 && c.IntermediateSize%8 == 0
 }
 
 func isGPU(info native.Info) bool { return strings.HasPrefix(info.ISA, "sm_") }
@@ -252,17 +259,41 @@ func (m *Model) cachePages(want, least int) (int, error) {
 // library takes workspace on top.
 func Plan(o Options) ([]phi3.Need, error) {
 	m, gpu := &Model{options: o}, o.Device.Kind != device.CPU
-	if err := m.layOut(); err != nil {
+	if err := m.layOutOn(gpu); err != nil {
 		return nil, err
 	}
-	if gpu {
-		m.phi.EmbedFromHost()
-	}
-	layouts, err := o.layouts(gpu)
+	layouts, err := m.layouts(gpu)
 	if err != nil {
 		return nil, err
 	}
 	m.take(layouts[len(layouts)-1])
 	needs, err := m.needs()
 	return planOf(needs).needs, err
+}
+
+// Decision is what Open takes on a GPU where o leaves it to the free memory.
+type Decision struct {
+	Saved    string      // see Model.Saved
+	Expanded bool        // see Model.Expanded
+	Needs    []phi3.Need // as Plan's, and the library's workspace
+}
+
+// Decide is the decision for a GPU with so many bytes free. It reads config.json alone.
+func Decide(o Options, free int64) (d Decision, err error) {
+	m := &Model{options: o}
+	if err := m.layOutOn(true); err != nil {
+		return d, err
+	}
+	p, err := m.decide(true, free)
+	return Decision{Saved: m.Saved(), Expanded: m.Expanded(), Needs: p.needs}, err
+}
+
+func (m *Model) layOutOn(gpu bool) error {
+	if err := m.layOut(); err != nil {
+		return err
+	}
+	if gpu {
+		m.phi.EmbedFromHost()
+	}
+	return nil
 }

@@ -10,12 +10,12 @@ import (
 	"so8t/configs"
 	"so8t/device"
 	"so8t/engine/phi3"
-	"so8t/native"
+	"so8t/native/nativetest"
 )
 
 // TestPlanIsWhatIsAllocated: purpose for purpose, byte for byte, in whatever way a model is opened.
 func TestPlanIsWhatIsAllocated(t *testing.T) {
-	all := LoRAOptions{R: 3, Alpha: 8, TargetModules: configs.Projections}
+	all := LoRAOptions{R: 8, Alpha: 8, TargetModules: configs.Projections}
 	some := LoRAOptions{R: 4, Alpha: 8, TargetModules: []string{"k_proj", "down_proj"}}
 	for _, o := range []Options{
 		{Float32: true, Training: true, LoRA: all, Gates: GateOptions{Enabled: true}, Optim: "adamw_torch"},
@@ -32,6 +32,7 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 		for _, name := range []string{"gqa", "longrope"} { // one of them with tied embeddings, or not, and two tables
 			set := variant(t, name)
 			o.BasePath, o.Device, o.MaxTokens, o.MaxLength = set.dir, device.MustParse(os.Getenv("SO8T_DEVICE")), 77, 50
+			o.Algorithms = nativetest.Algorithms()
 			m, err := Open(ctx, o)
 			if err != nil {
 				t.Fatal(err)
@@ -81,7 +82,7 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 // unopened is a model that decide can be asked about.
 func unopened(t *testing.T, o Options) *Model {
 	t.Helper()
-	o.MaxTokens, o.MaxLength, o.LoRA = 100, 100, LoRAOptions{R: 4, Alpha: 8, TargetModules: configs.Projections}
+	o.MaxTokens, o.MaxLength, o.LoRA = 100, 100, LoRAOptions{R: 8, Alpha: 8, TargetModules: configs.Projections}
 	o.BasePath, o.Int8 = variant(t, "gqa").dir, true
 	m := &Model{options: o}
 	if err := m.layOut(); err != nil {
@@ -131,18 +132,19 @@ func TestDecide(t *testing.T) {
 				if i < 0 {
 					i = len(order) - 1
 				}
-				if err := m.decide(native.Info{ISA: "sm_90", FreeBytes: uint64(free)}); err != nil || m.layout != order[i] {
+				if _, err := m.decide(true, free); err != nil || m.layout != order[i] {
 					t.Errorf("keep_expanded %q with %d bytes: %+v (%v), want %+v", keep, free, m.layout, err, order[i])
 				}
 			}
 		}
-		err := m.decide(native.Info{ISA: "sm_90", FreeBytes: uint64(least - 1)})
+		_, err := m.decide(true, least-1)
 		for _, want := range []string{"out of memory", "workspace", "data.max_seq_length", "training.lora_r", "training.optim"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("the refusal does not say %q: %v", want, err)
 			}
 		}
-		if err == nil || strings.Contains(err.Error(), "gradient_checkpointing") || strings.Contains(err.Error(), "model.keep_expanded") != (keep == configs.On) {
+		says := func(key string) bool { return err != nil && strings.Contains(err.Error(), key) }
+		if says("gradient_checkpointing") || says("model.keep_expanded") != (keep == configs.On) {
 			t.Errorf("keep_expanded %q: the refusal names what is on already, or not what would help: %v", keep, err)
 		}
 	}
@@ -150,38 +152,48 @@ func TestDecide(t *testing.T) {
 
 // TestDecideOnCPU: inputs are saved and int8 is read as it lies; answers are generated so on a GPU, too.
 func TestDecideOnCPU(t *testing.T) {
-	roomy := func(isa string) native.Info { return native.Info{ISA: isa, FreeBytes: 1 << 40} }
+	const roomy = 1 << 40
 	training := Options{Training: true, GradientCheckpointing: true, Optim: "adamw_8bit"}
 	for _, c := range []struct {
 		o    Options
-		isa  string
+		gpu  bool
 		want layout
 	}{
-		{training, "avx2", layout{phi3.SavedInputs, copied}}, {Options{}, "avx2", layout{phi3.SavedAll, copied}}, {Options{}, "sm_90", layout{phi3.SavedAll, copied}},
+		{training, false, layout{phi3.SavedInputs, copied}}, {Options{}, false, layout{phi3.SavedAll, copied}},
+		{Options{}, true, layout{phi3.SavedAll, copied}},
 	} {
 		m := unopened(t, c.o)
-		if err := m.decide(roomy(c.isa)); err != nil || m.layout != c.want {
-			t.Errorf("%s, training %v: %+v (%v), want %+v", c.isa, c.o.Training, m.layout, err, c.want)
+		if _, err := m.decide(c.gpu, roomy); err != nil || m.layout != c.want {
+			t.Errorf("GPU %v, training %v: %+v (%v), want %+v", c.gpu, c.o.Training, m.layout, err, c.want)
 		}
 	}
-	err := unopened(t, Options{Training: true, Optim: "adamw_8bit"}).decide(native.Info{ISA: "avx2", FreeBytes: 1 << 16})
+	_, err := unopened(t, Options{Training: true, Optim: "adamw_8bit"}).decide(false, 1<<16)
 	if err == nil || !strings.Contains(err.Error(), "training.gradient_checkpointing: true") || strings.Contains(err.Error(), "training.optim") {
 		t.Errorf("refused with %v", err)
 	}
-	if err := unopened(t, Options{GradientCheckpointing: true, Saved: "some"}).decide(native.Info{}); err == nil {
+	if _, err := unopened(t, Options{GradientCheckpointing: true, Saved: "some"}).decide(false, 0); err == nil {
 		t.Error("a mode that does not exist was accepted")
 	}
 	training.KeepExpanded = configs.On
-	if err := unopened(t, training).decide(roomy("avx2")); err == nil || !strings.Contains(err.Error(), "model.keep_expanded: true") {
+	if _, err := unopened(t, training).decide(false, roomy); err == nil || !strings.Contains(err.Error(), "model.keep_expanded: true") {
 		t.Errorf("expanded weights on a CPU: %v", err)
 	}
 	wide := unopened(t, training)
 	wide.options.Int8 = false
-	if err := wide.decide(roomy("sm_90")); err == nil || !strings.Contains(err.Error(), "model.keep_expanded: true") {
+	if _, err := wide.decide(true, roomy); err == nil || !strings.Contains(err.Error(), "model.keep_expanded: true") {
 		t.Errorf("expanded weights of a base in 16 bits: %v", err)
 	}
+	odd := unopened(t, training)
+	odd.options.LoRA.R = 12
+	if _, err := odd.decide(true, roomy); err == nil || !strings.Contains(err.Error(), "training.lora_r") {
+		t.Errorf("expanded weights beside rows of B that begin anywhere: %v", err)
+	}
+	odd.options.KeepExpanded = configs.Auto
+	if _, err := odd.decide(true, roomy); err != nil || odd.layout != (layout{phi3.SavedAll, asTrained}) {
+		t.Errorf("rows of B that begin anywhere: %+v, %v", odd.layout, err)
+	}
 	training.KeepExpanded = "maybe"
-	if err := unopened(t, training).decide(roomy("sm_90")); err == nil {
+	if _, err := unopened(t, training).decide(true, roomy); err == nil {
 		t.Error("a switch that is none was accepted")
 	}
 }
@@ -203,5 +215,19 @@ func TestWorkspace(t *testing.T) {
 	}
 	if m.phi.Workspace(false, true) != m.phi.Workspace(false, false) {
 		t.Error("answers are generated without dropout")
+	}
+}
+
+// TestDecideAhead: what a GPU will take can be asked without one.
+func TestDecideAhead(t *testing.T) {
+	m := unopened(t, Options{Training: true, GradientCheckpointing: true, Optim: "adamw_torch"})
+	for free, want := range map[int64]string{1 << 40: "all true", 1 << 20: "inputs false"} {
+		d, err := Decide(m.options, free)
+		if got := fmt.Sprint(d.Saved, " ", d.Expanded); got != want || (err != nil) != (free == 1<<20) {
+			t.Errorf("with %d bytes: %s (%v), want %s", free, got, err, want)
+		}
+		if len(d.Needs) == 0 || !slices.ContainsFunc(d.Needs, func(n phi3.Need) bool { return strings.HasPrefix(n.Purpose, "workspace") }) {
+			t.Errorf("with %d bytes: %v", free, d.Needs)
+		}
 	}
 }

@@ -93,8 +93,7 @@ func (m *Model) open(ctx context.Context) (err error) {
 	if err := m.layOut(); err != nil {
 		return err
 	}
-	o := m.options
-	if m.device, err = o.openDevice(); err != nil {
+	if m.device, err = m.options.openDevice(); err != nil {
 		return err
 	}
 	info, err := m.device.Info()
@@ -104,19 +103,24 @@ func (m *Model) open(ctx context.Context) (err error) {
 	if isGPU(info) {
 		m.phi.EmbedFromHost()
 	}
-	if err = m.decide(info); err != nil {
+	if _, err = m.decide(isGPU(info), int64(info.FreeBytes)); err != nil {
 		return err
 	}
+	return m.load(ctx)
+}
+
+// load fills the device according to the layout.
+func (m *Model) load(ctx context.Context) error {
 	if err := m.phi.Load(ctx, m.device); err != nil {
 		return err
 	}
 	if err := m.params.attach(m.phi); err != nil {
 		return err
 	}
-	if err := m.phi.Prepare(o.Training, m.layout.saved); err != nil {
+	if err := m.phi.Prepare(m.options.Training, m.layout.saved); err != nil {
 		return err
 	}
-	return m.params.set(m.phi, m.params.initial(o.Seed))
+	return m.params.set(m.phi, m.params.initial(m.options.Seed))
 }
 
 // Close frees the device. A snapshot that is not written yet is lost.

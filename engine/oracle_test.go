@@ -16,6 +16,7 @@ import (
 	"so8t/device"
 	"so8t/engine/safetensors"
 	"so8t/native"
+	"so8t/native/nativetest"
 )
 
 // The oracle's README states where these come from: float32 against float64 differs by 2e-5, a start
@@ -129,7 +130,7 @@ func (o *oracleSet) open(t *testing.T, options Options) *Model {
 		options.BasePath = o.dir
 	}
 	options.Float32, options.Training, options.MaxTokens = true, true, max(tokens, options.MaxTokens)
-	options.Device = device.MustParse(os.Getenv("SO8T_DEVICE"))
+	options.Device, options.Algorithms = device.MustParse(os.Getenv("SO8T_DEVICE")), nativetest.Algorithms()
 	for _, s := range o.samples {
 		options.MaxLength = max(options.MaxLength, len(s.InputIDs))
 	}

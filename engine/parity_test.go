@@ -15,6 +15,7 @@ import (
 	"so8t/dataset"
 	"so8t/device"
 	"so8t/engine/safetensors"
+	"so8t/native/nativetest"
 )
 
 // parityShape is the size of a random Phi-3 and of its steps; bench/shape.go has the same shapes by the same names.
@@ -83,7 +84,8 @@ func (s parityShape) write(t *testing.T, dir string) {
 func (s parityShape) train(t *testing.T, dir string, on device.Device, float32 bool) []StepResult {
 	t.Helper()
 	// two samples a row: attention's boundary is in every step
-	m, err := Open(ctx, Options{BasePath: dir, Device: on, Float32: float32, Int8: true, Training: true, MaxTokens: 2 * s.sequence, MaxLength: s.sequence,
+	m, err := Open(ctx, Options{BasePath: dir, Device: on, Algorithms: nativetest.Algorithms(), Float32: float32, Int8: true, Training: true,
+		MaxTokens: 2 * s.sequence, MaxLength: s.sequence,
 		LoRA: LoRAOptions{R: 16, Alpha: 32, Dropout: 0.05, TargetModules: configs.Projections}, Gates: GateOptions{Enabled: true}, Seed: 42})
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"so8t/export"
 	"so8t/export/merged"
 	"so8t/export/peft"
+	"so8t/native/nativetest"
 )
 
 const logitTolerance = 2e-4 // absolute; the oracle's README says why
@@ -29,6 +30,8 @@ type oracleSet struct {
 	expected *safetensors.File
 	lora     engine.LoRAOptions
 }
+
+func TestMain(m *testing.M) { nativetest.Main(m) }
 
 // eachOracle runs f for every variant of the set.
 func eachOracle(t *testing.T, f func(t *testing.T, o *oracleSet)) {
@@ -166,7 +169,7 @@ func TestMerge(t *testing.T) {
 		base := t.TempDir()
 		o.writeDequantised(t, base)
 		b, _ := o.bundle(t, base)
-		merger, err := engine.OpenMerger(engine.Options{Device: device.MustParse(os.Getenv("SO8T_DEVICE"))})
+		merger, err := engine.OpenMerger(engine.Options{Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Algorithms: nativetest.Algorithms()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +189,8 @@ func TestMerge(t *testing.T) {
 func (o *oracleSet) checkLogits(t *testing.T, dir string) {
 	t.Helper()
 	const longest = 128
-	m, err := engine.Open(t.Context(), engine.Options{BasePath: dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Float32: true, MaxTokens: longest})
+	m, err := engine.Open(t.Context(), engine.Options{BasePath: dir, Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Algorithms: nativetest.Algorithms(),
+		Float32: true, MaxTokens: longest})
 	if err != nil {
 		t.Fatal(err)
 	}

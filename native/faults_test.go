@@ -56,6 +56,14 @@ var faults = []fault{
 	{"a nucleus without its least", "cuda/sample.cu", "if (key_of(x[j]) >= least) own", "if (key_of(x[j]) > least) own", "TestOperations/sample/", ""},
 	{"positions beside their pages", "abi/pages.h", "page * size + position % size", "page * size + (position + 1) % size",
 		"TestOperations/attention_cached", ""},
+	{"a try that adds to its own residual", "cuda/products.cu", "x.p.beta != 0 && x.reads_c()", "x.p.beta != 0 && !x.p.residual", "TestProducts", ""},
+	{"the residual's rows taken for C's", "cuda/products.cu", "c_type, p.n, p.m, ld_from)", "c_type, p.n, p.m, p.ldc)", "TestProducts", ""},
+	{"transpositions exchanged", "cuda/products.cu", "op_a = p.transpose_b ? kOpT : kOpN, op_b = p.transpose_a", "op_a = p.transpose_a ? kOpT : kOpN, op_b = p.transpose_b",
+		"TestProducts", ""},
+	{"a batch's stride forgotten", "cuda/products.cu", "{b, p.stride_a}", "{b, 0}", "TestProducts", ""},
+	{"a refusal that is not remembered", "cuda/products.cu", "return instead.emplace(exact, candidates(x, exact)[0]).first->second;",
+		"return candidates(x, exact)[0];", "TestRefusedAlgorithms", ""},
+	{"a choice that is not written down", "cuda/products.cu", "            algorithms.add(key, &algo);\n", "", "TestAlgorithmsAreShared", ""},
 	{"an index that nobody checks", "cuda/checks.cu", "bad = v[i] < least || v[i] >= limit;", "bad = v[i] < least || v[i] > limit;", "TestIndexErrors", ""},
 }
 
@@ -70,7 +78,7 @@ func TestFaults(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			library := faultyLibrary(t, f, commands)
 			c := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(f.test, "/", "$/^"), "-test.failfast")
-			c.Env = append(os.Environ(), "SO8T_NATIVE_DIR="+filepath.Dir(library), f.env)
+			c.Env = append(os.Environ(), "SO8T_NATIVE_DIR="+filepath.Dir(library), "TMPDIR="+filepath.Dir(library), f.env)
 			out, err := c.CombinedOutput()
 			if err == nil {
 				t.Errorf("no test of %s turned red", f.test)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"so8t/device"
+	"so8t/native/nativetest"
 )
 
 // fixture is one run of a case: a device, reproducible random numbers, and the results.
@@ -34,9 +35,11 @@ func (f *fixture) stride(columns int) int {
 // tested is what the tests of this package run on.
 var tested = device.MustParse(cmp.Or(os.Getenv("SO8T_DEVICE"), "cpu"))
 
+func TestMain(m *testing.M) { nativetest.Main(m) }
+
 func openDevice(t testing.TB, threads int) *Device {
 	t.Helper()
-	d, err := Open(Options{Device: tested, Threads: threads})
+	d, err := Open(Options{Device: tested, Threads: threads, Algorithms: nativetest.Algorithms()})
 	if err != nil {
 		t.Fatalf("%v (the Makefile builds the library: make build)", err)
 	}

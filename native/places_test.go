@@ -36,7 +36,8 @@ func TestLibraryPlaces(t *testing.T) {
 		}
 	}
 	write("places.cpp", placesProgram, 0o644)
-	if out, err := exec.Command("g++", "-std=c++17", "-Icuda", "-o", in("places"), in("places.cpp"), "-xc++", "cuda/places.cu", "-ldl").CombinedOutput(); err != nil {
+	compile := exec.Command("g++", "-std=c++17", "-Icuda", "-o", in("places"), in("places.cpp"), "-xc++", "cuda/places.cu", "-ldl")
+	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	const wheel = "lib/python3.12/site-packages/nvidia/cu13/lib/libX.so.2"

@@ -24,6 +24,8 @@ func (fakeDevice) Info() (native.Info, error) {
 	return native.Info{Name: "NVIDIA H100 80GB HBM3", ISA: "sm_90"}, nil
 }
 func (fakeDevice) Memory() ([]native.Use, error) { return nil, nil }
+func (fakeDevice) Saved() string                 { return "attention" }
+func (fakeDevice) Expanded() bool                { return true }
 
 func TestGPUIsSampled(t *testing.T) {
 	f := make(fakeGPU, 3)

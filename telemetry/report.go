@@ -48,6 +48,9 @@ type Summary struct {
 	Device string      `json:"device,omitempty"` // model of the CPU or GPU
 	ISA    string      `json:"isa,omitempty"`    // instruction sets in use
 	Memory []MemoryUse `json:"device_memory,omitempty"`
+	// What the plan of memory decided where the configuration says auto.
+	Saved    string `json:"gradient_checkpointing_keep,omitempty"` // all, attention or inputs
+	Expanded bool   `json:"keep_expanded,omitempty"`
 	GPUSummary
 }
 
@@ -79,6 +82,8 @@ func MemoryUses(uses []native.Use) []MemoryUse {
 type Device interface {
 	Info() (native.Info, error)
 	Memory() ([]native.Use, error)
+	Saved() string  // of a layer, for the backward pass
+	Expanded() bool // the int8 weights are held in the compute type as well
 }
 
 const maxPoints = 1000
@@ -107,6 +112,7 @@ func (r *Report) Add(d Device, g *GPU, p *Pace, step int) error {
 	}
 	r.Summary.Version = version.Current()
 	r.Summary.Device, r.Summary.ISA, r.Summary.Memory = info.Name, info.ISA, MemoryUses(uses)
+	r.Summary.Saved, r.Summary.Expanded = d.Saved(), d.Expanded()
 	rss, peak := RSS()
 	r.add(Point{At: time.Now().UTC(), Step: step, TokensPerSecond: p.TokensPerSecond(), SamplesPerSecond: p.SamplesPerSecond(),
 		RSSBytes: rss, PeakRSSBytes: peak, DeviceBytes: int64(info.PeakBytes), Goroutines: runtime.NumGoroutine(), GPUFigures: g.Mean()})
@@ -128,7 +134,8 @@ func (r *Report) add(p Point) {
 func (r *Report) Write() error {
 	last := r.Summary
 	s := Summary{PeakRSSBytes: last.PeakRSSBytes, PeakDeviceBytes: last.PeakDeviceBytes, // those of dropped points, too
-		Version: last.Version, Device: last.Device, ISA: last.ISA, Memory: last.Memory}
+		Version: last.Version, Device: last.Device, ISA: last.ISA, Memory: last.Memory,
+		Saved: last.Saved, Expanded: last.Expanded}
 	var gpu averages
 	for _, p := range r.Points {
 		s.Steps = max(s.Steps, p.Step)

@@ -118,7 +118,7 @@ func TestReportOfAGPU(t *testing.T) {
 	g.take(reading(5<<30, 94, 500))
 	text := add(t, r, fakeDevice{}, g, 2)
 	for _, want := range []string{`"peak_gpu_memory_used_bytes": 9663676416`, `"mean_gpu_power_watts": 500`,
-		`"gpu_utilization_percent": 94`, `"gpu_temperature_celsius": 59.4`} {
+		`"gradient_checkpointing_keep": "attention"`, `"keep_expanded": true`, `"gpu_utilization_percent": 94`, `"gpu_temperature_celsius": 59.4`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
 		}

@@ -6,11 +6,14 @@ import (
 
 	"so8t/device"
 	"so8t/native"
+	"so8t/native/nativetest"
 )
+
+func TestMain(m *testing.M) { nativetest.Main(m) }
 
 // TestRowsHoldAdapters: z and dz lie directly behind their rows, within them and where a 16-byte load may begin.
 func TestRowsHoldAdapters(t *testing.T) {
-	d, err := native.Open(native.Options{Device: device.MustParse(os.Getenv("SO8T_DEVICE"))})
+	d, err := native.Open(native.Options{Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Algorithms: nativetest.Algorithms()})
 	if err != nil {
 		t.Fatal(err)
 	}

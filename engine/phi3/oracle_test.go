@@ -11,6 +11,7 @@ import (
 	"so8t/device"
 	"so8t/engine/safetensors"
 	"so8t/native"
+	"so8t/native/nativetest"
 )
 
 // TestOracleQuantization: the int8 rows made on loading equal bitsandbytes' int8_vectorwise_quant, every one.
@@ -30,7 +31,7 @@ func TestOracleQuantization(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer want.Close()
-			d, err := native.Open(native.Options{Device: device.MustParse(os.Getenv("SO8T_DEVICE"))})
+			d, err := native.Open(native.Options{Device: device.MustParse(os.Getenv("SO8T_DEVICE")), Algorithms: nativetest.Algorithms()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -69,14 +69,14 @@ func (m *Model) Workspace(training, dropout bool) int64 {
 	return fixed + 2*most
 }
 
-// copies bounds what an operation on a weight copies, in bytes: the weight beside its adapter, A and B in the compute type (or
-// a gradient of theirs, on which algorithms are tried), and with dropout a matrix of the input's size: either the input under
-// the mask, or its gradient, to which the product adds, so that algorithms are tried on a copy.
+// copies bounds what an operation on a weight copies, in bytes: the weight beside its adapter; A and B in the compute type, or
+// a gradient of theirs, on which algorithms are tried; and with dropout a matrix of the input's size: the input under the mask,
+// sums of parts of z, or the input's gradient, to which the product adds, so that algorithms are tried on a copy.
 func (m *Model) copies(l *Linear, dropout bool) int64 {
 	size, in, out, r := int64(m.compute.Size()), int64(l.In), int64(l.Out), int64(l.columns())
 	row := in + r + 8 // of a weight or an input with its adapter's part, rounded up
 	bytes := r * (in + out) * int64(native.Float32.Size())
-	if !m.keepExpanded || m.compute == native.Float32 { // few rows never read the expanded weight; bfloat16 has kernels for them
+	if !m.keepExpanded {
 		bytes += (out + r) * row * size
 	}
 	if dropout && r > 0 {

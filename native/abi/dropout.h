@@ -34,11 +34,19 @@ SO8T_HOST_DEVICE inline void philox(uint32_t (&c)[4], uint32_t k0, uint32_t k1) 
     }
 }
 
+// Sixteen bits for each of the columns from 8 * group on, the even ones' in the low halves.
+SO8T_HOST_DEVICE inline void draw8(const Dropout& d, int32_t sample, int32_t position, uint32_t group, uint32_t (&draw)[4]) {
+    draw[0] = group;
+    draw[1] = static_cast<uint32_t>(position);
+    draw[2] = static_cast<uint32_t>(sample);
+    draw[3] = 0;
+    philox(draw, d.key[0], d.key[1]);
+}
+
 // Bit i tells whether column + i is kept; column is a multiple of 8. The CPU draws whole vectors of these at once.
 SO8T_HOST_DEVICE inline uint32_t kept8(const Dropout& d, int64_t row, int64_t column) {
-    uint32_t draw[4] = {static_cast<uint32_t>(column / 8), static_cast<uint32_t>(d.position[row]), static_cast<uint32_t>(d.sample[row]), 0};
-    philox(draw, d.key[0], d.key[1]);
-    uint32_t bits = 0;
+    uint32_t draw[4], bits = 0;
+    draw8(d, d.sample[row], d.position[row], static_cast<uint32_t>(column / 8), draw);
     SO8T_UNROLL
     for (int i = 0; i < 4; i++) {
         bits |= static_cast<uint32_t>((draw[i] & 0xFFFFu) >= d.threshold) << (2 * i);

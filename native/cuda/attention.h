@@ -60,45 +60,59 @@ __device__ inline int at(int row, int chunk) {
 template <int D, int Rows>
 __device__ inline void load_tile(bf16* tile, const Matrix<const bf16>& x, int64_t column, int first, int rows, int head_dim, bool wide) {
     constexpr int G = kGroup<D>, kPass = kThreads / G;
-    const int lane = threadIdx.x % G;
+    static_assert((Rows % kPass == 0 || Rows < kPass) && kPass % 8 == 0, "a thread's rows and chunks are all swizzled alike");
+    const int row = threadIdx.x / G, chunk = threadIdx.x % G;
     if (wide) {
+        const int64_t stride = x.stride;
+        const bf16* const from = x.data + (first + row) * stride + column + chunk * 8;
+        bf16* const to = tile + at<D>(row, chunk);
 #pragma unroll
         for (int r = 0; r < Rows; r += kPass) {
-            const int row = r + threadIdx.x / G;
-            if (kPass > Rows && row >= Rows) break;
-            const bool inside = first + row < rows;
-            const bf16* from = x.data + (inside ? first + row : 0) * x.stride + column + lane * 8;
+            if (Rows < kPass && row >= Rows) break;
+            const bool inside = first + row + r < rows;
 #pragma unroll
             for (int c = 0; c < D / 8; c += G) {
-                const bool in = inside && (c + lane) * 8 < head_dim;
-                cp_async16(tile + at<D>(row, c + lane), in ? from + c * 8 : x.data, in);
+                cp_async16(to + r * D + c * 8, from + r * stride + c * 8, inside && (c + chunk) * 8 < head_dim);
             }
         }
     } else {
 #pragma unroll 1
-        for (int i = threadIdx.x; i < Rows * D; i += kThreads) {
-            const int row = i / D, d = i % D;
-            const bool inside = first + row < rows && d < head_dim;
-            tile[at<D>(row, d / 8) + d % 8] = inside ? x.data[(first + row) * x.stride + column + d] : bf16{0};
+        for (int begin = 0; begin < Rows * D; begin += kThreads) {
+            const int r = (begin + threadIdx.x) / D, d = (begin + threadIdx.x) % D;
+            const bool inside = first + r < rows && d < head_dim;
+            tile[at<D>(r, d / 8) + d % 8] = inside ? x.data[(first + r) * x.stride + column + d] : bf16{0};
         }
     }
 }
+
+// Where chunks d + half of a row lie in a tile, d even. The swizzle stays within groups, so that their places differ from
+// a few sums by constants.
+template <int D>
+struct Places {
+    int first[kGroup<D> / 2];
+    __device__ Places(int row, int half) {
+#pragma unroll
+        for (int i = 0; i < kGroup<D> / 2; i++) first[i] = at<D>(row, 2 * i + half);
+    }
+    __device__ int operator()(int d) const { return first[d % kGroup<D> / 2] + d / kGroup<D> * kGroup<D> * 8; }
+};
 
 // c = A B^T for MT x 16 rows of A and NT x 8 rows of B.
 template <int D, int MT, int NT>
 __device__ inline void multiply_turned(float (&c)[MT][NT][4], const bf16* a, const bf16* b) {
     const int lane = threadIdx.x % 32;
+    const Places<D> of_a(lane % 16, lane / 16), of_b(lane / 16 * 8 + lane % 8, lane / 8 % 2);
 #pragma unroll
     for (int i = 0; i < MT * NT * 4; i++) c[i / (NT * 4)][i / 4 % NT][i % 4] = 0;
 #pragma unroll
     for (int d = 0; d < D / 8; d += 2) {
         uint32_t x[MT][4];
 #pragma unroll
-        for (int m = 0; m < MT; m++) ldmatrix4(x[m], a + at<D>(lane % 16, d + lane / 16) + m * 16 * D);
+        for (int m = 0; m < MT; m++) ldmatrix4(x[m], a + of_a(d) + m * 16 * D);
 #pragma unroll
         for (int n = 0; n < NT; n += 2) {
             uint32_t y[4];
-            ldmatrix4(y, b + at<D>(lane / 16 * 8 + lane % 8, d + lane / 8 % 2) + n * 8 * D);
+            ldmatrix4(y, b + of_b(d) + n * 8 * D);
 #pragma unroll
             for (int m = 0; m < MT; m++) {
                 mma_bf16(c[m][n], x[m], y[0], y[1]);
@@ -112,6 +126,7 @@ __device__ inline void multiply_turned(float (&c)[MT][NT][4], const bf16* a, con
 template <int D, int MT, int NT>
 __device__ inline void multiply_add(float (&c)[MT][D / 8][4], const float (&a)[MT][NT][4], const bf16* b) {
     const int lane = threadIdx.x % 32;
+    const Places<D> of_b(lane % 16, lane / 16);
 #pragma unroll
     for (int k = 0; k < NT; k += 2) {
         uint32_t x[MT][4];
@@ -123,7 +138,7 @@ __device__ inline void multiply_add(float (&c)[MT][D / 8][4], const float (&a)[M
 #pragma unroll
         for (int n = 0; n < D / 8; n += 2) {
             uint32_t y[4];
-            ldmatrix4_transposed(y, b + at<D>(lane % 16, n + lane / 16) + k * 8 * D);
+            ldmatrix4_transposed(y, b + of_b(n) + k * 8 * D);
 #pragma unroll
             for (int m = 0; m < MT; m++) {
                 mma_bf16(c[m][n], x[m], y[0], y[1]);

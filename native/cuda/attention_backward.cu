@@ -9,7 +9,7 @@ namespace so8t::cuda {
 
 namespace {
 
-// A query's log-sum-exp and delta; 0 for rows beyond the last.
+// A query's log-sum-exp, to base 2, and delta; 0 for rows beyond the last.
 struct Statistics {
     float lse, delta;
 };
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kDeltaThreads)
     }
     s += __shfl_xor_sync(kAllLanes, s, 1);
     s += __shfl_xor_sync(kAllLanes, s, 2);
-    if (lane == 0 && row < padded) statistics[static_cast<int64_t>(head) * padded + row] = {row < rows ? lse.data[head * lse.stride + row] : 0.0f, s};
+    if (lane == 0 && row < padded) statistics[static_cast<int64_t>(head) * padded + row] = {row < rows ? lse.data[head * lse.stride + row] * kLog2E : 0.0f, s};
 }
 
 // ---- tensor cores ----
@@ -114,10 +114,16 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
             load_floats(&statistics[turn * kStep + at_query].lse, of);
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                const int j = here + at_query + i % 2;
-                const bool sees = whole || (j >= row[i / 2] && j < high[i / 2]);
-                p[0][n][i] = sees ? exp2_fast(p[0][n][i] * scale - of[i % 2 * 2] * kLog2E) : 0.0f;
-                ds[0][n][i] = whole || j >= low[i / 2] ? p[0][n][i] * (ds[0][n][i] - of[i % 2 * 2 + 1]) : 0.0f;
+                p[0][n][i] = exp2_fast(p[0][n][i] * scale - of[i % 2 * 2]);
+                ds[0][n][i] = p[0][n][i] * (ds[0][n][i] - of[i % 2 * 2 + 1]);
+            }
+        }
+        if (!whole) {
+#pragma unroll
+            for (int i = 0; i < 4 * NT; i++) {
+                const int h = i % 4 / 2, j = here + i / 4 * 8 + lane % 4 * 2 + i % 2;
+                if (j < row[h] || j >= high[h]) p[0][i / 4][i % 4] = 0;
+                if (j < low[h] || j >= high[h]) ds[0][i / 4][i % 4] = 0;
             }
         }
         multiply_add<D>(dv, p, dout);
@@ -172,15 +178,22 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
         for (int m = 0; m < MT; m++) {
 #pragma unroll
             for (int h = 0; h < 2; h++) {
-                const int row = top + m * 16 + h * 8 + lane / 4, low = whole ? 0 : a.seen.low[row];
-                const Statistics of = statistics[row - first];
-                const float base = of.lse * kLog2E;
+                const Statistics of = statistics[mine + m * 16 + h * 8 + lane / 4];
 #pragma unroll
                 for (int i = 0; i < 2 * NT; i++) {
-                    const int j = key + i / 2 * 8 + lane % 4 * 2 + i % 2;
                     float& x = ds[m][i / 2][2 * h + i % 2];
-                    const float p = exp2_fast(s[m][i / 2][2 * h + i % 2] * scale - base);
-                    x = whole || (j >= low && j <= row && low < row) ? p * (x - of.delta) : 0.0f;
+                    x = exp2_fast(s[m][i / 2][2 * h + i % 2] * scale - of.lse) * (x - of.delta);
+                }
+            }
+        }
+        if (!whole) {
+#pragma unroll
+            for (int i = 0; i < 2 * MT; i++) {
+                const int row = top + i * 8 + lane / 4, low = a.seen.low[row];
+#pragma unroll
+                for (int n = 0; n < 2 * NT; n++) {
+                    const int j = key + n / 2 * 8 + lane % 4 * 2 + n % 2;
+                    if (j < low || j > row || low == row) ds[i / 2][n / 2][i % 2 * 2 + n % 2] = 0;
                 }
             }
         }
@@ -204,6 +217,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) key_rows(const Backward<T> a) {
     const int first = blockIdx.y * R, row = first + r, end = a.seen.high[least(first + R, a.rows) - 1];
     const int low = after_alone(a.seen, row), high = a.seen.high[row];
     const int64_t kv_column = static_cast<int64_t>(kv) * a.head_dim;
+    const float scale = a.scale * kLog2E;
     float dk[D / 8] = {}, dv[D / 8] = {};
     load_floats_tile<D>(k, a.k, kv_column, first, a.rows, a.head_dim);
     load_floats_tile<D>(v, a.v, kv_column, first, a.rows, a.head_dim);
@@ -222,7 +236,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) key_rows(const Backward<T> a) {
             for (int i = 0; i < R / 8; i++) {
                 const int j = query + g + 8 * i;
                 const bool sees = j >= row && j < high;
-                const float e = sees ? expf(s[i] * a.scale - statistics[j].lse) : 0.0f;
+                const float e = sees ? exp2f(s[i] * scale - statistics[j].lse) : 0.0f;
                 p[g + 8 * i] = e;
                 ds[g + 8 * i] = sees && j >= low ? e * (dp[i] - statistics[j].delta) : 0.0f;
             }
@@ -249,6 +263,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) query_rows(const Backward<T> a) 
     const int low = a.seen.low[row];
     const int64_t column = static_cast<int64_t>(head) * a.head_dim, kv_column = static_cast<int64_t>(head / a.group) * a.head_dim;
     const Statistics of = a.statistics[static_cast<int64_t>(head) * a.padded + row];
+    const float scale = a.scale * kLog2E;
     float dq[D / 8] = {};
     load_floats_tile<D>(q, a.q, column, first, a.rows, a.head_dim);
     load_floats_tile<D>(dout, a.dout, column, first, a.rows, a.head_dim);
@@ -263,7 +278,7 @@ __global__ void __launch_bounds__(8 * kRows<D>) query_rows(const Backward<T> a) 
 #pragma unroll
         for (int i = 0; i < R / 8; i++) {
             const int j = key + g + 8 * i;
-            ds[g + 8 * i] = j >= low && j <= row && low < row ? expf(s[i] * a.scale - of.lse) * (dp[i] - of.delta) : 0.0f;
+            ds[g + 8 * i] = j >= low && j <= row && low < row ? exp2f(s[i] * scale - of.lse) * (dp[i] - of.delta) : 0.0f;
         }
         __syncwarp();
         add_rows<D>(dq, ds, k, g);

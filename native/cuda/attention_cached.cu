@@ -1,5 +1,6 @@
 // out = softmax(scale q k^T) v for one query a row, over the keys and values in its slot of the cache.
-// A slot's positions are split among blocks, whose sums are combined afterwards: Dao et al., "Flash-Decoding" (2023).
+// A slot's positions are split in parts among blocks, whose sums are combined afterwards: Dao et al., "Flash-Decoding" (2023).
+// A row that has only one part needs no combining; where the cache has only one, that kernel is not launched at all.
 // Reference: TestOperations/attention_cached in native/attention_test.go.
 #include <cmath>
 
@@ -130,52 +131,61 @@ __device__ __forceinline__ void add_values(const Cached<T>& a, const Part<V, G>&
     }
 }
 
-// A block takes a part of a row's positions for up to G query heads of one key head; V elements at a time.
+// A block takes every gridDim.y-th part of a row's positions for up to G query heads of one key head; V elements at a time.
 template <class T, int V, int G>
-__global__ void __launch_bounds__(kBlock, 2) attend_part(const Cached<T> a) {
+__global__ void __launch_bounds__(kBlock, G > 1 ? 2 : 3) attend_part(const Cached<T> a) {
     __shared__ Part<V, G> s;
-    const int row = blockIdx.x, part = blockIdx.y;
+    const int row = blockIdx.x;
     const int passes = (a.group + G - 1) / G, kv = blockIdx.z / passes, head = kv * a.group + blockIdx.z % passes * G;
     const int heads = least(G, (kv + 1) * a.group - head);
     const Range all = range_of(a, row);
-    const int begin = all.begin > part * a.span ? all.begin : part * a.span, end = least(all.end, (part + 1) * a.span);
-    if (begin >= end) return;
+    if (all.begin >= all.end) return;
     const int thread = threadIdx.x, slot = a.slot[row];
     const int64_t kv_column = static_cast<int64_t>(kv) * a.head_dim;
     for (int i = thread; i < G * a.head_dim; i += kBlock) {
         const int g = i / a.head_dim, d = i % a.head_dim;
         s.query[g][d] = g < heads ? to_float(a.q.data[row * a.q.stride + static_cast<int64_t>(head + g) * a.head_dim + d]) * a.scale : 0.0f;
     }
-    if (thread < G) s.totals[thread] = {kNothing, 0};
     // A thread adds one chunk of the values of every strands-th position; threads beyond the last whole strand add none.
     const int chunks = a.head_dim / V, strands = kBlock / chunks, column = thread % chunks * V;
     const int strand = thread / chunks < strands ? thread / chunks : kPositions;
-    float sums[G][V] = {};
-    for (int first = begin; first < end; first += kPositions) {
-        const int n = least(kPositions, end - first);
-        __syncthreads();  // the last step's weights have been read
-        for (int j = thread; j < n; j += kBlock) s.rows[j] = a.pages.row_or_none(slot, first + j);
-        __syncthreads();
-        score(a, s, kv_column, n);
-        __syncthreads();
-        soften(s, n);
-        __syncthreads();
-        add_values(a, s, sums, kv_column + column, strand, strands, n);
-    }
-#pragma unroll
-    for (int g = 0; g < G; g++) {
-        if (g >= heads) break;
-        __syncthreads();
-#pragma unroll
-        for (int v = 0; v < V; v++) s.turned[thread * V + v] = sums[g][v];  // strand after strand, each a whole row
-        __syncthreads();
-        const int64_t place = (static_cast<int64_t>(row) * a.heads + head + g) * a.parts + part;
-        if (thread < a.head_dim) {
-            float sum = 0;
-            for (int i = 0; i < strands; i++) sum += s.turned[i * a.head_dim + thread];
-            a.sums[place * a.head_dim + thread] = sum;
+    const int first_part = all.begin / a.span, last_part = (all.end - 1) / a.span;
+    for (int part = first_part + blockIdx.y; part <= last_part; part += gridDim.y) {
+        const int begin = all.begin > part * a.span ? all.begin : part * a.span, end = least(all.end, (part + 1) * a.span);
+        __syncthreads();  // the last part's totals have been read
+        if (thread < G) s.totals[thread] = {kNothing, 0};
+        float sums[G][V] = {};
+        for (int first = begin; first < end; first += kPositions) {
+            const int n = least(kPositions, end - first);
+            __syncthreads();  // the last step's weights have been read
+            for (int j = thread; j < n; j += kBlock) s.rows[j] = a.pages.row_or_none(slot, first + j);
+            __syncthreads();
+            score(a, s, kv_column, n);
+            __syncthreads();
+            soften(s, n);
+            __syncthreads();
+            add_values(a, s, sums, kv_column + column, strand, strands, n);
         }
-        if (thread == 0) a.totals[place] = s.totals[g];
+#pragma unroll
+        for (int g = 0; g < G; g++) {
+            if (g >= heads) break;
+            __syncthreads();
+#pragma unroll
+            for (int v = 0; v < V; v++) s.turned[thread * V + v] = sums[g][v];  // strand after strand, each a whole row
+            __syncthreads();
+            const int64_t place = (static_cast<int64_t>(row) * a.heads + head + g) * a.parts + part;
+            if (thread < a.head_dim) {
+                float sum = 0;
+                for (int i = 0; i < strands; i++) sum += s.turned[i * a.head_dim + thread];
+                if (first_part < last_part) {
+                    a.sums[place * a.head_dim + thread] = sum;
+                } else {
+                    const float total = s.totals[g].sum, inverse = total > 0 ? 1.0f / total : 0.0f;
+                    from_float(sum * inverse, a.out.data[row * a.out.stride + static_cast<int64_t>(head + g) * a.head_dim + thread]);
+                }
+            }
+            if (thread == 0 && first_part < last_part) a.totals[place] = s.totals[g];
+        }
     }
 }
 
@@ -187,6 +197,7 @@ __global__ void __launch_bounds__(kBlock) join_parts(const Cached<T> a) {
     if (all.begin >= all.end) return;
     const int64_t place = (static_cast<int64_t>(row) * a.heads + head) * a.parts;
     const int first = all.begin / a.span, last = (all.end - 1) / a.span;
+    if (first == last) return;  // written by attend_part
     float most = kNothing;
     for (int i = first; i <= last; i++) most = fmaxf(most, a.totals[place + i].most);
     const float base = most == kNothing ? 0.0f : most;
@@ -221,7 +232,9 @@ void attention_cached(Context& c, const so8t_attention_cached_params& p) {
             [&](auto n) {
                 const auto launch = [&](auto most) {
                     constexpr int G = decltype(most)::value;
-                    const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(parts), static_cast<unsigned>(p.kv_heads * ceil_div(group, G)));
+                    // With many rows a block takes several parts: most rows have few, and blocks that find none cost their launch.
+                    const int64_t heads = p.kv_heads * ceil_div(group, G), across = ceil_div(16 * c.processors, p.rows * heads);
+                    const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(across < parts ? across : parts), static_cast<unsigned>(heads));
                     LAUNCH((attend_part<T, decltype(n)::value, decltype(most)::value>), grid, dim3(kBlock), 0, c.stream, a);
                 };
                 if (group == 1) {
@@ -232,6 +245,7 @@ void attention_cached(Context& c, const so8t_attention_cached_params& p) {
             },
             v.cache_k, v.cache_v);
         launched("attention_cached");
+        if (parts == 1) return;
         const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(p.heads));
         LAUNCH((join_parts<T>), grid, dim3(static_cast<unsigned>(round_up(p.head_dim, 32))), 0, c.stream, a);
         launched("join_parts");

@@ -28,8 +28,20 @@ const std::vector<std::string> kNames = {"libcublasLt.so.13", "libcublasLt.so.12
 
 #if defined(SO8T_EMULATED)
 
-void require() {
+#define X(name, result, parameters) result emulated_##name parameters;  // emulated/cublaslt.cpp
+SO8T_CUBLASLT(X)
+#undef X
+
+const Api& api() {
     if (emulated::fault("cublas_missing")) missing(library_places(kNames), "");
+    static const Api a = [] {
+        Api a;
+#define X(name, result, parameters) a.name = emulated_##name;
+        SO8T_CUBLASLT(X)
+#undef X
+        return a;
+    }();
+    return a;
 }
 
 #else
@@ -57,8 +69,8 @@ const Api& api() {
     return a;
 }
 
-void require() { api(); }
-
 #endif
+
+void require() { api(); }
 
 }  // namespace so8t::cublaslt

@@ -31,6 +31,8 @@ enum {
     kOpT = 1,
     kDescTransA = 3,
     kDescTransB = 4,
+    kLayoutBatchCount = 5,
+    kLayoutStridedBatchOffset = 6,
     kPreferMaxWorkspace = 1,
     kPreferReductionMask = 3,
     kPreferAlignA = 5,
@@ -48,6 +50,7 @@ enum {
     X(MatmulDescDestroy, int, (Desc))                                                                                                                        \
     X(MatmulDescSetAttribute, int, (Desc, int, const void*, size_t))                                                                                         \
     X(MatrixLayoutCreate, int, (Layout*, int type, uint64_t rows, uint64_t columns, int64_t ld))                                                             \
+    X(MatrixLayoutSetAttribute, int, (Layout, int, const void*, size_t))                                                                                     \
     X(MatrixLayoutDestroy, int, (Layout))                                                                                                                    \
     X(MatmulPreferenceCreate, int, (Preference*))                                                                                                            \
     X(MatmulPreferenceDestroy, int, (Preference))                                                                                                            \
@@ -64,9 +67,9 @@ struct Api {
 #undef X
 };
 
-// The functions of libcublasLt.so.13 or .12, from the loader's path, CUDA_HOME or the wheels of a virtual environment.
+// The functions of libcublasLt.so.13 or .12, from the loader's path, CUDA_HOME or a Python environment's wheels; of an emulated library, emulated/cublaslt.cpp's.
 const Api& api();
-// Throws, naming where it looked and how to install it, if the library is missing; an emulated library needs none.
+// Throws, naming where it looked and how to install it, if the library is missing.
 void require();
 
 }  // namespace so8t::cublaslt

@@ -16,6 +16,8 @@ static_assert(kCompute32F == int(CUBLAS_COMPUTE_32F) && kR32F == int(CUDA_R_32F)
                   kOpT == int(CUBLAS_OP_T),
               "");
 static_assert(kDescTransA == int(CUBLASLT_MATMUL_DESC_TRANSA) && kDescTransB == int(CUBLASLT_MATMUL_DESC_TRANSB), "");
+static_assert(kLayoutBatchCount == int(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) && kLayoutStridedBatchOffset == int(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET),
+              "");
 static_assert(kPreferMaxWorkspace == int(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) && kPreferReductionMask == int(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) &&
                   kPreferAlignA == int(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES) && kPreferAlignB == int(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES) &&
                   kPreferAlignC == int(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES) && kPreferAlignD == int(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES) &&
@@ -31,6 +33,7 @@ static_assert(alike(decltype(Api::Matmul)(nullptr), decltype (&cublasLtMatmul)(n
 static_assert(alike(decltype(Api::MatmulAlgoGetHeuristic)(nullptr), decltype (&cublasLtMatmulAlgoGetHeuristic)(nullptr)), "");
 static_assert(alike(decltype(Api::MatmulAlgoCheck)(nullptr), decltype (&cublasLtMatmulAlgoCheck)(nullptr)), "");
 static_assert(alike(decltype(Api::MatrixLayoutCreate)(nullptr), decltype (&cublasLtMatrixLayoutCreate)(nullptr)), "");
+static_assert(alike(decltype(Api::MatrixLayoutSetAttribute)(nullptr), decltype (&cublasLtMatrixLayoutSetAttribute)(nullptr)), "");
 static_assert(alike(decltype(Api::MatmulDescCreate)(nullptr), decltype (&cublasLtMatmulDescCreate)(nullptr)), "");
 static_assert(alike(decltype(Api::MatmulDescSetAttribute)(nullptr), decltype (&cublasLtMatmulDescSetAttribute)(nullptr)), "");
 static_assert(alike(decltype(Api::MatmulPreferenceSetAttribute)(nullptr), decltype (&cublasLtMatmulPreferenceSetAttribute)(nullptr)), "");

@@ -12,6 +12,7 @@
 #endif
 
 #include <cstdint>
+#include <type_traits>
 
 #include "dtypes.h"
 
@@ -19,8 +20,8 @@ namespace so8t::cuda {
 
 #if defined(SO8T_EMULATED)
 // A kernel with several template arguments needs parentheses.
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                   \
-    emulated::launch(grid, block, shared_bytes, emulated::described<(kernel)>(), \
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                           \
+    emulated::launch(grid, block, shared_bytes, stream, emulated::described<(kernel)>(), \
                      emulated::bound([](auto... so8t_arguments) { kernel(so8t_arguments...); }, __VA_ARGS__))
 #define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(emulated::dynamic_shared())
 #else
@@ -74,12 +75,28 @@ template <class T, int V>
 __device__ inline void store(T* p, const Vec<T, V>& v) {
     *reinterpret_cast<Vec<T, V>*>(p) = v;
 }
+// Byte k of packed int8, by way of 2^23 + 128 + q, whose last byte holds q: exact, and none of the conversion unit's few slots.
+template <int K>
+__device__ inline float byte_to_float(uint32_t packed) {
+    return __uint_as_float(__byte_perm(packed ^ 0x80808080u, 0x4B000000u, 0x7540u | K)) - 8388736.0f;
+}
 // As float32.
 template <int V, class T>
 __device__ inline void load_floats(const T* p, float (&x)[V]) {
-    const Vec<T, V> v = load<T, V>(p);
+    if constexpr (std::is_same_v<T, int8_t> && V % 4 == 0) {
+        const Vec<uint32_t, V / 4> v = load<uint32_t, V / 4>(reinterpret_cast<const uint32_t*>(p));
 #pragma unroll
-    for (int i = 0; i < V; i++) x[i] = to_float(v.at[i]);
+        for (int i = 0; i < V; i += 4) {
+            x[i] = byte_to_float<0>(v.at[i / 4]);
+            x[i + 1] = byte_to_float<1>(v.at[i / 4]);
+            x[i + 2] = byte_to_float<2>(v.at[i / 4]);
+            x[i + 3] = byte_to_float<3>(v.at[i / 4]);
+        }
+    } else {
+        const Vec<T, V> v = load<T, V>(p);
+#pragma unroll
+        for (int i = 0; i < V; i++) x[i] = to_float(v.at[i]);
+    }
 }
 template <int V, class T>
 __device__ inline void store_floats(T* p, const float (&x)[V]) {

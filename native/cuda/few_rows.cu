@@ -136,7 +136,9 @@ void by_weight(Context& c, const FewRows& l) {
 }  // namespace
 
 void few_rows(Context& c, const FewRows& l) {
-    if (l.x.dtype == SO8T_FLOAT32) {
+    if (l.rows > kFewRows) {
+        few_rows_mma(c, l);
+    } else if (l.x.dtype == SO8T_FLOAT32) {
         by_weight<float, float>(c, l);
     } else if (l.y.dtype == SO8T_FLOAT32) {
         by_weight<bf16, float>(c, l);

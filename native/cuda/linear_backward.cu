@@ -10,9 +10,9 @@ namespace so8t::cuda {
 void linear_backward(Context& c, const so8t_linear_backward_params& p) {
     LinearBackwardViews v = check(c, p);
     Scratch s(c);
-    if (p.columns > 0) v.a = in_compute(c, s, v.a, p.columns, p.in, v.dy.dtype);
     if (p.rows == 0) return;
     const bool apart = p.columns > 0 && v.dropout.on;
+    if (p.columns > 0 && (apart || !v.weight.expanded)) v.a = in_compute(c, s, v.a, p.columns, p.in, v.dy.dtype);
     const int64_t columns = apart ? 0 : p.columns;
     by_compute(v.dy.dtype, [&](auto tag) {
         using T = decltype(tag);

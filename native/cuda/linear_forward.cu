@@ -15,10 +15,17 @@ void linear_forward(Context& c, const so8t_linear_forward_params& p) {
     l.residual = v.residual;
     l.weight = v.weight;
     l.z = v.z;
-    if (p.slices > 0) l.slices = slices_of(c, s, v.slice, p.slices, p.rank, v.x.dtype);
+    // What few rows give must not depend on whether there is memory for the expanded weight.
+    const bool few = are_few(p.rows, l.x.dtype, l.weight.w.dtype);
+    if (few) l.weight.expanded = {};
+    if (l.weight.expanded) {
+        l.slices.count = static_cast<int>(p.slices);
+        l.slices.rank = p.rank;
+    } else if (p.slices > 0) {
+        l.slices = slices_of(c, s, v.slice, p.slices, p.rank, v.x.dtype);
+    }
     if (p.rows == 0) return;
-    const bool as_it_lies = l.weight.w.dtype == SO8T_INT8 || l.weight.w.dtype == l.x.dtype;
-    if (p.rows <= kFewRows && as_it_lies) {
+    if (few) {
         few_rows(c, l);
         return;
     }

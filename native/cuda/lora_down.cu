@@ -1,8 +1,10 @@
 // z = scale * dropout(x) A^T and a_grad += dz^T dropout(x). LoRA: Hu et al., arXiv 2106.09685.
-// The mask only zeroes; 1 / (1 - p) multiplies the product, so that x is not rounded twice.
+// The mask only zeroes; 1 / (1 - p) multiplies the product, so that x is not rounded twice. In bfloat16 the products draw it
+// themselves (lora_masked.cu); elsewhere a masked copy of x is multiplied.
 // Reference: TestOperations/lora in native/linear_test.go.
 #include "drop.h"
 #include "few_rows.h"
+#include "lora_masked.h"
 #include "products.h"
 
 namespace so8t::cuda {
@@ -26,7 +28,7 @@ void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
     const View a = in_compute(c, s, v.a, p.columns, p.in, v.x.dtype);
     if (p.rows == 0) return;
     const float scale = static_cast<float>(p.scale) * v.dropout.inverse;
-    if (p.rows <= kFewRows && !v.dropout.on) {
+    if (are_few(p.rows, v.x.dtype, a.dtype) && !v.dropout.on) {
         FewRows l;
         l.rows = p.rows;
         l.x = v.x;
@@ -38,6 +40,10 @@ void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
         few_rows(c, l);
         return;
     }
+    if (v.dropout.on && fits_masked(p.in, p.columns, v.x, a, v.z)) {
+        masked_down(c, v.dropout, p.rows, p.in, p.columns, v.x, a, scale, v.z);
+        return;
+    }
     const Operand kept = dropped(c, s, v.dropout, p.rows, p.in, v.x);
     c.products->run({p.rows, p.columns, p.in, v.x.dtype, kept.data, kept.ld, false, a.data, a.stride, true, v.z.data, v.z.stride, v.z.dtype, scale, 0});
 }
@@ -45,6 +51,10 @@ void lora_down_forward(Context& c, const so8t_lora_down_forward_params& p) {
 void lora_down_backward(Context& c, const so8t_lora_down_backward_params& p) {
     const LoRADownBackwardViews v = check(c, p);
     if (p.rows == 0) return;
+    if (v.dropout.on && fits_masked(p.in, p.columns, v.x, v.dz, v.a_grad)) {
+        masked_gradient(c, v.dropout, p.rows, p.in, p.columns, v.x, v.dz, v.a_grad);
+        return;
+    }
     Scratch s(c);
     const Operand kept = dropped(c, s, v.dropout, p.rows, p.in, v.x);
     c.products->run({p.columns, p.in, p.rows, v.x.dtype, v.dz.data, v.dz.stride, true, kept.data, kept.ld, false, v.a_grad.data, v.a_grad.stride,

@@ -1,8 +1,11 @@
 #include "products.h"
 
+#include <cmath>
 #include <cstdio>
+#include <limits>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "algorithms.h"
 #include "context.h"
@@ -16,19 +19,23 @@ using namespace cublaslt;
 namespace {
 
 constexpr size_t kWorkspace = 32 << 20;  // what NVIDIA advises for Hopper; others need less
-constexpr int kCandidates = 8, kRuns = 3;
-constexpr int kAllocFailed = 3;  // CUBLAS_STATUS_ALLOC_FAILED
+constexpr int kCandidates = 8;
+constexpr int kRuns = 3, kShortRuns = 20;  // of a short product more are timed, as the host needs some microseconds to begin
+constexpr float kShort = 0.05f;            // milliseconds
+constexpr int kAllocFailed = 3;            // CUBLAS_STATUS_ALLOC_FAILED
 
 void check(int status, const char* what) {
+    if (status == 0) return;
     if (status == kAllocFailed) out_of_memory("cuBLASLt: %s", what);
-    if (status != 0) device_failed("cuBLASLt: %s (status %d)", what, status);
+    check_cuda(cudaGetLastError(), what);  // of a device that is lost this tells more
+    device_failed("cuBLASLt: %s (status %d)", what, status);
 }
 
-// The largest power of two that divides an address, up to the 16 bytes that fast kernels want: a larger one would make the
-// algorithm depend on where memory happened to lie.
-uint32_t alignment(const void* p) {
+// The largest power of two that divides the addresses of a batch's matrices, up to the 16 bytes that fast kernels want: a larger
+// one would make the algorithm depend on where memory happened to lie.
+uint32_t alignment(const void* p, int64_t stride, int32_t dtype) {
     uint32_t a = 16;
-    while (reinterpret_cast<uintptr_t>(p) % a) a /= 2;
+    while ((reinterpret_cast<uintptr_t>(p) | static_cast<uintptr_t>(stride * dtype_bytes(dtype))) % a) a /= 2;
     return a;
 }
 
@@ -72,16 +79,38 @@ struct Description {
         check(p.transpose_a ? lt.MatrixLayoutCreate(&b, type, p.m, p.k, p.lda) : lt.MatrixLayoutCreate(&b, type, p.k, p.m, p.lda), "layout of A");
         check(lt.MatrixLayoutCreate(&c, c_type, p.n, p.m, ld_from), "layout of the residual");
         check(lt.MatrixLayoutCreate(&d, c_type, p.n, p.m, p.ldc), "layout of C");
+        if (p.batch == 1) return;
+        const int32_t count = static_cast<int32_t>(p.batch);
+        const struct {
+            Layout layout;
+            int64_t stride;
+        } operands[] = {{a, p.stride_b}, {b, p.stride_a}, {c, p.stride_c}, {d, p.stride_c}};
+        for (const auto& x : operands) {
+            check(lt.MatrixLayoutSetAttribute(x.layout, kLayoutBatchCount, &count, sizeof count), "batch");
+            check(lt.MatrixLayoutSetAttribute(x.layout, kLayoutStridedBatchOffset, &x.stride, sizeof x.stride), "batch stride");
+        }
     }
 
-    // What the choice of an algorithm depends on.
+    int64_t bytes_of_c(int64_t ld) const { return ((p.batch - 1) * p.stride_c + (p.m - 1) * ld + p.n) * dtype_bytes(p.c_dtype); }
+    bool reads_c() const {
+        const char *read = static_cast<const char*>(from), *written = static_cast<const char*>(p.c);
+        return read < written + bytes_of_c(p.ldc) && written < read + bytes_of_c(ld_from);
+    }
+
+    uint32_t align_a() const { return alignment(p.a, p.stride_a, p.dtype); }
+    uint32_t align_b() const { return alignment(p.b, p.stride_b, p.dtype); }
+    uint32_t align_c() const { return alignment(p.c, p.stride_c, p.c_dtype); }
+    uint32_t align_from() const { return alignment(from, p.stride_c, p.c_dtype); }
+
+    // What the choice of an algorithm depends on. Of strides only their alignment counts, so that the same numbers give the
+    // same bits however far apart their rows lie.
     std::string key() const {
         char text[256];
-        std::snprintf(text, sizeof text, "%lld x %lld x %lld %c%c %s %s lda %lld ldb %lld ldc %lld %lld align %u %u %u %u%s",
-                      static_cast<long long>(class_of(p.m)), static_cast<long long>(p.n), static_cast<long long>(p.transpose_a ? class_of(p.k) : p.k),
-                      p.transpose_a ? 'T' : 'N', p.transpose_b ? 'T' : 'N', dtype_name(p.dtype), dtype_name(p.c_dtype), static_cast<long long>(p.lda),
-                      static_cast<long long>(p.ldb), static_cast<long long>(p.ldc), static_cast<long long>(ld_from), alignment(p.a), alignment(p.b),
-                      alignment(from), alignment(p.c), p.beta != 0 ? " +" : "");
+        std::snprintf(text, sizeof text, "%lld x %lld x %lld %c%c %s %s align %u %u %u %u rows %u %u %u %u%s batch %lld", static_cast<long long>(class_of(p.m)),
+                      static_cast<long long>(p.n), static_cast<long long>(p.transpose_a ? class_of(p.k) : p.k), p.transpose_a ? 'T' : 'N',
+                      p.transpose_b ? 'T' : 'N', dtype_name(p.dtype), dtype_name(p.c_dtype), align_a(), align_b(), align_from(), align_c(),
+                      alignment(nullptr, p.lda, p.dtype), alignment(nullptr, p.ldb, p.dtype), alignment(nullptr, ld_from, p.c_dtype),
+                      alignment(nullptr, p.ldc, p.c_dtype), p.beta != 0 ? " +" : "", static_cast<long long>(p.batch));
         return text;
     }
 
@@ -93,13 +122,17 @@ struct Description {
         check(lt.MatmulPreferenceSetAttribute(preference, kPreferReductionMask, &reduction, sizeof reduction), "reduction");
         const struct {
             int attribute;
-            const void* address;
-        } operands[] = {{kPreferAlignA, p.b}, {kPreferAlignB, p.a}, {kPreferAlignC, from}, {kPreferAlignD, p.c}};
-        for (const auto& x : operands) {
-            const uint32_t bytes = alignment(x.address);
-            check(lt.MatmulPreferenceSetAttribute(preference, x.attribute, &bytes, sizeof bytes), "alignment");
-        }
+            uint32_t bytes;
+        } operands[] = {{kPreferAlignA, align_b()}, {kPreferAlignB, align_a()}, {kPreferAlignC, align_from()}, {kPreferAlignD, align_c()}};
+        for (const auto& x : operands) check(lt.MatmulPreferenceSetAttribute(preference, x.attribute, &x.bytes, sizeof x.bytes), "alignment");
     }
+};
+
+struct Event {
+    cudaEvent_t event = nullptr;
+    Event() { check_cuda(cudaEventCreateWithFlags(&event, cudaEventDefault), "cudaEventCreate"); }
+    Event(const Event&) = delete;
+    ~Event() { cudaEventDestroy(event); }
 };
 
 }  // namespace
@@ -110,7 +143,8 @@ struct Products::State {
     bool open = false;
     Handle handle = nullptr;
     Algorithms algorithms;
-    std::unordered_map<std::string, Algo> algos;  // of products that this context has multiplied
+    std::unordered_map<std::string, Algo> algos;    // of products that this context has multiplied
+    std::unordered_map<std::string, Algo> instead;  // by exact shape: where the chosen one does not fit
 
     void open_once() {
         if (open) return;
@@ -134,41 +168,78 @@ struct Products::State {
     }
 
     bool usable(const Description& x, const Algo& algo) const {
-        Heuristic h;
+        Heuristic h{};
         return x.lt.MatmulAlgoCheck(handle, x.desc, x.a, x.b, x.c, x.d, &algo, &h) == 0 && h.state == 0 && h.workspace <= kWorkspace;
     }
 
-    // The candidate that takes the least time.
-    int fastest(const Description& x, const Heuristic* candidates, int count, Scratch& scratch, char* workspace) const {
-        // Where C is read as well, trials must not add to it.
-        void* d = x.p.c;
-        if (x.p.beta != 0 && !x.p.residual) d = scratch.take<char>(((x.p.m - 1) * x.p.ldc + x.p.n) * dtype_bytes(x.p.c_dtype));
-        cudaEvent_t begin, end;
-        check_cuda(cudaEventCreateWithFlags(&begin, cudaEventDefault), "cudaEventCreate");
-        check_cuda(cudaEventCreateWithFlags(&end, cudaEventDefault), "cudaEventCreate");
-        int best = 0;
-        float least = 0;
+    // The heuristic's, its best first; at least one.
+    std::vector<Algo> candidates(Description& x, const std::string& key) const {
+        x.prefer();
+        Heuristic all[kCandidates] = {};
+        int count = 0;
+        check(x.lt.MatmulAlgoGetHeuristic(handle, x.desc, x.a, x.b, x.c, x.d, x.preference, kCandidates, all, &count), key.c_str());
+        std::vector<Algo> algos;
         for (int i = 0; i < count; i++) {
-            if (candidates[i].state != 0 || multiply(x, candidates[i].algo, d, workspace) != 0) continue;
-            cudaEventRecord(begin, c.stream);
-            for (int run = 0; run < kRuns; run++) multiply(x, candidates[i].algo, d, workspace);
-            cudaEventRecord(end, c.stream);
-            check_cuda(cudaEventSynchronize(end), "timing products");
-            float ms = 0;
-            check_cuda(cudaEventElapsedTime(&ms, begin, end), "cudaEventElapsedTime");
+            if (all[i].state == 0) algos.push_back(all[i].algo);
+        }
+        if (algos.empty()) device_failed("cuBLASLt has no algorithm for %s", key.c_str());
+        return algos;
+    }
+
+    // Milliseconds of one run; infinity if one fails.
+    float time_of(const Description& x, const Algo& algo, void* d, char* workspace, int runs, const Event& begin, const Event& end) const {
+        bool failed = false;
+        check_cuda(cudaEventRecord(begin.event, c.stream), "cudaEventRecord");
+        for (int run = 0; run < runs && !failed; run++) failed = multiply(x, algo, d, workspace) != 0;
+        check_cuda(cudaEventRecord(end.event, c.stream), "cudaEventRecord");
+        check_cuda(cudaEventSynchronize(end.event), "timing products");
+        float ms = 0;
+        check_cuda(cudaEventElapsedTime(&ms, begin.event, end.event), "cudaEventElapsedTime");
+        if (failed) cudaGetLastError();  // the next launch must not be blamed
+        return failed ? std::numeric_limits<float>::infinity() : ms / static_cast<float>(runs);
+    }
+
+    // The candidate that takes the least time.
+    Algo fastest(const Description& x, const std::vector<Algo>& all, Scratch& scratch, char* workspace) const {
+        Algo best = all[0];
+        if (all.size() == 1) return best;
+        // Where C is read as well, tries must not add to it.
+        void* d = x.p.beta != 0 && x.reads_c() ? scratch.take<char>(x.bytes_of_c(x.p.ldc)) : x.p.c;
+        const Event begin, end;
+        float least = std::numeric_limits<float>::infinity();
+        for (const Algo& algo : all) {
+            const auto time = [&](int runs) { return time_of(x, algo, d, workspace, runs, begin, end); };
+            if (std::isinf(time(1))) continue;  // the first run loads the kernel
+            float ms = time(kRuns);
+            if (ms < kShort) ms = time(kShortRuns);
             // Among equals the heuristic's order decides, so that noise seldom does.
-            if (least == 0 || ms < 0.97f * least) {
+            if (ms < 0.97f * least) {
                 least = ms;
-                best = i;
+                best = algo;
             }
         }
-        cudaEventDestroy(begin);
-        cudaEventDestroy(end);
         return best;
+    }
+
+    // The product's algorithm: the one chosen for its class before; timed now; or, where that does not fit this very shape, the
+    // heuristic's first for it.
+    Algo algorithm(Description& x, Scratch& scratch, char* workspace) {
+        const std::string key = x.key();
+        Algo algo;
+        if (!find(key, algo)) {
+            algo = fastest(x, candidates(x, key), scratch, workspace);
+            algorithms.add(key, &algo);
+            algos.emplace(key, algo);
+            return algo;
+        }
+        if (usable(x, algo)) return algo;
+        const std::string exact = key + " of " + std::to_string(x.p.m) + " x " + std::to_string(x.p.k);
+        if (auto known = instead.find(exact); known != instead.end()) return known->second;
+        return instead.emplace(exact, candidates(x, exact)[0]).first->second;
     }
 };
 
-Products::Products(Context& c, const char* algorithms) : state_(new State{c, algorithms, false, nullptr, {}, {}}) {}
+Products::Products(Context& c, const char* algorithms) : state_(new State{c, algorithms, false, nullptr, {}, {}, {}}) {}
 
 Products::~Products() {
     if (state_->handle) api().Destroy(state_->handle);
@@ -179,28 +250,10 @@ void Products::run(const Product& p) {
     s.open_once();
     Description x(p);
     x.fill();
-    const std::string key = x.key();
     Scratch scratch(s.c);
     char* workspace = scratch.take<char>(kWorkspace);
-
-    Algo algo;
-    const bool chosen = s.find(key, algo);
-    if (chosen && s.usable(x, algo)) {
-        check(s.multiply(x, algo, p.c, workspace), key.c_str());
-        return;
-    }
-    x.prefer();
-    Heuristic candidates[kCandidates];
-    int count = 0;
-    check(x.lt.MatmulAlgoGetHeuristic(s.handle, x.desc, x.a, x.b, x.c, x.d, x.preference, kCandidates, candidates, &count), key.c_str());
-    if (count == 0) device_failed("cuBLASLt has no algorithm for %s", key.c_str());
-    // One that was chosen but does not fit this product gives way to the heuristic's first, for this product only.
-    algo = candidates[!chosen && count > 1 ? s.fastest(x, candidates, count, scratch, workspace) : 0].algo;
-    if (!chosen) {
-        s.algorithms.add(key, &algo);
-        s.algos.emplace(key, algo);
-    }
-    check(s.multiply(x, algo, p.c, workspace), key.c_str());
+    const Algo algo = s.algorithm(x, scratch, workspace);
+    if (const int status = s.multiply(x, algo, p.c, workspace)) check(status, x.key().c_str());
 }
 
 }  // namespace so8t

@@ -1,4 +1,4 @@
-// C = alpha op(A) op(B) + beta C by cuBLASLt; the emulated library multiplies by a plain loop.
+// C = alpha op(A) op(B) + beta C by cuBLASLt.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,7 @@ struct Product {
     float alpha, beta;
     const void* residual = nullptr;  // with beta: read instead of C, of C's dtype
     int64_t ld_residual = 0;
+    int64_t batch = 1, stride_a = 0, stride_b = 0, stride_c = 0;  // so many products; elements from one's matrix to the next one's. No residual.
 };
 
 class Products {

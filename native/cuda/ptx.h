@@ -16,13 +16,13 @@ __device__ inline uint32_t shared_address(const void* p) { return static_cast<ui
 
 // Copies 16 bytes from global to shared memory asynchronously; if !inside, writes zeros and reads nothing.
 __device__ inline void cp_async16(void* to, const void* from, bool inside = true) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(inside ? 16 : 0));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(inside ? 16 : 0) : "memory");
 }
-__device__ inline void cp_async_commit() { asm volatile("cp.async.commit_group;\n"); }
+__device__ inline void cp_async_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 // Waits until at most N of this thread's groups are pending.
 template <int N>
 __device__ inline void cp_async_wait() {
-    asm volatile("cp.async.wait_group %0;\n" ::"n"(N));
+    asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
 }
 
 // Four 8 x 8 matrices of 16 bits; lane 8 m + i names row i of matrix m. Register m of lane l: row l / 4, columns 2 (l % 4) and + 1.
@@ -48,10 +48,23 @@ __device__ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t 
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// x. What follows from it is computed where it is needed, not ahead and kept in registers that are scarce.
+__device__ inline int opaque(int x) {
+    asm volatile("" : "+r"(x));
+    return x;
+}
+
 // Two floats as bfloat16, the first in the low half.
 __device__ inline uint32_t pack_bf16(float low, float high) {
     uint32_t r;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(r) : "f"(high), "f"(low));
+    return r;
+}
+
+// a b + c of two bfloat16 at once, each rounded once.
+__device__ inline uint32_t fma_bf16x2(uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t r;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;\n" : "=r"(r) : "r"(a), "r"(b), "r"(c));
     return r;
 }
 
@@ -142,7 +155,13 @@ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
     }
 }
 
+inline int opaque(int x) { return x; }
 inline uint32_t pack_bf16(float low, float high) { return float_to_bfloat(low) | static_cast<uint32_t>(float_to_bfloat(high)) << 16; }
+inline uint32_t fma_bf16x2(uint32_t a, uint32_t b, uint32_t c) {
+    const auto low = [](uint32_t pair) { return __uint_as_float(pair << 16); };
+    const auto high = [](uint32_t pair) { return __uint_as_float(pair & 0xFFFF0000u); };
+    return pack_bf16(low(a) * low(b) + low(c), high(a) * high(b) + high(c));
+}
 inline float exp2_fast(float x) { return exp2f(x); }
 
 #endif

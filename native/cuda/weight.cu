@@ -15,7 +15,7 @@ __device__ inline float scaled(T x, float) {
 }
 __device__ inline float scaled(int8_t q, float scale) { return to_float(q) * scale; }
 
-// y = w by rows, V elements a thread; int8 by the row's scale.
+// y = w by rows, 16 bytes of y a thread, so that a warp writes whole sectors; int8 by the row's scale.
 template <class W, class T, int V>
 __global__ void __launch_bounds__(kAcross* kDown)
     expand(const W* w, int64_t w_stride, const float* absmax, int64_t rows, int64_t columns, T* y, int64_t y_stride) {
@@ -36,7 +36,7 @@ void expand_to(Context& c, const View& w, const float* absmax, int64_t rows, int
     if (rows == 0 || columns == 0) return;
     const View to{reinterpret_cast<char*>(y), y_stride, dtype_of<T>()};
     const int64_t down = ceil_div(rows, kDown);
-    by_width<W>(
+    by_width<T>(
         columns,
         [&](auto v) {
             constexpr int width = decltype(v)::value;
@@ -99,16 +99,30 @@ Slices slices_of(Context& c, Scratch& s, const Slice* slice, int64_t count, int6
     Slices r;
     r.count = static_cast<int>(count);
     r.rank = rank;
+    int64_t rows = 0;
     for (int i = 0; i < r.count; i++) {
         r.begin[i] = slice[i].begin;
         r.rows[i] = slice[i].rows;
-        r.b[i] = in_compute(c, s, slice[i].b, slice[i].rows, rank, compute);
+        r.b[i] = slice[i].b;
+        if (r.b[i].dtype != compute) rows += r.rows[i];
+    }
+    if (rows == 0) return r;
+    // Copies lie one behind the other, as the slices of one adapter do in the compute type: products then batch both alike.
+    const int64_t ld = round_up(rank, 8);
+    bf16* y = s.take<bf16>(rows * ld);
+    for (int i = 0; i < r.count; i++) {
+        if (r.b[i].dtype == compute) continue;
+        expand_to<float, bf16>(c, r.b[i], nullptr, r.rows[i], rank, y, ld);
+        r.b[i] = {reinterpret_cast<char*>(y), ld, compute};
+        y += r.rows[i] * ld;
     }
     return r;
 }
 
 template <class T>
 Operand beside(Context& c, Scratch& s, const Weight& weight, const Slices& slices) {
+    // [[W, B], [A, 0]] begins with [W | B] and with [W ; A].
+    if (weight.expanded) return {weight.expanded.data, weight.expanded.stride};
     if (slices.count == 0 && holds(weight, dtype_of<T>())) return {weight.w.data, weight.w.stride};
     // Rows of a multiple of 16 bytes, for vectors and for cuBLASLt.
     const int64_t ld = round_up(weight.in + slices.columns(), 16 / sizeof(T));
@@ -134,6 +148,7 @@ template Operand beside<bf16>(Context&, Scratch&, const Weight&, const Slices&);
 
 template <class T>
 Operand below(Context& c, Scratch& s, const Weight& weight, const View& a, int64_t columns) {
+    if (weight.expanded) return {weight.expanded.data, weight.expanded.stride};
     if (columns == 0 && holds(weight, dtype_of<T>())) return {weight.w.data, weight.w.stride};
     const int64_t ld = round_up(weight.in, 16 / sizeof(T));
     T* y = s.take<T>((weight.out + columns) * ld);

@@ -27,7 +27,8 @@ struct Operand {
     int64_t ld;
 };
 
-// [W | B] as [out, in + columns], B block-diagonal by slices; in place if the weight alone has the compute type.
+// [W | B] as [out, in + columns], B block-diagonal by slices; in place if the weight is kept expanded, or alone has the
+// compute type.
 template <class T>
 Operand beside(Context& c, Scratch& s, const Weight& weight, const Slices& slices);
 // [W ; A] as [out + columns, in].

@@ -92,7 +92,7 @@ typedef struct {
     so8t_tensor w_absmax; /* float32 [out], int8 only: w = q * absmax / 127 */
     so8t_tensor expanded; /* of an int8 w, may be absent: compute [out + R, in + R], R = slices * rank. W in its upper left, B of slice i
                              in its rows and columns [in + i * rank, ...), A below W, zeros elsewhere: what a call else makes in scratch
-                             memory. Whoever changes A or B writes them here too; the results' bits are the same. */
+                             memory. Whoever changes A or B writes them here too. If rows begin on 16 bytes, the results' bits are the same. */
     so8t_tensor y;        /* compute or float32 [rows, out] */
     so8t_tensor residual; /* compute [rows, out]; may be y itself */
     int64_t rank, slices; /* slices 0: no LoRA */

@@ -13,7 +13,7 @@ struct Weight {
     View w;                         // int8, bfloat16 or float32 [out, in]
     const float* absmax = nullptr;  // [out], int8 only: w = q * absmax / 127
     int64_t out = 0, in = 0;
-    View expanded;  // of an int8 w, may be absent: compute [[W, B], [A, 0]]
+    View expanded{};  // of an int8 w, may be absent: compute [[W, B], [A, 0]]
 };
 
 // An adapter on rows [begin, begin + rows) of a fused weight. b and grad: [rows, rank].

@@ -9,6 +9,7 @@
 //   SO8T_EMULATED_DEVICES=0    how many devices there are; default 1
 //   SO8T_EMULATED_ARCH=sm_86   the card's capability and shared memory: sm_80 (default), sm_86, sm_89, sm_90, sm_120. A launch
 //                              with more dynamic shared memory than the card has, or than 48 KiB without asking, is refused.
+//   SO8T_EMULATED_TIMES=7      events tell random times, another sequence by seed; default: times by a model, always the same
 //   SO8T_EMULATED_LAUNCHES=... a file to which each different launch is appended once: kernel, threads of a block, bytes of
 //                              dynamic shared memory, between tabs
 //   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, or lost@N, at the N-th launch, after
@@ -141,7 +142,7 @@ const Kernel& described() {
     return k;
 }
 cudaError_t refused(dim3 grid, dim3 block, size_t shared_bytes, const Kernel& kernel);
-void launch(dim3 grid, dim3 block, size_t shared_bytes, const Kernel& kernel, const std::function<void()>& body);
+void launch(dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, const Kernel& kernel, const std::function<void()>& body);
 // The kernel's arguments are copied before it starts, as a launch copies them.
 template <class F, class... Arguments>
 std::function<void()> bound(F f, Arguments... arguments) {
@@ -149,6 +150,10 @@ std::function<void()> bound(F f, Arguments... arguments) {
 }
 bool fault(const char* name);  // whether SO8T_EMULATED_FAULT is this one
 void launch_failed(cudaError_t);
+// A stream's clock, and what changes with each of its operations but products.
+void pass_time(cudaStream_t, double microseconds);
+void executed(cudaStream_t, double microseconds);
+uint64_t operations(cudaStream_t);
 bool lost_at_this_launch();
 unsigned char* dynamic_shared();
 bool copies_land_now();
@@ -231,6 +236,13 @@ inline unsigned __float_as_uint(float f) {
     unsigned u;
     std::memcpy(&u, &f, 4);
     return u;
+}
+// Each nibble of `pick` names a byte of the eight in x (0 to 3) and y (4 to 7).
+inline unsigned __byte_perm(unsigned x, unsigned y, unsigned pick) {
+    const uint64_t bytes = static_cast<uint64_t>(y) << 32 | x;
+    unsigned r = 0;
+    for (int i = 0; i < 4; i++) r |= static_cast<unsigned>(bytes >> 8 * (pick >> 4 * i & 7) & 0xFF) << 8 * i;
+    return r;
 }
 inline int __float2int_rn(float x) { return static_cast<int>(nearbyintf(x)); }
 inline float __fmul_rn(float a, float b) { return a * b; }

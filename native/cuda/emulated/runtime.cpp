@@ -4,7 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -16,9 +17,11 @@ struct Block {
     void* mapped;
     size_t mapped_bytes, bytes;
 };
+constexpr size_t kWhollyFilled = 16 << 20;  // with garbage; of larger blocks both ends are, as memory that nobody touches costs nothing
 std::mutex memory_mutex;
 std::map<void*, Block> blocks;
 size_t allocated = 0;
+std::atomic<uint64_t> frees{0};
 
 size_t memory_bytes() {
     static const size_t total = [] {
@@ -63,10 +66,43 @@ bool lost_at_this_launch() {
 
 }  // namespace emulated
 
-struct emulated_stream {};
-struct emulated_event {
-    std::chrono::steady_clock::time_point at;
+struct emulated_stream {
+    double clock = 0;  // microseconds
+    uint64_t operations = 0;
 };
+struct emulated_event {
+    double at = 0;
+};
+
+namespace emulated {
+
+void pass_time(cudaStream_t s, double microseconds) { s->clock += microseconds; }
+void executed(cudaStream_t s, double microseconds) {
+    pass_time(s, microseconds);
+    s->operations++;
+}
+uint64_t operations(cudaStream_t s) { return s->operations + frees; }  // memory may be another's
+
+}  // namespace emulated
+
+namespace {
+
+cudaError_t copied(cudaStream_t s, size_t bytes) {
+    emulated::executed(s, 2 + 1e-5 * static_cast<double>(bytes));
+    return sticky;
+}
+
+// A factor of 1 to 4 for each time that is asked for, if times are to be random.
+double noise() {
+    const char* seed = std::getenv("SO8T_EMULATED_TIMES");
+    if (!seed || !*seed) return 1;
+    static std::atomic<uint64_t> asked{0};
+    uint64_t x = std::strtoull(seed, nullptr, 10) * 0x9E3779B97F4A7C15u + ++asked * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 31) * 0x94D049BB133111EBu;
+    return 1 + 3 * static_cast<double>(x >> 40) / (1 << 24);
+}
+
+}  // namespace
 
 const char* cudaGetErrorString(cudaError_t e) {
     switch (e) {
@@ -126,7 +162,12 @@ cudaError_t cudaMalloc(void** p, size_t bytes) {
     if (m == MAP_FAILED) return cudaErrorMemoryAllocation;
     mprotect(m + body, page, PROT_NONE);
     char* start = m + body - (bytes + 63) / 64 * 64;
-    if (bytes <= size_t(64) << 20) std::memset(m, 0xCD, body);
+    if (body <= kWhollyFilled) {
+        std::memset(m, 0xCD, body);
+    } else {
+        std::memset(start, 0xCD, kWhollyFilled / 16);
+        std::memset(m + body - kWhollyFilled / 16, 0xCD, kWhollyFilled / 16);
+    }
     blocks[start] = {m, body + page, bytes};
     allocated += bytes;
     *p = start;
@@ -137,6 +178,7 @@ cudaError_t cudaFree(void* p) {
     const std::lock_guard<std::mutex> lock(memory_mutex);
     auto it = blocks.find(p);
     if (it == blocks.end()) return cudaErrorInvalidValue;
+    frees++;
     munmap(it->second.mapped, it->second.mapped_bytes);
     allocated -= it->second.bytes;
     blocks.erase(it);
@@ -150,21 +192,21 @@ cudaError_t cudaFreeHost(void* p) {
     std::free(p);
     return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n, cudaMemcpyKind, cudaStream_t s) {
     std::memcpy(to, from, n);
-    return sticky;
+    return copied(s, n);
 }
-cudaError_t cudaMemsetAsync(void* p, int value, size_t n, cudaStream_t) {
+cudaError_t cudaMemsetAsync(void* p, int value, size_t n, cudaStream_t s) {
     std::memset(p, value, n);
-    return sticky;
+    return copied(s, n);
 }
-cudaError_t cudaMemset2DAsync(void* p, size_t pitch, int value, size_t width, size_t height, cudaStream_t) {
+cudaError_t cudaMemset2DAsync(void* p, size_t pitch, int value, size_t width, size_t height, cudaStream_t s) {
     for (size_t i = 0; i < height; i++) std::memset(static_cast<char*>(p) + i * pitch, value, width);
-    return sticky;
+    return copied(s, width * height);
 }
-cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind, cudaStream_t s) {
     for (size_t i = 0; i < height; i++) std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
-    return sticky;
+    return copied(s, width * height);
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
     *s = new emulated_stream;
@@ -175,7 +217,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t s) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return sticky; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return sticky; }
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
+    s->clock = std::max(s->clock, e->at);
+    return sticky;
+}
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
     *e = new emulated_event;
     return sticky;
@@ -184,12 +229,12 @@ cudaError_t cudaEventDestroy(cudaEvent_t e) {
     delete e;
     return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t) {
-    e->at = std::chrono::steady_clock::now();
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
+    e->at = s->clock;
     return sticky;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return sticky; }
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
-    *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
+    *ms = static_cast<float>((to->at - from->at) / 1e3 * noise());
     return cudaSuccess;
 }
