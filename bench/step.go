@@ -75,8 +75,8 @@ func (c *stepCommand) training() training {
 	if row == 0 {
 		row = c.Sequence * c.Samples
 	}
-	return training{base: c.Base, device: c.Device, threads: c.Threads, choices: c.Algorithms, rank: c.Rank, length: c.Sequence, row: row, samples: c.Samples, optim: c.Optim,
-		float32: c.Float32, int8: c.Int8, gates: c.Gates, recompute: c.Recompute,
+	return training{base: c.Base, device: c.Device, threads: c.Threads, choices: c.Algorithms, rank: c.Rank, length: c.Sequence, row: row, samples: c.Samples,
+		optim: c.Optim, float32: c.Float32, int8: c.Int8, gates: c.Gates, recompute: c.Recompute,
 		expanded: configs.Switch(c.Expanded)}
 }
 

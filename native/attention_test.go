@@ -3,6 +3,7 @@ package native
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 type attentionShape struct {
@@ -95,16 +96,17 @@ func attention(f *fixture, s attentionShape) {
 	rows, boundaries := s.rows()
 	d, group := s.headDim, s.heads/s.kvHeads
 	width, kvWidth := s.heads*d, s.kvHeads*d
+	longest := slices.Max(s.lengths)
 	scale := 1 / math.Sqrt(float64(d))
 	q, k, v, dout := f.normal(rows*width, f.compute), f.normal(rows*kvWidth, f.compute), f.normal(rows*kvWidth, f.compute), f.normal(rows*width, f.compute)
 	qt, kt, vt := f.matrix(q, width, f.compute), f.matrix(k, kvWidth, f.compute), f.matrix(v, kvWidth, f.compute)
 	out, lse, cu := f.empty(rows, width, f.compute), f.empty(s.heads, rows, Float32), f.ints(boundaries...)
 	f.d.AttentionForward(&AttentionForward{Rows: int64(rows), Sequences: int64(len(s.lengths)), Heads: int64(s.heads), KVHeads: int64(s.kvHeads),
-		HeadDim: int64(d), Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse})
+		HeadDim: int64(d), Longest: int64(longest), Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse})
 	// dq, dk and dv lie in one fused matrix, as the engine has them
 	fused := f.empty(rows, width+2*kvWidth, f.compute)
 	f.d.AttentionBackward(&AttentionBackward{Rows: int64(rows), Sequences: int64(len(s.lengths)), Heads: int64(s.heads), KVHeads: int64(s.kvHeads),
-		HeadDim: int64(d), Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse,
+		HeadDim: int64(d), Longest: int64(longest), Window: int64(s.window), Scale: scale, Q: qt, K: kt, V: vt, CuSeqlens: cu, Out: out, LSE: lse,
 		DOut: f.matrix(dout, width, f.compute), DQ: fused, DK: fused.Column(width), DV: fused.Column(width + kvWidth)})
 
 	wantOut, wantLSE := make([]float64, rows*width), make([]float64, s.heads*rows)

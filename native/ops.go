@@ -91,15 +91,15 @@ type (
 		X, Cos, Sin, Index                         Tensor
 	}
 	AttentionForward struct {
-		Rows, Sequences, Heads, KVHeads, HeadDim, Window int64
-		Scale                                            float64
-		Q, K, V, CuSeqlens, Out, LSE                     Tensor
+		Rows, Sequences, Heads, KVHeads, HeadDim, Longest, Window int64
+		Scale                                                     float64
+		Q, K, V, CuSeqlens, Out, LSE                              Tensor
 	}
 	AttentionBackward struct {
-		Rows, Sequences, Heads, KVHeads, HeadDim, Window int64
-		Scale                                            float64
-		Q, K, V, CuSeqlens, Out, LSE                     Tensor
-		DOut, DQ, DK, DV                                 Tensor
+		Rows, Sequences, Heads, KVHeads, HeadDim, Longest, Window int64
+		Scale                                                     float64
+		Q, K, V, CuSeqlens, Out, LSE                              Tensor
+		DOut, DQ, DK, DV                                          Tensor
 	}
 	KVStore struct {
 		Rows, Columns, Slots, Capacity, PageSize, PageCount int64

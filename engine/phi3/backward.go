@@ -69,7 +69,7 @@ func (m *Model) layerBackward(p *pass, i int, a *activations) {
 	q, k, v := m.splitQKV(a.qkv)
 	dq, dk, dv := m.splitQKV(s.dqkv)
 	d.AttentionBackward(&native.AttentionBackward{Rows: rows, Sequences: int64(m.batch.sequences), Heads: int64(c.NumAttentionHeads),
-		KVHeads: int64(c.NumKeyValueHeads), HeadDim: int64(c.HeadDim()), Window: int64(c.SlidingWindow), Scale: m.scale(),
+		KVHeads: int64(c.NumKeyValueHeads), HeadDim: int64(c.HeadDim()), Longest: int64(m.batch.longest), Window: int64(c.SlidingWindow), Scale: m.scale(),
 		Q: q, K: k, V: v, CuSeqlens: m.batch.cuSeqlens, Out: a.attention, LSE: a.lse.WithStride(p.rows), DOut: dattention, DQ: dq, DK: dk, DV: dv})
 	d.RopeBackward(m.ropeOf(p.rows, s.dqkv))
 	if i == 0 {

@@ -27,6 +27,7 @@ type batch struct {
 	cuSeqlens  native.Tensor // int32 [sequences+1]
 	picked     native.Tensor // int32 [T] rows whose logits are wanted
 	target     native.Tensor // int32 [T] their targets
+	longest    int           // rows of the longest sequence
 	rows       int
 	sequences  int
 	pickedRows int
@@ -104,6 +105,10 @@ func (m *Model) upload(r *row) error {
 	}
 	b := &m.batch
 	b.rows, b.sequences, b.pickedRows, b.targets = len(r.ids), max(0, len(r.cuSeqlens)-1), len(r.picked), len(r.target)
+	b.longest = 0
+	for i := range b.sequences {
+		b.longest = max(b.longest, int(r.cuSeqlens[i+1]-r.cuSeqlens[i]))
+	}
 	for _, x := range []struct {
 		to   native.Tensor
 		from []int32

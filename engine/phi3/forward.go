@@ -89,8 +89,12 @@ func (m *Model) attend(p *pass, i int, s *activations) {
 			return
 		}
 	}
+	longest := m.batch.longest
+	if p.cache != nil {
+		longest = 0 // an answer's bits must not depend on how long the prompts beside it are
+	}
 	m.device.AttentionForward(&native.AttentionForward{Rows: int64(p.rows), Sequences: int64(m.batch.sequences), Heads: int64(c.NumAttentionHeads),
-		KVHeads: int64(c.NumKeyValueHeads), HeadDim: int64(c.HeadDim()), Window: int64(c.SlidingWindow), Scale: m.scale(),
+		KVHeads: int64(c.NumKeyValueHeads), HeadDim: int64(c.HeadDim()), Longest: int64(longest), Window: int64(c.SlidingWindow), Scale: m.scale(),
 		Q: q, K: k, V: v, CuSeqlens: m.batch.cuSeqlens, Out: s.attention, LSE: s.lse.WithStride(p.rows)})
 }
 

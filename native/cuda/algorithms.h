@@ -14,6 +14,8 @@ public:
     void open(const std::string& path, const std::string& prefix);
     // Copies the product's algorithm, 64 bytes, if one was chosen before.
     bool find(const std::string& product, void* algo) const;
+    // Whether the card has chosen none yet.
+    bool empty() const { return known_.empty(); }
     // Returns once the line is on disk.
     void add(const std::string& product, const void* algo);
 

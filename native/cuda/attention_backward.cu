@@ -4,6 +4,7 @@
 // P = 1 whatever q and k are: its dS is exactly 0.
 // Reference: TestOperations/attention in native/attention_test.go.
 #include "attention.h"
+#include "cudnn_attention.h"
 
 namespace so8t::cuda {
 
@@ -319,6 +320,7 @@ void run_rows([[maybe_unused]] Context& c, const Backward<T>& a) {
 
 void attention_backward(Context& c, const so8t_attention_backward_params& p) {
     const AttentionBackwardViews v = check(c, p);
+    if (c.cudnn->backward(p, v)) return;
     Scratch scratch(c);
     const Seen s = seen(c, scratch, v.cu_seqlens, p.rows, p.sequences, p.window);
     if (p.rows == 0) return;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "attention.h"
+#include "cudnn_attention.h"
 
 namespace so8t::cuda {
 
@@ -220,6 +221,7 @@ Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, in
 
 void attention_forward(Context& c, const so8t_attention_forward_params& p) {
     const AttentionForwardViews v = check(c, p);
+    if (c.cudnn->forward(p, v)) return;
     Scratch scratch(c);
     const Seen s = seen(c, scratch, v.cu_seqlens, p.rows, p.sequences, p.window);
     if (p.rows == 0) return;

@@ -8,6 +8,7 @@
 
 #include "allocator.h"
 #include "cublaslt.h"
+#include "cudnn_attention.h"
 #include "products.h"
 #include "profile.h"
 #include "staging.h"
@@ -72,6 +73,7 @@ void Context::release() {
     recordings.all.clear();
     if (reading) cudaStreamSynchronize(reading);
     profile.reset();
+    cudnn.reset();
     products.reset();
     staging.reset();
     reader.reset();
@@ -176,7 +178,9 @@ void open_context(Context& c, const so8t_open_params& p) {
     c.staging.reset(new Staging(c.stream));
     check_cuda(cudaStreamCreateWithFlags(&c.reading, cudaStreamNonBlocking), "cudaStreamCreate");
     c.reader.reset(new Staging(c.reading));
-    c.products.reset(new Products(c, std::string(p.algorithms, strnlen(p.algorithms, sizeof p.algorithms)).c_str()));
+    const std::string algorithms(p.algorithms, strnlen(p.algorithms, sizeof p.algorithms));
+    c.products.reset(new Products(c, algorithms.c_str()));
+    c.cudnn.reset(new CudnnAttention(c, algorithms));
     if (const char* path = std::getenv("SO8T_CUDA_PROFILE"); path && *path) c.profile.reset(new Profile(c.stream, path));
 }
 

@@ -22,6 +22,7 @@ constexpr int64_t kMostHeadDim = 256;  // what attention's tiles hold
 class Allocator;
 class Staging;
 class Products;
+class CudnnAttention;
 class Profile;
 
 // What a check found wrong in device memory; a stream's first finding stays until it is reported.
@@ -55,6 +56,7 @@ struct Context : Buffers {
     std::unique_ptr<Allocator> allocator;
     std::unique_ptr<Staging> staging;
     std::unique_ptr<Products> products;
+    std::unique_ptr<CudnnAttention> cudnn;
     std::unique_ptr<Profile> profile;  // if SO8T_CUDA_PROFILE is set
 
     Recordings recordings;

@@ -22,6 +22,8 @@ V packed(Context& c, const P& p) {
     check_size("rows", p.rows);
     check_size("sequences", p.sequences);
     check_heads(p);
+    check_size("longest", p.longest);
+    if (p.longest > p.rows) fail("longest is %lld, rows is %lld", static_cast<long long>(p.longest), static_cast<long long>(p.rows));
     const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
     V v;
     v.q = c.matrix(p.q, "q", p.rows, width, kCompute);
