@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -17,7 +18,7 @@ type estimateCommand struct {
 	Row       []int          `default:"2048,8192" help:"Tokens of a packed row: a step has one."`
 	Sequence  int            `default:"2048" help:"Tokens of a sample; one longer than the row is cut to it."`
 	Rank      int            `default:"64" help:"Of LoRA, on each of the seven projections."`
-	Recompute []bool         `default:"false,true" help:"Gradient checkpointing, with the layers' inputs kept."`
+	Recompute string         `default:"both" enum:"both,true,false" help:"Gradient checkpointing, with the layers' inputs kept: ${enum}"`
 	Keep      configs.Switch `name:"keep-expanded" default:"true" enum:"true,false" help:"model.keep_expanded: ${enum}"`
 	Attention string         `default:"own" enum:"own,cudnn" help:"${enum}"`
 	Batch     []int          `default:"1,16,64" help:"Sequences that are decoded at once."`
@@ -58,6 +59,13 @@ type decodeEstimate struct {
 	Parts           []cost  `json:"parts"`
 }
 
+func (c *estimateCommand) Validate() error {
+	if c.Attention == "cudnn" && !cards[c.Card].cudnn {
+		return fmt.Errorf("--attention: on a %s cuDNN has no deterministic backward pass for packed sequences", c.Card)
+	}
+	return nil
+}
+
 // Run prints the parts as a table, and an estimateResult.
 func (c *estimateCommand) Run() error {
 	if c.Against != "" {
@@ -65,8 +73,10 @@ func (c *estimateCommand) Run() error {
 	}
 	r := estimateResult{Card: c.Card, Shape: c.Shape}
 	for _, row := range c.Row {
-		for _, recompute := range c.Recompute {
-			r.Steps = append(r.Steps, c.step(row, c.Sequence, recompute, c.Keep == configs.On, c.Attention))
+		for _, recompute := range []bool{false, true} {
+			if c.Recompute == "both" || c.Recompute == strconv.FormatBool(recompute) {
+				r.Steps = append(r.Steps, c.step(row, c.Sequence, recompute, c.Keep == configs.On, c.Attention))
+			}
 		}
 	}
 	for _, batch := range c.Batch {

@@ -10,10 +10,11 @@ type decoding struct {
 
 // decodeCode is what the estimate takes from the code of decoding.
 type decodeCode struct {
-	fewRows      float64 // up to so many the weights are multiplied on CUDA cores, in one pass
-	fewShare     float64 // of the speed of reading that it reaches
-	mmaShare     float64 // that the products on tensor cores reach; 0: there are none, and the weights become bfloat16 for cuBLASLt
-	mmaRate      float64 // of their tensor cores' peak, where that is what limits
+	fewRows      float64 // up to so many the weights are multiplied on CUDA cores
+	fewShare     float64 // of the speed of reading that this reaches
+	fewSmall     float64 // other kernels of a layer then
+	mmaShare     float64 // that products on tensor cores tend to as rows get few; 0: there are none, and the weights become bfloat16 for cuBLASLt
+	mmaHalf      float64 // with so many rows they reach half of that
 	small        float64 // other kernels of a layer
 	smallSeconds float64 // of one
 	host         float64 // seconds a step that the GPU waits for the host
@@ -25,10 +26,13 @@ func (d decoding) costs() []cost {
 	layers, n := float64(d.Layers), float64(len(d.linears()))
 	cache := d.batch * d.context * 2 * 2 * float64(d.KV*d.headDim()) * layers
 	attention := moves("attention over the cache", "attention_cached", cache, 0.7*d.reading, layers)
-	attention.Least, attention.Source = d.code.smallSeconds, "bytes; guess: 70 % of the speed of reading"
+	attention.Least, attention.Source = 2*d.code.smallSeconds, "bytes; guess: 70 % of the speed of reading"
 	head := moves("head", "linear_forward", 2*float64(d.Vocab)*float64(d.Hidden), 0.9*d.reading, 1)
 	head.Source = "bytes; guess: 90 % of the speed of reading"
 	small := layers * (d.code.small - 1)
+	if d.batch <= d.code.fewRows {
+		small = layers * (d.code.fewSmall - 1)
+	}
 	all := []cost{
 		d.products(layers*weights, layers*n), attention, head,
 		{Part: "other kernels", By: byOwn, Work: small, Unit: "launches", Rate: 1 / d.code.smallSeconds, Launches: small, Source: "guess: latency alone"},
@@ -46,9 +50,7 @@ func (d decoding) products(weights, launches float64) cost {
 	case d.batch <= d.code.fewRows:
 		c.Rate = d.code.fewShare * d.reading
 	case d.code.mmaShare > 0:
-		flops := 2 * weights * d.batch
-		peak := flopsOfMMA / d.mma * 4 * d.sms * d.clock
-		c.Rate = min(d.code.mmaShare*d.reading, weights*d.code.mmaRate*peak/flops)
+		c.Rate = d.code.mmaShare * d.reading / (1 + d.batch/d.code.mmaHalf)
 	default:
 		const bytesAWeight = 5 // read, written as two, read again
 		c.Part, c.By, c.Rate = "int8 to bfloat16, and its product", byCuBLASLt, 0.67*d.reading/bytesAWeight

@@ -5,16 +5,20 @@ func (s step) lora() []cost {
 	in, out, _, _ := s.widths()
 	layers, n := float64(s.Layers), float64(len(s.linears()))
 	number := 2 * layers * s.row // bytes of one number of each token, in all layers
-	product := func(operation string, bytes, launches float64) cost {
-		c := moves("LoRA products", operation, bytes, s.bandwidth, launches)
-		c.By, c.Least, c.Source = byCuBLASLt, s.code.loraLeast, "bytes; guess: what a product takes that fills few SMs"
+	by := byCuBLASLt
+	if s.code.maskedCopies == 0 {
+		by = byOwn
+	}
+	product := func(operation, by string, bytes, share, launches float64) cost {
+		c := moves("LoRA products", operation, bytes, share*s.bandwidth, layers*launches)
+		c.By, c.Least, c.Source = by, s.code.loraLeast, "bytes; guess: what a product takes that fills few SMs"
 		return c
 	}
-	quarter := layers * s.code.loraProducts / 4
+	const reads = 2 // of dy: for dz, and for B's gradient
 	all := []cost{
-		product("lora_down_forward", s.passes()*number*in, s.passes()*quarter),
-		product("lora_up_backward", s.code.dyReads*number*out, 2*quarter),
-		product("lora_down_backward", number*in, quarter),
+		product("lora_down_forward", by, s.passes()*number*in, s.code.downShare, s.passes()*s.code.downLaunches),
+		product("lora_up_backward", byCuBLASLt, reads*number*out, 1, s.code.upLaunches),
+		product("lora_down_backward", by, number*in, s.code.downShare, s.code.downLaunches),
 		moves("lora_dx", "linear_backward", number*in, s.code.dxShare*s.bandwidth, layers*n),
 	}
 	if times := s.code.maskedCopies / 2; times > 0 {

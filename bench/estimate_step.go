@@ -53,13 +53,14 @@ type step struct {
 type code struct {
 	expandShare  float64 // of the card's bandwidth, as int8 becomes bfloat16
 	elementShare float64 // of kernels that go once over activations
-	maskedCopies float64 // of LoRA's input that dropout makes in a step
-	loraProducts float64 // of LoRA in a layer, forward and backward
-	loraLeast    float64 // seconds of one that fills few SMs
-	dyReads      float64 // of LoRA's backward pass
+	maskedCopies float64 // of LoRA's input that dropout makes in a step; 0: the products draw the mask, and are this project's
+	downShare    float64 // of LoRA's products with the input: z and A's gradient
+	downLaunches float64 // of each of the two in a layer
+	upLaunches   float64 // of the products with dy, dz and B's gradient, together
+	loraLeast    float64 // seconds of a product that fills few SMs
 	dxShare      float64 // of lora_dx
-	copies       float64 // of A and B in a layer: casts, and placing beside W; none where the base is kept
-	smallKernels float64 // of a layer, forward and backward: norms, rope, swiglu
+	copies       float64 // of A and B in a layer where the base is not kept: casts, and placing beside W
+	smallKernels float64 // of a layer, forward and backward, beside these: norms, rope, swiglu
 	headShare    float64 // of cuBLASLt's rate
 	forward      tiles
 	keys         tiles

@@ -26,12 +26,12 @@ TRACE
 play() {
 	local begun=$SECONDS
 	env -i PATH="$work/tree/tools/gpu/doubles:/usr/local/bin:/usr/bin:/bin" HOME="$work" TMPDIR="$work" BASH_ENV="$work/trace" TRACED="$work/traced" \
-		SO8T_DEVICE=cuda_emulated SHAPE=tiny SEQUENCE=32 RANK=8 BASE="/dev/shm/so8t-gpu-base-$$" \
+		SO8T_DEVICE=cuda_emulated SO8T_EMULATED_ARCH=sm_90 SO8T_EMULATED_CUDNN=92801 SHAPE=tiny SEQUENCE=32 RANK=8 BASE="/dev/shm/so8t-gpu-base-$$" \
 		BANDWIDTH_BYTES=1048576 ATTENTION_SIZES=1x32 NEW_TOKENS=5 SLOWER="$3" CASES="(cast|rmsnorm|linear_forward)" \
 		${SO8T_PEER_PYTHON:+SO8T_PEER_PYTHON="$SO8T_PEER_PYTHON"} OUT="$work/$1" END="$2" "$work/tree/tools/gpu/$1.sh" || true
 	echo "$((SECONDS - begun)) $2" >"$work/$1/took"
 }
-play first 200 4
-play second 150 3
-play hangs 32 1
+play first 600 10
+play second 600 10
+play hangs 60 1
 python3 tools/gpu/rehearsed.py "$work"
