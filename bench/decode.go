@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"so8t/device"
@@ -32,6 +33,7 @@ type decodeResult struct {
 	CacheBytes      int64   `json:"mean_cache_bytes"`  // keys and values that a pass reads
 	FirstSeconds    float64 `json:"first_seconds"`     // until every sequence has its first token
 	HeldPeakBytes   uint64  `json:"peak_device_bytes"`
+	Overlap         bool    `json:"overlap"` // as SO8T_CUDA_OVERLAP asks
 }
 
 func (c *decodeCommand) Validate() error {
@@ -69,7 +71,7 @@ func (c *decodeCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := decodeResult{Batch: c.Batch, Prompt: c.Prompt, New: c.New, FirstSeconds: first.Seconds(), HeldPeakBytes: info.PeakBytes,
+	r := decodeResult{Batch: c.Batch, Prompt: c.Prompt, New: c.New, FirstSeconds: first.Seconds(), HeldPeakBytes: info.PeakBytes, Overlap: os.Getenv("SO8T_CUDA_OVERLAP") == "1",
 		TokensPerSecond: float64(c.Batch*(c.New-settled)) / rest.Seconds()}
 	r.WeightBytes, r.CacheBytes = c.passBytes(m.Config())
 	return printJSON(r)

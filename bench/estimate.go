@@ -23,6 +23,7 @@ type estimateCommand struct {
 	Attention string         `default:"own" enum:"own,cudnn" help:"${enum}"`
 	Batch     []int          `default:"1,16,64" help:"Sequences that are decoded at once."`
 	Context   int            `default:"128" help:"Tokens of each in the cache."`
+	Overlap   bool           `help:"Decode with SO8T_CUDA_OVERLAP=1: a kernel begins as the one before it ends."`
 	Against   string         `type:"existingfile" help:"summary.json of tools/gpu/first.sh or second.sh: what was measured, beside the estimate."`
 }
 
@@ -103,6 +104,9 @@ func (c *estimateCommand) step(row, sequence int, recompute, kept bool, attentio
 
 func (c *estimateCommand) decode(batch, context int) decodeEstimate {
 	d := decoding{shape: shapes[c.Shape], card: cards[c.Card], batch: float64(batch), context: float64(context), code: presentDecode}
+	if c.Overlap {
+		d.code = overlapped(d.code)
+	}
 	e := decodeEstimate{Batch: batch, Parts: d.costs()}
 	e.Seconds, _ = sum(e.Parts)
 	e.TokensPerSecond = d.batch / e.Seconds

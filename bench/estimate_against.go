@@ -87,7 +87,11 @@ func (c *estimateCommand) hold(m *gpuSummary) (whole, operations []comparisonLin
 		}
 	}
 	for _, d := range m.Decode {
-		add(&whole, fmt.Sprintf("decoding %d", d.Batch), "tokens/s", c.decode(d.Batch, d.Prompt+d.New/2).TokensPerSecond, d.TokensPerSecond)
+		like, name := *c, fmt.Sprintf("decoding %d", d.Batch)
+		if like.Overlap = d.Overlap; d.Overlap {
+			name += ", overlapping"
+		}
+		add(&whole, name, "tokens/s", like.decode(d.Batch, d.Prompt+d.New/2).TokensPerSecond, d.TokensPerSecond)
 	}
 	slices.SortFunc(operations, func(a, b comparisonLine) int {
 		return cmp.Or(cmp.Compare(math.Abs(b.Measured-b.Estimated), math.Abs(a.Measured-a.Estimated)), cmp.Compare(a.What, b.What))

@@ -21,6 +21,9 @@ measure decode_1 30 decode --batch 1 --new "$new_tokens"
 measure decode_64 30 decode --batch 64 --new "$new_tokens"
 measure decode_16 30 decode --batch 16 --new "$new_tokens"
 
+SO8T_CUDA_OVERLAP=1 measure decode_1_overlap 20 decode --batch 1 --new "$new_tokens"
+SO8T_CUDA_OVERLAP=1 measure decode_64_overlap 20 decode --batch 64 --new "$new_tokens"
+
 # What is left of the operations: each attention by its name, float32, rows anywhere.
 SO8T_CUDA_ATTENTION=own go_tests attention_own 20 native 'TestOperations/attention/[^/]+/bfloat16/aligned=true'
 SO8T_CUDA_ATTENTION=cudnn go_tests attention_cudnn 20 native 'TestOperations/attention/[^/]+/bfloat16/aligned=true'

@@ -48,7 +48,7 @@ def check_first(s):
     need(s["machine"] and "Double" in s["machine"][0]["gpu"], "first: no GPU is named")
     need(s["memory"] and s["memory"][0]["bytes_per_second"] > 0, "first: no speed of the memory")
     need([(e["stage"], e["step_tokens"][0]) for e in s["steps"]] == [("step_1", 32), ("step_4", 128), ("profile", 128)], f"first: steps: {s['steps']}")
-    need([e["batch"] for e in s["decode"]] == [1, 64, 16], f"first: decoding: {s['decode']}")
+    need([(e["batch"], e["overlap"]) for e in s["decode"]] == [(1, False), (64, False), (16, False), (1, True), (64, True)], f"first: decoding: {s['decode']}")
     operations = {e["operation"] for e in s["profile"] if e["calls"] > 0}
     need({"linear_forward", "attention_backward", "adamw"} <= operations, f"first: profile: {operations}")
 
