@@ -71,7 +71,8 @@ func (c *decodeCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := decodeResult{Batch: c.Batch, Prompt: c.Prompt, New: c.New, FirstSeconds: first.Seconds(), HeldPeakBytes: info.PeakBytes, Overlap: os.Getenv("SO8T_CUDA_OVERLAP") == "1",
+	r := decodeResult{Batch: c.Batch, Prompt: c.Prompt, New: c.New, FirstSeconds: first.Seconds(),
+		HeldPeakBytes: info.PeakBytes, Overlap: os.Getenv("SO8T_CUDA_OVERLAP") == "1",
 		TokensPerSecond: float64(c.Batch*(c.New-settled)) / rest.Seconds()}
 	r.WeightBytes, r.CacheBytes = c.passBytes(m.Config())
 	return printJSON(r)

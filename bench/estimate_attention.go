@@ -47,7 +47,7 @@ func (s step) attention() []cost {
 			moves("attention statistics", "attention_backward", layers*2*2*float64(s.Hidden)*s.row, s.code.elementShare*s.bandwidth, 2*layers),
 		}
 	}
-	// share and half fit 350 and 420 TFLOP/s forward at 2,048 and 8,192 tokens on an H100, 190 and 240 backward.
+	// share and half give 350 and 420 TFLOP/s forward at 2,048 and 8,192 tokens on an H100, 190 and 240 backward.
 	library := func(name, operation, source string, products, share, half, passes, launches float64) cost {
 		rate := share * s.library * s.sample / (s.sample + half)
 		return computes(name, operation, byCuDNN, passes*products/2*flops*s.row, rate, passes*layers*launches, source)
@@ -57,7 +57,7 @@ func (s step) attention() []cost {
 	dq.By, dq.Source = byCuDNN, "bytes; guess: what is added stays in the cache"
 	return []cost{
 		library("attention forward", "attention_forward", "guess: 0.72 of FlashAttention-3's figure of cuDNN at a head of 128", 2, 0.625, 585, s.passes(), 4),
-		library("attention backward", "attention_backward", "guess: 450 TFLOP/s, of which padding and adding in order take a quarter each", 5, 0.365, 787, 1, 6),
+		library("attention backward", "attention_backward", "guess: 450 TFLOP/s, padding and adding in order take a quarter each", 5, 0.365, 787, 1, 6),
 		dq,
 	}
 }
