@@ -15,11 +15,11 @@ mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
 
 # The stages run in a second shell: where that one hangs itself, the first ends it and still writes the summary.
-if [ -z "${SO8T_STAGES_END:-}" ]; then
+if [ -z "${STAGES_END:-}" ]; then
 	begun=$EPOCHSECONDS
 	rm -f "$OUT/stages.jsonl" "$OUT/summary.json"
 	END=${END:-285}
-	SO8T_STAGES_END=$((begun + END - 12)) timeout --kill-after=1 "$((END - 8))" bash "$0" || echo "the stages were cut off, or one failed"
+	STAGES_END=$((begun + END - 12)) timeout --kill-after=1 "$((END - 8))" bash "$0" || echo "the stages were cut off, or one failed"
 	timeout --kill-after=1 6 python3 tools/gpu/summary.py "$OUT" --seconds "$((EPOCHSECONDS - begun))"
 	exit
 fi
@@ -32,7 +32,7 @@ ours=(env "SO8T_DEVICE=$device" "SO8T_NATIVE_DIR=$kit/lib" "LD_LIBRARY_PATH=$kit
 
 # stage NAME SECONDS COMMAND ...: runs it for no longer than that, nor past the end. Its output is NAME.log.
 stage() {
-	local name=$1 most=$(($2 * ${SLOWER:-1})) left=$((SO8T_STAGES_END - EPOCHSECONDS)) begun=$EPOCHSECONDS code
+	local name=$1 most=$(($2 * ${SLOWER:-1})) left=$((STAGES_END - EPOCHSECONDS)) begun=$EPOCHSECONDS code
 	shift 2
 	[ "$most" -le "$left" ] || most=$left
 	echo "{\"stage\": \"$name\", \"limit\": $most}" >>"$OUT/stages.jsonl"
