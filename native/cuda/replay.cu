@@ -17,7 +17,7 @@ namespace {
 
 struct Graph {
     cudaGraphExec_t graph = nullptr;
-    uint64_t moves = 0;  // Context::moves at its capture
+    uint64_t moves = 0;  // Context::moves before its capture
     int failures = 0;
     ~Graph() {
         if (graph) cudaGraphExecDestroy(graph);
@@ -30,6 +30,7 @@ constexpr int kTries = 3;  // an operation that allocates cannot be captured; th
 bool capture(Context& c, const Recording& r, Graph& g) {
     if (g.graph) cudaGraphExecDestroy(g.graph);
     g.graph = nullptr;
+    g.moves = c.moves;    // before: what the captured operations move makes their own addresses stale
     integers_changed(c);  // the graph holds every check
     if (cudaStreamBeginCapture(c.stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
         cudaGetLastError();
@@ -46,7 +47,6 @@ bool capture(Context& c, const Recording& r, Graph& g) {
     whole = whole && cudaGraphInstantiate(&g.graph, captured, 0) == cudaSuccess;
     if (captured) cudaGraphDestroy(captured);
     cudaGetLastError();  // left by an aborted capture
-    g.moves = c.moves;
     if (!whole) {
         g.graph = nullptr;
         g.failures++;
