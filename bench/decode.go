@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"time"
 
@@ -34,6 +36,7 @@ type decodeResult struct {
 	FirstSeconds    float64 `json:"first_seconds"`     // until every sequence has its first token
 	HeldPeakBytes   uint64  `json:"peak_device_bytes"`
 	Overlap         bool    `json:"overlap"` // as SO8T_CUDA_OVERLAP asks
+	Answers         string  `json:"answers"` // their tokens' checksum: the same with overlapping kernels as without
 }
 
 func (c *decodeCommand) Validate() error {
@@ -51,10 +54,10 @@ func (c *decodeCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer m.Close()
-	if _, _, err := c.generate(ctx, m, 4); err != nil { // allocates workspaces and chooses algorithms
+	if _, _, _, err := c.generate(ctx, m, 4); err != nil { // allocates workspaces and chooses algorithms
 		return err
 	}
-	first, rest, err := c.generate(ctx, m, c.New)
+	answers, first, rest, err := c.generate(ctx, m, c.New)
 	if err != nil {
 		return err
 	}
@@ -72,7 +75,7 @@ func (c *decodeCommand) Run(ctx context.Context) error {
 		return err
 	}
 	r := decodeResult{Batch: c.Batch, Prompt: c.Prompt, New: c.New, FirstSeconds: first.Seconds(),
-		HeldPeakBytes: info.PeakBytes, Overlap: os.Getenv("SO8T_CUDA_OVERLAP") == "1",
+		HeldPeakBytes: info.PeakBytes, Answers: answers, Overlap: os.Getenv("SO8T_CUDA_OVERLAP") == "1",
 		TokensPerSecond: float64(c.Batch*(c.New-settled)) / rest.Seconds()}
 	r.WeightBytes, r.CacheBytes = c.passBytes(m.Config())
 	return printJSON(r)
@@ -82,12 +85,13 @@ func (c *decodeCommand) Run(ctx context.Context) error {
 // recorded as a CUDA graph, the third is its first replay.
 const settled = 3
 
-// generate takes first until every sequence has a token, and rest from when each has settled tokens until each has n.
-func (c *decodeCommand) generate(ctx context.Context, m *engine.Model, n int) (first, rest time.Duration, err error) {
+// generate takes first until every sequence has a token, and rest from when each has settled tokens until each has n. It
+// returns the checksum of all of them.
+func (c *decodeCommand) generate(ctx context.Context, m *engine.Model, n int) (answers string, first, rest time.Duration, err error) {
 	prompts := randomPrompts(c.Batch, c.Prompt, m.Config().VocabSize)
 	start := time.Now()
 	var firsts, begun, last time.Time
-	_, err = m.Generate(ctx, prompts, engine.GenerateOptions{MaxNewTokens: n, BatchSize: c.Batch, EOS: []int32{}, Stop: func(ids []int32) bool {
+	generations, err := m.Generate(ctx, prompts, engine.GenerateOptions{MaxNewTokens: n, BatchSize: c.Batch, EOS: []int32{}, Stop: func(ids []int32) bool {
 		last = time.Now()
 		switch len(ids) {
 		case 1:
@@ -97,7 +101,13 @@ func (c *decodeCommand) generate(ctx context.Context, m *engine.Model, n int) (f
 		}
 		return false
 	}})
-	return firsts.Sub(start), last.Sub(begun), err
+	sum := crc32.NewIEEE()
+	for _, g := range generations {
+		if err := binary.Write(sum, binary.LittleEndian, g.Tokens); err != nil {
+			return "", 0, 0, err
+		}
+	}
+	return fmt.Sprintf("%08x", sum.Sum32()), firsts.Sub(start), last.Sub(begun), err
 }
 
 // passBytes are what one pass over the batch reads, the cache at its mean length.

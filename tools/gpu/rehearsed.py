@@ -49,6 +49,7 @@ def check_first(s):
     need(s["memory"] and s["memory"][0]["bytes_per_second"] > 0, "first: no speed of the memory")
     need([(e["stage"], e["step_tokens"][0]) for e in s["steps"]] == [("step_1", 32), ("step_4", 128), ("profile", 128)], f"first: steps: {s['steps']}")
     need([(e["batch"], e["overlap"]) for e in s["decode"]] == [(1, False), (64, False), (16, False), (1, True), (64, True)], f"first: decoding: {s['decode']}")
+    need(len({(e["batch"], e["answers"]) for e in s["decode"]}) == 3, f"first: overlapping kernels answer otherwise: {s['decode']}")
     operations = {e["operation"] for e in s["profile"] if e["calls"] > 0}
     need({"linear_forward", "attention_backward", "adamw"} <= operations, f"first: profile: {operations}")
 

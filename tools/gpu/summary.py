@@ -116,8 +116,9 @@ def describe(kind, e):
     if kind == "peers":
         return "PEFT, batch %s: %s" % (e["batch"], e.get("error") or "%.0f tokens/s, at most %.1f GiB" % (e["tokens_per_second"], e["peak_bytes"] / 2**30))
     if kind == "decode":
-        return "decoding %d at once: %.0f tokens/s, the weights read at %.0f GB/s" % (
-            e["batch"], e["tokens_per_second"], e["tokens_per_second"] / e["batch"] * e["weight_bytes"] / 1e9)
+        return "decoding %d at once%s: %.0f tokens/s, the weights read at %.0f GB/s; answers %s" % (
+            e["batch"], ", kernels overlapping" if e["overlap"] else "", e["tokens_per_second"],
+            e["tokens_per_second"] / e["batch"] * e["weight_bytes"] / 1e9, e["answers"])
     if kind == "attention":
         size = "PyTorch's attention, %s, %d x %d tokens: " % (e["attention"], e["samples"], e["tokens"])
         return size + (e.get("error") or "forward %.2f ms, %.0f TFLOP/s; backward %.2f ms, %.0f TFLOP/s" % (
