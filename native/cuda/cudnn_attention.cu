@@ -2,7 +2,7 @@
 // lse as [rows, heads]. A run keeps to what its file of algorithms says: the first context writes whether cuDNN is used, its
 // version and each plan's engine; a context that lacks that version uses the own kernels, as does a run whose file is older
 // than such lines.
-// Reference: TestOperations/attention in native/attention_test.go, with SO8T_CUDA_ATTENTION=cudnn.
+// Reference: TestCuDNNAttention in native/cudnn_test.go.
 #include "cudnn_attention.h"
 
 #include <cstdio>
