@@ -1,8 +1,8 @@
 package native
 
 import (
-	"errors"
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
