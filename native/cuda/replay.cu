@@ -31,6 +31,7 @@ bool capture(Context& c, const Recording& r, Graph& g) {
     if (g.graph) cudaGraphExecDestroy(g.graph);
     g.graph = nullptr;
     integers_changed(c);  // the graph holds every check
+    g.moves = c.moves;    // before: a capture that moves memory is stale at once
     if (cudaStreamBeginCapture(c.stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
         cudaGetLastError();
         return false;
@@ -46,7 +47,6 @@ bool capture(Context& c, const Recording& r, Graph& g) {
     whole = whole && cudaGraphInstantiate(&g.graph, captured, 0) == cudaSuccess;
     if (captured) cudaGraphDestroy(captured);
     cudaGetLastError();  // left by an aborted capture
-    g.moves = c.moves;
     if (!whole) {
         g.graph = nullptr;
         g.failures++;
