@@ -17,7 +17,8 @@
 ## bench-full       a model of Phi-3.5-mini's size
 ## bench-save       what a checkpoint costs the training
 ## bench-cuda       the benchmark on a GPU; BENCH_FLAGS=…
-## gpu              OUT=dir: everything that wants a GPU; tools/gpu.sh for a machine without Go
+## gpu              OUT=dir: everything that wants a GPU, ten minutes; tools/gpu.sh prepares it for a machine without Go
+## gpu-rehearsal    the same on the emulated library, without a GPU
 ## against          FROM=revision: the same bytes as an earlier commit, its runs taken over, speed by turns
 ## histories        the workflow histories that the replay tests read, recorded anew
 ## clean            removes what build and demo made
@@ -31,7 +32,7 @@ SOURCES  := $(shell find native/abi native/cpu native/include native/CMakeLists.
 
 FORMATTED := $(shell find native -path native/build -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print)
 
-.PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz forms soak gpu histories clean help notices
+.PHONY: build native-cuda native-emulated setup worker server demo test test-emulated vet crash fuzz forms soak gpu gpu-rehearsal histories clean help notices
 .PHONY: bench bench-full bench-save bench-cuda against
 build: worker bin/temporal $(NATIVE)
 
@@ -161,9 +162,13 @@ bench-save: build
 bench-cuda: build
 	bench/cuda.sh $(BENCH_FLAGS)
 
-# Tests, parity with the CPU, compute-sanitizer and speed; logs and results go to OUT.
+# Tests, speed, parity with the CPU, compute-sanitizer; logs and summary.json go to OUT/first and OUT/second.
 gpu: build
 	OUT="$(OUT)" tools/gpu.sh all
+
+# Two minutes on two idle cores. SO8T_PEER_PYTHON=… takes the peers along.
+gpu-rehearsal: native-emulated
+	tools/gpu/rehearsal.sh
 
 against: build
 	tools/against.sh $(FROM)

@@ -72,7 +72,7 @@ type cudaBench struct {
 	base    string            // folder of the weights
 	gpu     *nvml.Device      // nil: no GPU, or no NVML
 	watch   *telemetry.GPU    // nil: none; begun anew for each child
-	missing map[string]string // why the peer of a variant cannot run; empty: it can
+	missing map[string]string // why a module of the peers' cannot be imported; nil: not asked yet
 	report  cudaReport
 }
 
@@ -81,7 +81,7 @@ func (c *cudaCommand) Run(ctx context.Context) error {
 	c.settle()
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Limit, errors.New("no time left (--limit)"))
 	defer cancel()
-	b := &cudaBench{cudaCommand: c, ctx: ctx, shape: shapes[c.Shape], missing: map[string]string{}}
+	b := &cudaBench{cudaCommand: c, ctx: ctx, shape: shapes[c.Shape]}
 	b.report = cudaReport{Started: time.Now().UTC(), Shape: c.Shape, Rank: c.Rank, Sequence: c.Sequence, Lengths: c.lengths, SamplesPerStep: c.perStep}
 	if c.Device.Kind == device.CUDA {
 		var err error

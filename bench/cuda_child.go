@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -70,6 +69,11 @@ func (b *cudaBench) read(result any, args ...string) bool {
 	return true
 }
 
+// algorithms is the file of cuBLASLt's choices that the children share: choosing takes each of them seconds.
+func (b *cudaBench) algorithms() string {
+	return filepath.Join(filepath.Dir(b.base), "products.choices")
+}
+
 func (b *cudaBench) bandwidth() {
 	bytes := 256 << 20 // far beyond every cache: hundreds of MB on servers' CPUs
 	if b.Device.Kind == device.CUDA {
@@ -83,13 +87,10 @@ func (b *cudaBench) bandwidth() {
 }
 
 func (b *cudaBench) decode(batch int) {
-	tokens := 192
-	if b.Quick {
-		tokens = 64
-	}
 	n := strconv.Itoa
 	var r decodeResult
-	if b.read(&r, "decode", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--batch", n(batch), "--new", n(tokens)) {
+	if b.read(&r, "decode", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--algorithms", b.algorithms(),
+		"--batch", n(batch), "--new", "192") {
 		b.report.Decode = append(b.report.Decode, r)
 		fmt.Println(b.report.decodeLine(r))
 	}
@@ -102,8 +103,8 @@ func (b *cudaBench) stall() {
 	}
 	n := strconv.Itoa
 	var r saveResult
-	if b.read(&r, "stall", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--rank", n(b.Rank), "--sequence", n(b.Sequence),
-		"--steps", n(steps), "--every", "6", "--dir", filepath.Dir(b.base)) {
+	if b.read(&r, "stall", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--algorithms", b.algorithms(),
+		"--rank", n(b.Rank), "--sequence", n(b.Sequence), "--steps", n(steps), "--every", "6", "--dir", filepath.Dir(b.base)) {
 		b.report.Stall = &r
 		fmt.Printf("a checkpoint of %.2f GB stops training for %.1f ms, of steps of %.0f ms; %.1f steps beside it take %.0f ms; committed after %.1f s\n",
 			float64(r.StateBytes)/1e9, 1e3*r.CallSeconds, 1e3*r.StepSeconds, r.SlowedSteps, 1e3*r.DuringSeconds, r.DiskSeconds)
@@ -128,31 +129,44 @@ func (b *cudaBench) profile() {
 	fmt.Printf("profile of three steps, batch 1:\n%s\n", text)
 }
 
-// whyMissing is why the peer cannot run; empty if it can. Python is asked once a variant: importing torch takes seconds.
+// whyMissing is why the peer cannot run; empty if it can.
 func (b *cudaBench) whyMissing(variant string) string {
-	why, known := b.missing[variant]
-	if !known {
-		why = b.importPeer(variant)
-		b.missing[variant] = why
-	}
-	return why
-}
-
-func (b *cudaBench) importPeer(variant string) string {
-	if b.Python == "" {
+	switch {
+	case b.Python == "":
 		return "no Python given (--python or SO8T_PEER_PYTHON)"
+	case variant == "int8" && b.Device.Kind != device.CUDA:
+		return "bitsandbytes' int8 is for GPUs"
 	}
-	modules := "torch, transformers, peft"
-	if variant == "int8" {
-		if b.Device.Kind != device.CUDA {
-			return "bitsandbytes' int8 is for GPUs"
+	if b.missing == nil {
+		b.missing = b.importModules()
+	}
+	for _, module := range peerModules {
+		if why := b.missing[module]; why != "" && (variant == "int8" || module != "bitsandbytes") {
+			return why
 		}
-		modules += ", bitsandbytes"
-	}
-	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, b.Python, "-c", "import "+modules).CombinedOutput(); err != nil {
-		return reason(strings.TrimSpace(string(out)), err)
 	}
 	return ""
+}
+
+var peerModules = []string{"torch", "transformers", "peft", "bitsandbytes"}
+
+// importModules asks Python once for all modules, since importing torch takes seconds, and returns why each is missing.
+func (b *cudaBench) importModules() map[string]string {
+	const script = `import importlib, json, sys
+missing = {}
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except Exception as e:
+        missing[name] = "%s: %s" % (type(e).__name__, e)
+print(json.dumps(missing))`
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	missing := map[string]string{}
+	if _, err := (process{program: b.Python, args: append([]string{"-c", script}, peerModules...)}).read(ctx, &missing); err != nil {
+		for _, module := range peerModules {
+			missing[module] = lastLines(err.Error(), 1)
+		}
+	}
+	return missing
 }

@@ -5,13 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"so8t/disk"
-
 	"so8t/device"
+	"so8t/disk"
 )
 
 // This program is its own child, in tests too.
@@ -137,8 +137,7 @@ func TestCudaOnTheCPU(t *testing.T) {
 	python, out, imports := filepath.Join(dir, "python"), filepath.Join(dir, "cuda.json"), filepath.Join(dir, "imports")
 	script := `#!/bin/sh
 case "$*" in
-*bitsandbytes*) echo "ModuleNotFoundError: no bitsandbytes" >&2; exit 1 ;;
--c*) echo once >>` + imports + `; exit 0 ;;
+-c*) echo once >>` + imports + `; echo '{"bitsandbytes": "ModuleNotFoundError: no bitsandbytes"}' ;;
 *--lengths*) echo "Traceback" >&2; echo "CUDA error: unspecified" >&2; exit 1 ;;
 *) echo noise
    echo '{"batch": 1, "tokens_per_second": 10, "peak_bytes": 5, "torch": "2.9", "step_seconds": [1, 2]}'
@@ -202,5 +201,56 @@ func TestCudaOutOfTime(t *testing.T) {
 	text, _ := os.ReadFile(out)
 	if err == nil || (!strings.Contains(string(text), "no time left") && !strings.Contains(err.Error(), "deadline")) {
 		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// TestImportsAreAskedOnce: importing torch takes seconds, so that one process answers for every module, variant and cell of the table.
+func TestImportsAreAskedOnce(t *testing.T) {
+	dir := t.TempDir()
+	asked := filepath.Join(dir, "asked")
+	for _, name := range []string{"torch", "transformers", "peft"} {
+		if err := os.WriteFile(filepath.Join(dir, name+".py"), []byte("open("+strconv.Quote(asked)+", 'a').write('"+name+" ')\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := parse(t, "--python", "python3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PYTHONPATH", dir)
+	t.Setenv("PYTHONDONTWRITEBYTECODE", "1")
+	b := &cudaBench{cudaCommand: c, ctx: t.Context()}
+	for range 4 { // fixed and mix, with and without recomputation
+		if why := b.whyMissing("bf16"); why != "" {
+			t.Error(why)
+		}
+		if why := b.whyMissing("int8"); !strings.Contains(why, "No module named 'bitsandbytes'") {
+			t.Errorf("int8: %q", why)
+		}
+	}
+	if text, _ := os.ReadFile(asked); string(text) != "torch transformers peft " {
+		t.Errorf("imported: %s", text)
+	}
+	if err := os.Remove(filepath.Join(dir, "peft.py")); err != nil {
+		t.Fatal(err)
+	}
+	b = &cudaBench{cudaCommand: c, ctx: t.Context()}
+	if why := b.whyMissing("bf16"); !strings.Contains(why, "No module named 'peft'") {
+		t.Errorf("without peft: %q", why)
+	}
+	c.Python = filepath.Join(dir, "none")
+	b = &cudaBench{cudaCommand: c, ctx: t.Context()}
+	if why := b.whyMissing("bf16"); !strings.Contains(why, "no such file") {
+		t.Errorf("without Python: %q", why)
+	}
+}
+
+// TestFloors: an H100 at 790 TFLOP/s, over Phi-3.5-mini's 16.8 GFLOP a token at 2,048 tokens (24.7 with recomputation).
+func TestFloors(t *testing.T) {
+	for recompute, want := range map[bool]float64{false: 46_700, true: 31_900} {
+		bf16, _ := shapes["phi35"].leastSeconds(2048, 64, recompute)
+		if got := 1 / bf16; math.Abs(got/want-1) > 0.01 {
+			t.Errorf("recomputation %v: at most %.0f tokens/s, want %.0f", recompute, got, want)
+		}
 	}
 }

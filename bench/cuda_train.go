@@ -79,8 +79,8 @@ func (b *cudaBench) trainPeer(peer trainRun) {
 // stepArgs is bench step with batch samples a row: one row a step, or the mix of short samples packed into rows of the same size.
 func (b *cudaBench) stepArgs(batch int, work string) []string {
 	n := strconv.Itoa
-	args := []string{"step", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--sequence", n(b.Sequence), "--rank", n(b.Rank),
-		"--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Stepping.Seconds()), "--row", n(batch * b.Sequence)}
+	args := []string{"step", "--base", b.base, "--device", b.Device.String(), "--threads", n(b.Threads), "--algorithms", b.algorithms(),
+		"--sequence", n(b.Sequence), "--rank", n(b.Rank), "--steps", n(b.Steps), "--seconds", fmt.Sprint(b.Stepping.Seconds()), "--row", n(batch * b.Sequence)}
 	if work == "fixed" {
 		return append(args, "--samples", n(batch))
 	}

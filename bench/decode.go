@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"time"
 
 	"so8t/device"
@@ -11,16 +13,17 @@ import (
 
 // decodeCommand continues random prompts greedily by exactly New tokens, with the base alone.
 type decodeCommand struct {
-	Base    string        `required:"" help:"Model folder."`
-	Device  device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
-	Threads int           `help:"0: all."`
-	Batch   int           `default:"1" help:"Sequences at once."`
-	Prompt  int           `default:"32" help:"Tokens of each prompt."`
-	New     int           `default:"128" help:"Tokens to generate, at least 2."`
-	Logits  string        `help:"File for the logits that follow the first prompt, float32."`
+	Base       string        `required:"" help:"Model folder."`
+	Device     device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
+	Threads    int           `help:"0: all."`
+	Algorithms string        `help:"File of cuBLASLt's algorithms, read and added to."`
+	Batch      int           `default:"1" help:"Sequences at once."`
+	Prompt     int           `default:"32" help:"Tokens of each prompt."`
+	New        int           `default:"192" help:"Tokens to generate of each, at least 4."`
+	Logits     string        `help:"File for the logits that follow the first prompt, float32."`
 }
 
-// decodeResult is the speed of generation, without the first token of each sequence.
+// decodeResult is the speed of generation, without the first tokens of each sequence.
 type decodeResult struct {
 	Batch           int     `json:"batch"`
 	Prompt          int     `json:"prompt_tokens"`
@@ -30,11 +33,19 @@ type decodeResult struct {
 	CacheBytes      int64   `json:"mean_cache_bytes"`  // keys and values that a pass reads
 	FirstSeconds    float64 `json:"first_seconds"`     // until every sequence has its first token
 	HeldPeakBytes   uint64  `json:"peak_device_bytes"`
+	Overlap         bool    `json:"overlap"` // as SO8T_CUDA_OVERLAP asks
+}
+
+func (c *decodeCommand) Validate() error {
+	if c.New <= settled {
+		return fmt.Errorf("--new: at least %d", settled+1)
+	}
+	return nil
 }
 
 // Run prints a decodeResult.
 func (c *decodeCommand) Run(ctx context.Context) error {
-	m, err := engine.Open(ctx, engine.Options{BasePath: c.Base, Device: c.Device, Threads: c.Threads, Int8: true,
+	m, err := engine.Open(ctx, engine.Options{BasePath: c.Base, Device: c.Device, Threads: c.Threads, Algorithms: c.Algorithms, Int8: true,
 		MaxTokens: c.Prompt * c.Batch, MaxLength: c.Prompt + c.New, Seed: 42})
 	if err != nil {
 		return err
@@ -60,25 +71,33 @@ func (c *decodeCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := decodeResult{Batch: c.Batch, Prompt: c.Prompt, New: c.New, FirstSeconds: first.Seconds(), HeldPeakBytes: info.PeakBytes,
-		TokensPerSecond: float64(c.Batch*(c.New-1)) / rest.Seconds()}
+	r := decodeResult{Batch: c.Batch, Prompt: c.Prompt, New: c.New, FirstSeconds: first.Seconds(),
+		HeldPeakBytes: info.PeakBytes, Overlap: os.Getenv("SO8T_CUDA_OVERLAP") == "1",
+		TokensPerSecond: float64(c.Batch*(c.New-settled)) / rest.Seconds()}
 	r.WeightBytes, r.CacheBytes = c.passBytes(m.Config())
 	return printJSON(r)
 }
 
-// generate takes first until every sequence has a token, and rest until each has n.
+// settled is the number of a sequence's tokens after which all steps are alike: the prompt's pass gives the first; the second's step is
+// recorded as a CUDA graph, the third is its first replay.
+const settled = 3
+
+// generate takes first until every sequence has a token, and rest from when each has settled tokens until each has n.
 func (c *decodeCommand) generate(ctx context.Context, m *engine.Model, n int) (first, rest time.Duration, err error) {
 	prompts := randomPrompts(c.Batch, c.Prompt, m.Config().VocabSize)
 	start := time.Now()
-	var firsts, last time.Time
+	var firsts, begun, last time.Time
 	_, err = m.Generate(ctx, prompts, engine.GenerateOptions{MaxNewTokens: n, BatchSize: c.Batch, EOS: []int32{}, Stop: func(ids []int32) bool {
 		last = time.Now()
-		if len(ids) == 1 {
+		switch len(ids) {
+		case 1:
 			firsts = last
+		case settled:
+			begun = last
 		}
 		return false
 	}})
-	return firsts.Sub(start), last.Sub(firsts), err
+	return firsts.Sub(start), last.Sub(begun), err
 }
 
 // passBytes are what one pass over the batch reads, the cache at its mean length.

@@ -6,6 +6,7 @@
 //	bench full      a model of Phi-3.5-mini's size: load, two optimizer steps, peak memory
 //	bench llama     generation by this engine and by llama.cpp, by turns
 //	bench export    a checkpoint with random numbers exported: seconds, and memory beyond mapped files
+//	bench estimate  the time of a step and of decoding on a GPU that nobody has, and beside what one measured
 //	bench plan      the memory of a training run by purpose, from its shape alone
 //	bench save      what a checkpoint costs the training
 //	bench tokens    the tokenizer's speed

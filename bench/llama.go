@@ -19,7 +19,7 @@ type llamaCommand struct {
 	Shape     string        `default:"100m" enum:"tiny,100m,1b" help:"${enum}"`
 	Batch     []int         `default:"1,16" help:"Sequences at once; each is measured."`
 	Prompt    int           `default:"128" help:"Tokens of each prompt."`
-	New       int           `default:"128" help:"Tokens to generate, at least 2."`
+	New       int           `default:"128" help:"Tokens to generate, at least 4."`
 	Threads   int           `default:"2" help:"Of both."`
 	Rounds    int           `default:"5" help:"Turns of each."`
 	Wait      time.Duration `default:"1m" help:"How long to wait, before each measurement, for this machine's other processes to be quiet; 0: not at all."`
@@ -52,8 +52,8 @@ type llamaSpeeds struct {
 }
 
 func (c *llamaCommand) Validate() error {
-	if c.New < 2 || c.Rounds < 1 || len(c.Batch) == 0 {
-		return errors.New("--new: at least 2; --rounds, --batch: at least 1")
+	if c.New <= settled || c.Rounds < 1 || len(c.Batch) == 0 {
+		return errors.New("--new: at least 4; --rounds, --batch: at least 1")
 	}
 	return nil
 }

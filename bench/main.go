@@ -19,6 +19,7 @@ type commands struct {
 	Cuda        cudaCommand        `cmd:"" help:"The comparison on a GPU, at Phi-3.5-mini's size, with decoding and the cost of a checkpoint."`
 	Full        fullCommand        `cmd:"" help:"A model of Phi-3.5-mini's size: load, optimizer steps, peak memory."`
 	Export      exportCommand      `cmd:"" help:"A checkpoint exported: seconds, and memory beyond mapped files."`
+	Estimate    estimateCommand    `cmd:"" help:"The time of a step and of decoding on a GPU, part by part; or what one measured beside it."`
 	Plan        planCommand        `cmd:"" help:"The memory of a training run by purpose, from its shape alone."`
 	Save        saveCommand        `cmd:"" help:"What a checkpoint costs the training, at the demo's size, and how long one of Phi-3.5-mini's size takes."`
 	Step        stepCommand        `cmd:"" help:"LoRA steps in this process. A child of compare, cuda and full."`
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string) error {
 }
 
 func newParser(c *commands) (*kong.Kong, error) {
-	return kong.New(c, kong.Name("bench"), kong.Description(about), kong.Vars{"shapes": strings.Join(shapeNames, ",")})
+	return kong.New(c, kong.Name("bench"), kong.Description(about), kong.Vars{"shapes": strings.Join(shapeNames, ","), "cards": strings.Join(cardNames, ",")})
 }
 
 // printJSON writes v as one line on the standard output.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -14,24 +16,25 @@ import (
 
 // stepCommand takes the LoRA step that peft_train.py takes.
 type stepCommand struct {
-	Base      string        `required:"" help:"Model folder."`
-	Device    device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
-	Threads   int           `help:"0: all."`
-	Sequence  int           `default:"512" help:"Tokens of a sample, every one a target."`
-	Samples   int           `default:"1" help:"Samples of an optimizer step."`
-	Steps     int           `default:"8"`
-	Lengths   []int         `help:"Tokens of the samples in turn, instead of --sequence, which none may exceed."`
-	Row       int           `help:"The most tokens of a packed row; 0: one row holds a step's samples."`
-	Seconds   float64       `help:"Begin no step after this time, once two have counted; 0: no limit."`
-	Warm      int           `default:"2" help:"First steps that the median leaves out."`
-	Rank      int           `default:"64" help:"Of LoRA, on each of the seven projections."`
-	Float32   bool          `name:"float32" help:"Compute in float32."`
-	Recompute bool          `help:"Gradient checkpointing."`
-	Gates     bool          `help:"SO(8) gates too."`
-	Int8      bool          `name:"int8" default:"true" negatable:"" help:"Hold the base's weights as int8 rows."`
-	Expanded  string        `name:"keep-expanded" default:"auto" enum:"auto,true,false" help:"model.keep_expanded: ${enum}."`
-	Optim     string        `default:"adamw_torch"`
-	Text      bool          `help:"Tokens of Japanese text by the folder's own tokenizer, instead of random ones."`
+	Base       string        `required:"" help:"Model folder."`
+	Device     device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
+	Threads    int           `help:"0: all."`
+	Algorithms string        `help:"File of cuBLASLt's algorithms, read and added to."`
+	Sequence   int           `default:"512" help:"Tokens of a sample, every one a target."`
+	Samples    int           `default:"1" help:"Samples of an optimizer step."`
+	Steps      int           `default:"8"`
+	Lengths    []int         `help:"Tokens of the samples in turn, instead of --sequence, which none may exceed."`
+	Row        int           `help:"The most tokens of a packed row; 0: one row holds a step's samples."`
+	Seconds    float64       `help:"Begin no step after this time, once two have counted; 0: no limit."`
+	Warm       int           `default:"2" help:"First steps that the median leaves out."`
+	Rank       int           `default:"64" help:"Of LoRA, on each of the seven projections."`
+	Float32    bool          `name:"float32" help:"Compute in float32."`
+	Recompute  bool          `help:"Gradient checkpointing."`
+	Gates      bool          `help:"SO(8) gates too."`
+	Int8       bool          `name:"int8" default:"true" negatable:"" help:"Hold the base's weights as int8 rows."`
+	Expanded   string        `name:"keep-expanded" default:"auto" enum:"auto,true,false" help:"model.keep_expanded: ${enum}."`
+	Optim      string        `default:"adamw_torch"`
+	Text       bool          `help:"Tokens of Japanese text by the folder's own tokenizer, instead of random ones."`
 }
 
 // stepResult is what one process measured.
@@ -45,6 +48,7 @@ type stepResult struct {
 	Int8            bool      `json:"int8_base"`
 	Gates           bool      `json:"gates"`
 	Expanded        bool      `json:"keep_expanded"`
+	Attention       string    `json:"attention"` // as SO8T_CUDA_ATTENTION asks
 	Optim           string    `json:"optim"`
 	TrainedNumbers  int64     `json:"trained_parameters"`
 	LoadSeconds     float64   `json:"load_seconds"`
@@ -71,8 +75,8 @@ func (c *stepCommand) training() training {
 	if row == 0 {
 		row = c.Sequence * c.Samples
 	}
-	return training{base: c.Base, device: c.Device, threads: c.Threads, rank: c.Rank, length: c.Sequence, row: row, samples: c.Samples, optim: c.Optim,
-		float32: c.Float32, int8: c.Int8, gates: c.Gates, recompute: c.Recompute,
+	return training{base: c.Base, device: c.Device, threads: c.Threads, choices: c.Algorithms, rank: c.Rank, length: c.Sequence, row: row, samples: c.Samples,
+		optim: c.Optim, float32: c.Float32, int8: c.Int8, gates: c.Gates, recompute: c.Recompute,
 		expanded: configs.Switch(c.Expanded)}
 }
 
@@ -84,7 +88,8 @@ func (c *stepCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer m.Close()
-	r := stepResult{Base: c.Base, Sequence: c.Sequence, Recompute: c.Recompute, Int8: c.Int8, Gates: c.Gates, Expanded: m.Expanded(), Optim: c.Optim,
+	r := stepResult{Base: c.Base, Sequence: c.Sequence, Recompute: c.Recompute, Int8: c.Int8, Gates: c.Gates, Expanded: m.Expanded(),
+		Attention: cmp.Or(os.Getenv("SO8T_CUDA_ATTENTION"), "auto"), Optim: c.Optim,
 		TrainedNumbers: m.Adapter().Trained(), LoadSeconds: time.Since(start).Seconds()}
 	samples, err := c.samples(m.Config().VocabSize)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 type training struct {
 	base    string
 	device  device.Device
-	threads int // 0: all
+	threads int    // 0: all
+	choices string // file of cuBLASLt's algorithms; empty: none
 	rank    int
 	length  int // the longest sample, in tokens
 	row     int // tokens of a packed row
@@ -25,7 +26,7 @@ type training struct {
 
 func (t training) options() engine.Options {
 	return engine.Options{
-		BasePath: t.base, Device: t.device, Threads: t.threads, Float32: t.float32, Int8: t.int8, Training: true,
+		BasePath: t.base, Device: t.device, Threads: t.threads, Algorithms: t.choices, Float32: t.float32, Int8: t.int8, Training: true,
 		GradientCheckpointing: t.recompute, Saved: "inputs", KeepExpanded: t.expanded, Optim: t.optim, MaxTokens: t.row, MaxLength: t.length, Seed: 42,
 		LoRA:  engine.LoRAOptions{R: t.rank, Alpha: 2 * float64(t.rank), Dropout: 0.05, TargetModules: configs.Projections},
 		Gates: engine.GateOptions{Enabled: t.gates},

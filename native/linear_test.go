@@ -118,6 +118,7 @@ func linearCases() []testCase {
 		testCase{"linear_forward/expanded/none", func(f *fixture) { expandedWeight(f, 150, 0, nil) }},
 		testCase{"linear_forward/expanded/few", func(f *fixture) { expandedWeight(f, 5, 8, [][2]int{{0, 56}}) }},
 		testCase{"linear_forward/expanded/read as int8", func(f *fixture) { expandedWeight(f, 100, 16, [][2]int{{0, 56}}) }},
+		testCase{"linear_forward/expanded/tens", func(f *fixture) { expandedWeight(f, 40, 8, [][2]int{{0, 32}, {32, 24}}) }},
 		testCase{"linear_forward/expanded/one", func(f *fixture) { expandedWeight(f, 150, 16, [][2]int{{0, 56}}) }},
 		testCase{"linear_forward/expanded/two", func(f *fixture) { expandedWeight(f, 150, 8, [][2]int{{0, 28}, {28, 28}}) }},
 		testCase{"linear_forward/expanded/unequal", func(f *fixture) { expandedWeight(f, 150, 8, [][2]int{{0, 32}, {32, 8}, {40, 16}}) }})

@@ -116,24 +116,28 @@ func plus(x []float64, y []float32) []float64 {
 }
 
 // rowsAlone: a row's z has the same bits alone, where blocks share its sum, and among many rows, where each block sums all.
+// Two large products that cancel, one in each part, leave what rounding in this order leaves.
 func rowsAlone(f *fixture) {
 	const rows, in, columns = 390, 840, 8
 	x, a := f.normal(rows*in, f.compute), f.normal(columns*in, f.compute)
+	for i := range rows {
+		x[i*in], x[i*in+800] = 1<<20, -1<<20
+	}
+	for i := range columns {
+		a[i*in], a[i*in+800] = 1, 1
+	}
 	at := f.matrix(a, in, f.compute)
-	dropout, sample, position := f.dropout(rows, 0.1)
+	dropout, _, _ := f.dropout(rows, 1.0/65536)
 	var first []float32
 	for _, n := range []int{3, rows} {
 		z := f.empty(n, columns, f.compute)
-		f.d.LoRADownForward(&LoRADownForward{Rows: int64(n), In: in, Columns: columns, X: f.matrix(x[:n*in], in, f.compute), A: at, Z: z, Scale: 1, Dropout: dropout})
-		dropped := mask(dropout, sample[:n], position[:n], in)
-		for i := range dropped {
-			dropped[i] *= float64(x[i])
-		}
-		f.check("z", z, n, columns, times(dropped, doubles(a), n, columns, in, true), 0)
+		f.d.LoRADownForward(&LoRADownForward{Rows: int64(n), In: in, Columns: columns, X: f.matrix(x[:n*in], in, f.compute), A: at, Z: z,
+			Scale: 1, Dropout: dropout})
 		if got := f.read(z, n, columns); first == nil {
 			first = got
 		} else if f.compute == BFloat16 && f.aligned && !slices.Equal(got[:len(first)], first) {
 			f.t.Error("a row's z depends on the others")
 		}
 	}
+	f.out.WriteString("compared")
 }

@@ -76,7 +76,7 @@ func TestCUDAKernelsDoNotSpill(t *testing.T) {
 func TestKernelsFitTheirCards(t *testing.T) {
 	needEmulator(t)
 	cudaLibrary(t)
-	kernels, launched := compiled(t), map[string]bool{}
+	kernels, launched := compiledKernels(t), map[string]bool{}
 	var table bytes.Buffer
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "card\tkernel\tthreads\tregisters\tshared, bytes\tof the card's")
@@ -182,8 +182,8 @@ func swept(t *testing.T, c card) (all []launch) {
 	return all
 }
 
-// compiled are the kernels of the library, by plain name: what its PTX declares, with the usage that the logs tell.
-func compiled(t *testing.T) map[string]kernel {
+// compiledKernels are those of the library, by plain name: what its PTX declares, with the usage that the logs tell.
+func compiledKernels(t *testing.T) map[string]kernel {
 	t.Helper()
 	cuobjdump, env := cuobjdumpCommand()
 	if cuobjdump == "" {

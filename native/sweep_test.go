@@ -104,13 +104,15 @@ func everyType() []testCase {
 	}
 	for rows := 1; rows <= 8; rows *= 2 {
 		for _, weight := range []DType{Int8, BFloat16, Float32} {
-			s := linearShape{rows: rows, in: 64, out: 40, weight: weight}
-			added := s
-			added.residual = true
-			all = append(all, testCase{"few_rows/" + s.String(), func(f *fixture) {
-				linearForward(f, s)
-				linearForward(f, added)
-			}})
+			for _, out := range []int{40, 600} { // warps that wait for each other's loads, and enough of them
+				s := linearShape{rows: rows, in: 64, out: out, weight: weight}
+				added := s
+				added.residual = true
+				all = append(all, testCase{"few_rows/" + s.String(), func(f *fixture) {
+					linearForward(f, s)
+					linearForward(f, added)
+				}})
+			}
 		}
 	}
 	return all

@@ -43,6 +43,9 @@ struct Attention {
     bool wide;  // every row of a head begins on a 16-byte boundary and holds whole multiples of it
 };
 
+// What is alike in a warp's lanes, in a form that the compiler knows to be alike: branches on it need no convergence.
+__device__ inline bool warp_agrees(bool x) { return __ballot_sync(kAllLanes, x) != 0; }
+
 __host__ __device__ inline int least(int a, int b) { return a < b ? a : b; }
 
 // ---- tensor cores: tiles of bfloat16 [rows, D] ----
@@ -107,7 +110,6 @@ struct Left {
     Places<D> places;
     uint32_t held[Held ? D / 16 : 1][MT][4];
     __device__ explicit Left(const bf16* rows) : tile(rows), places(threadIdx.x % 16, threadIdx.x % 32 / 16) {}
-    // Once the tile has come.
     __device__ void hold() {
         if constexpr (Held) {
 #pragma unroll
@@ -119,6 +121,14 @@ struct Left {
         for (int m = 0; m < MT; m++) ldmatrix4(x[m], tile + places(2 * d) + m * 16 * D);
     }
 };
+
+// Waits for tiles and reads those that are held.
+template <class... Lefts>
+__device__ inline void hold(Lefts&... tiles) {
+    cp_async_wait<0>();
+    __syncthreads();
+    (tiles.hold(), ...);
+}
 
 // c = A B^T for MT x 16 rows of A and NT x 8 rows of B.
 template <int D, int MT, int NT, bool Held>

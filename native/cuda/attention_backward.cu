@@ -3,37 +3,25 @@
 // to the same sum, whose order is fixed. dS is multiplied by scale at the end. A query that sees one key only has
 // P = 1 whatever q and k are: its dS is exactly 0.
 // Reference: TestOperations/attention in native/attention_test.go.
-#include "attention_backward.h"
+#include "attention_statistics.h"
 #include "cudnn_attention.h"
 
 namespace so8t::cuda {
 
 namespace {
 
-constexpr int kDeltaThreads = 256;
+template <class T>
+struct Backward : Attention<T> {
+    Matrix<const T> dout;
+    Matrix<T> dq, dk, dv;
+    const Statistics* statistics;  // [heads, padded]
+    int padded;                    // rows, to a multiple of kTile
+};
 
-// Four lanes take a head's row, V elements at a time.
-template <class T, int V>
-__global__ void __launch_bounds__(kDeltaThreads)
-    find_statistics(Matrix<const T> out, Matrix<const T> dout, Matrix<const float> lse, int rows, int padded, int heads, int head_dim, Statistics* statistics) {
-    const int64_t i = (static_cast<int64_t>(blockIdx.x) * kDeltaThreads + threadIdx.x) / 4;
-    const int lane = threadIdx.x % 4, row = static_cast<int>(i / heads), head = static_cast<int>(i % heads);
-    float s = 0;
-    if (row < rows) {
-        const T *x = out.data + row * out.stride + static_cast<int64_t>(head) * head_dim,
-                *y = dout.data + row * dout.stride + static_cast<int64_t>(head) * head_dim;
-        for (int d = lane * V; d < head_dim; d += 4 * V) {
-            float a[V], b[V];
-            load_floats(x + d, a);
-            load_floats(y + d, b);
-#pragma unroll
-            for (int j = 0; j < V; j++) s += a[j] * b[j];
-        }
-    }
-    s += __shfl_xor_sync(kAllLanes, s, 1);
-    s += __shfl_xor_sync(kAllLanes, s, 2);
-    if (lane == 0 && row < padded) statistics[static_cast<int64_t>(head) * padded + row] = {row < rows ? lse.data[head * lse.stride + row] * kLog2E : 0.0f, s};
-}
+// The first query whose dS for a key may differ from 0.
+__device__ inline int after_alone(const Seen& seen, int key) { return seen.low[key] == key ? key + 1 : key; }
+
+// ---- tensor cores ----
 
 constexpr int kOwnKeys = 64, kOwnQueries = 128;  // of a block
 constexpr int kStep = 32;                        // rows of the other side at a time, double-buffered
@@ -75,10 +63,7 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
         cp_async_commit();
     };
     load(head, query, 0);
-    cp_async_wait<0>();
-    __syncthreads();
-    keys.hold();
-    values.hold();
+    hold(keys, values);
     for (bool more = true; more; turn ^= 1) {
         const int here = query;
         query += kStep;
@@ -89,8 +74,8 @@ __global__ void __launch_bounds__(kThreads, 2) key_tiles(const Backward<bf16> a)
         cp_async_wait<0>();
         __syncthreads();  // these queries are there, and nobody needs the last ones
         if (more) load(head, query, turn ^ 1);
-        if (here + kStep <= top || here >= any_high) continue;
-        const bool whole = here > top + 15 && here + kStep <= all_high;
+        if (warp_agrees(here + kStep <= top || here >= any_high)) continue;
+        const bool whole = warp_agrees(here > top + 15 && here + kStep <= all_high);
         const bf16 *q = turns + turn * 2 * kStep * D, *dout = q + kStep * D;
         float p[1][NT][4], ds[1][NT][4];
         multiply_turned(p, keys, q);
@@ -153,17 +138,15 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
     load_tile<D, kOwnQueries>(q, a.q, column, first, a.rows, a.head_dim, a.wide);
     load_tile<D, kOwnQueries>(dout, a.dout, column, first, a.rows, a.head_dim, a.wide);
     load(begin, 0);
-    cp_async_wait<0>();
-    __syncthreads();
-    queries.hold();
+    hold(queries);
     int turn = 0;
     for (int key = begin; key < end; key += kStep, turn ^= 1) {
-        const int lowest = a.seen.low[top], all_low = a.seen.low[top + 31];  // registers are full
+        const int lowest = a.seen.low[top], all_low = a.seen.low[top + 31];  // read again, as registers are full
         cp_async_wait<0>();
         __syncthreads();  // these keys are there, and nobody needs the last ones
         if (key + kStep < end) load(key + kStep, turn ^ 1);
-        if (key > top + 31 || key + kStep <= lowest) continue;
-        const bool whole = key + kStep <= top && key >= all_low;
+        if (warp_agrees(key > top + 31 || key + kStep <= lowest)) continue;
+        const bool whole = warp_agrees(key + kStep <= top && key >= all_low);
         const bf16 *k = turns + turn * 2 * kStep * D, *v = k + kStep * D;
         float s[MT][NT][4], ds[MT][NT][4];
         multiply_turned(s, queries, k);
@@ -197,6 +180,90 @@ __global__ void __launch_bounds__(kThreads, 2) query_tiles(const Backward<bf16> 
     store_rows<D>(q + mine * D, dq, scales, a.dq, column, top, a.rows, a.head_dim, a.wide);
 }
 
+// ---- CUDA cores ----
+
+template <class T, int D>
+__global__ void __launch_bounds__(8 * kRows<D>, 1) key_rows(const Backward<T> a) {
+    constexpr int R = kRows<D>;
+    DYNAMIC_SHARED(float, shared);
+    float *k = shared, *v = k + R * kRow<D>, *q = v + R * kRow<D>, *dout = q + R * kRow<D>;
+    const int kv = head_of_block();
+    if (kv >= a.heads / a.group) return;
+    const int r = threadIdx.x / 8, g = threadIdx.x % 8;
+    float *const p = dout + R * kRow<D> + r * (R + 4), *const ds = p + R * (R + 4);
+    const int first = blockIdx.y * R, row = first + r, end = a.seen.high[least(first + R, a.rows) - 1];
+    const int low = after_alone(a.seen, row), high = a.seen.high[row];
+    const int kv_column = kv * a.head_dim;
+    const float scale = a.scale * kLog2E;
+    float dk[D / 8] = {}, dv[D / 8] = {};
+    load_floats_tile<D>(k, a.k, kv_column, first, a.rows, a.head_dim);
+    load_floats_tile<D>(v, a.v, kv_column, first, a.rows, a.head_dim);
+    for (int head = kv * a.group; head < (kv + 1) * a.group; head++) {
+        const int column = head * a.head_dim;
+        const Statistics* statistics = a.statistics + static_cast<int64_t>(head) * a.padded;
+        for (int query = first; query < end; query += R) {
+            __syncthreads();
+            load_floats_tile<D>(q, a.q, column, query, a.rows, a.head_dim);
+            load_floats_tile<D>(dout, a.dout, column, query, a.rows, a.head_dim);
+            __syncthreads();
+            float s[R / 8], dp[R / 8];
+            dot_rows<D>(s, k + r * kRow<D>, q, g);
+            dot_rows<D>(dp, v + r * kRow<D>, dout, g);
+#pragma unroll
+            for (int i = 0; i < R / 8; i++) {
+                const int j = query + g + 8 * i;
+                const bool sees = j >= row && j < high;
+                const float e = sees ? exp2_fast(s[i] * scale - statistics[j].lse) : 0.0f;
+                p[g + 8 * i] = e;
+                ds[g + 8 * i] = sees && j >= low ? e * (dp[i] - statistics[j].delta) : 0.0f;
+            }
+            __syncwarp();
+            add_rows<D>(dv, p, dout, g);
+            add_rows<D>(dk, ds, q, g);
+        }
+    }
+    if (row >= a.rows) return;
+    store_sums<D>(dv, 1.0f, a.dv, kv_column, row, a.head_dim, g);
+    store_sums<D>(dk, a.scale, a.dk, kv_column, row, a.head_dim, g);
+}
+
+template <class T, int D>
+__global__ void __launch_bounds__(8 * kRows<D>) query_rows(const Backward<T> a) {
+    constexpr int R = kRows<D>;
+    DYNAMIC_SHARED(float, shared);
+    float *q = shared, *dout = q + R * kRow<D>, *k = dout + R * kRow<D>, *v = k + R * kRow<D>;
+    const int head = head_of_block();
+    if (head >= a.heads) return;
+    const int r = threadIdx.x / 8, g = threadIdx.x % 8;
+    float* const ds = v + R * kRow<D> + r * (R + 4);
+    const int first = (gridDim.y - 1 - blockIdx.y) * R, row = first + r, end = least(first + R, a.rows);
+    const int low = a.seen.low[row];
+    const int column = head * a.head_dim, kv_column = head / a.group * a.head_dim;
+    const Statistics of = a.statistics[static_cast<int64_t>(head) * a.padded + row];
+    const float scale = a.scale * kLog2E;
+    float dq[D / 8] = {};
+    load_floats_tile<D>(q, a.q, column, first, a.rows, a.head_dim);
+    load_floats_tile<D>(dout, a.dout, column, first, a.rows, a.head_dim);
+    for (int key = a.seen.low[first] / R * R; key < end; key += R) {
+        __syncthreads();
+        load_floats_tile<D>(k, a.k, kv_column, key, a.rows, a.head_dim);
+        load_floats_tile<D>(v, a.v, kv_column, key, a.rows, a.head_dim);
+        __syncthreads();
+        float s[R / 8], dp[R / 8];
+        dot_rows<D>(s, q + r * kRow<D>, k, g);
+        dot_rows<D>(dp, dout + r * kRow<D>, v, g);
+#pragma unroll
+        for (int i = 0; i < R / 8; i++) {
+            const int j = key + g + 8 * i;
+            ds[g + 8 * i] = j >= low && j <= row && low < row ? exp2_fast(s[i] * scale - of.lse) * (dp[i] - of.delta) : 0.0f;
+        }
+        __syncwarp();
+        add_rows<D>(dq, ds, k, g);
+    }
+    if (row >= a.rows) return;
+    store_sums<D>(dq, a.scale, a.dq, column, row, a.head_dim, g);
+}
+
 void run_tiles([[maybe_unused]] Context& c, const Backward<bf16>& a) {
     by_tile_width(a.head_dim, [&](auto d) {
         constexpr int D = decltype(d)::value;
@@ -207,6 +274,20 @@ void run_tiles([[maybe_unused]] Context& c, const Backward<bf16>& a) {
         launched("attention_backward, keys");
         allow_shared(query_tiles<D>, query_bytes);
         LAUNCH((query_tiles<D>), grid_of(a.heads, a.rows, kOwnQueries), dim3(kThreads), query_bytes, c.stream, a);
+        launched("attention_backward, queries");
+    });
+}
+
+template <class T>
+void run_rows([[maybe_unused]] Context& c, const Backward<T>& a) {
+    by_row_width<T>(a.head_dim, [&](auto d) {
+        constexpr int D = decltype(d)::value, R = kRows<D>;
+        constexpr size_t query_bytes = (4 * R * kRow<D> + R * (R + 4)) * sizeof(float), key_bytes = query_bytes + R * (R + 4) * sizeof(float);
+        allow_shared(key_rows<T, D>, key_bytes);
+        LAUNCH((key_rows<T, D>), grid_of(a.heads / a.group, a.rows, R), dim3(8 * R), key_bytes, c.stream, a);
+        launched("attention_backward, keys");
+        allow_shared(query_rows<T, D>, query_bytes);
+        LAUNCH((query_rows<T, D>), grid_of(a.heads, a.rows, R), dim3(8 * R), query_bytes, c.stream, a);
         launched("attention_backward, queries");
     });
 }
@@ -243,7 +324,7 @@ void own_backward(Context& c, const so8t_attention_backward_params& p, const Att
         if constexpr (sizeof(T) == 2) {
             if (p.head_dim <= 128) return run_tiles(c, a);
         }
-        backward_rows<T>(c, a);
+        run_rows<T>(c, a);
     });
 }
 

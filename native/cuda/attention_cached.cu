@@ -134,6 +134,7 @@ __device__ __forceinline__ void add_values(const Cached<T>& a, const Part<V, G>&
 // A block takes every gridDim.y-th part of a row's positions for up to G query heads of one key head; V elements at a time.
 template <class T, int V, int G>
 __global__ void __launch_bounds__(kBlock, G > 1 ? 2 : 3) attend_part(const Cached<T> a) {
+    wait_for_previous();
     __shared__ Part<V, G> s;
     const int row = blockIdx.x;
     const int passes = (a.group + G - 1) / G, kv = blockIdx.z / passes, head = kv * a.group + blockIdx.z % passes * G;
@@ -192,6 +193,7 @@ __global__ void __launch_bounds__(kBlock, G > 1 ? 2 : 3) attend_part(const Cache
 // A block combines the parts of a row's head.
 template <class T>
 __global__ void __launch_bounds__(kBlock) join_parts(const Cached<T> a) {
+    wait_for_previous();
     const int row = blockIdx.x, head = blockIdx.y;
     const Range all = range_of(a, row);
     if (all.begin >= all.end) return;
@@ -235,7 +237,7 @@ void attention_cached(Context& c, const so8t_attention_cached_params& p) {
                     // With many rows a block takes several parts: most rows have few, and blocks that find none cost their launch.
                     const int64_t heads = p.kv_heads * ceil_div(group, G), across = ceil_div(16 * c.processors, p.rows * heads);
                     const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(across < parts ? across : parts), static_cast<unsigned>(heads));
-                    LAUNCH((attend_part<T, decltype(n)::value, decltype(most)::value>), grid, dim3(kBlock), 0, c.stream, a);
+                    LAUNCH_NEXT((attend_part<T, decltype(n)::value, decltype(most)::value>), grid, dim3(kBlock), 0, c, a);
                 };
                 if (group == 1) {
                     launch(std::integral_constant<int, 1>{});
@@ -247,7 +249,7 @@ void attention_cached(Context& c, const so8t_attention_cached_params& p) {
         launched("attention_cached");
         if (parts == 1) return;
         const dim3 grid(static_cast<unsigned>(p.rows), static_cast<unsigned>(p.heads));
-        LAUNCH((join_parts<T>), grid, dim3(static_cast<unsigned>(round_up(p.head_dim, 32))), 0, c.stream, a);
+        LAUNCH_NEXT((join_parts<T>), grid, dim3(static_cast<unsigned>(round_up(p.head_dim, 32))), 0, c, a);
         launched("join_parts");
     });
 }

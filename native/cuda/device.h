@@ -23,9 +23,11 @@ namespace so8t::cuda {
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                           \
     emulated::launch(grid, block, shared_bytes, stream, emulated::described<(kernel)>(), \
                      emulated::bound([](auto... so8t_arguments) { kernel(so8t_arguments...); }, __VA_ARGS__))
+#define LAUNCH_NEXT(kernel, grid, block, shared_bytes, c, ...) LAUNCH(kernel, grid, block, shared_bytes, (c).stream, __VA_ARGS__)
 #define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(emulated::dynamic_shared())
 #else
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define LAUNCH_NEXT(kernel, grid, block, shared_bytes, c, ...) launch_next(kernel, grid, block, shared_bytes, c, __VA_ARGS__)
 #define DYNAMIC_SHARED(T, name)                                   \
     extern __shared__ __align__(128) unsigned char so8t_shared[]; \
     T* name = reinterpret_cast<T*>(so8t_shared)
@@ -71,9 +73,17 @@ template <class T, int V>
 __device__ inline Vec<T, V> load(const T* p) {
     return *reinterpret_cast<const Vec<T, V>*>(p);
 }
+__device__ void store16(void* to, const uint4& words);  // to global memory; in ptx.h
 template <class T, int V>
 __device__ inline void store(T* p, const Vec<T, V>& v) {
-    *reinterpret_cast<Vec<T, V>*>(p) = v;
+    if constexpr (sizeof v % 16 == 0) {  // the compiler takes many a vector apart into stores of 4 bytes
+        uint4 words[sizeof v / 16];
+        memcpy(words, &v, sizeof v);
+#pragma unroll
+        for (size_t i = 0; i < sizeof v / 16; i++) store16(reinterpret_cast<char*>(p) + 16 * i, words[i]);
+    } else {
+        *reinterpret_cast<Vec<T, V>*>(p) = v;
+    }
 }
 // Byte k of packed int8, by way of 2^23 + 128 + q, whose last byte holds q: exact, and none of the conversion unit's few slots.
 __device__ inline float byte_to_float(uint32_t packed, int k) {
@@ -164,3 +174,5 @@ __device__ inline float block_max(float x) {
 }
 
 }  // namespace so8t::cuda
+
+#include "ptx.h"

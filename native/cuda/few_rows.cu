@@ -19,6 +19,7 @@ struct Few {
     float scale;
     int count;  // rows of x
     int slices, rank;
+    bool overlaps;
     int64_t begin[SO8T_MAX_SLICES], rows[SO8T_MAX_SLICES], b_stride[SO8T_MAX_SLICES];
     const T* b[SO8T_MAX_SLICES];
 };
@@ -29,6 +30,11 @@ template <class W, class T, class Y, int M, int V, int O, int U>
 __global__ void __launch_bounds__(32 * kWarps) dot(Few<T, Y> l, const W* w, int64_t w_stride, const float* absmax) {
     const int lane = threadIdx.x % 32;
     const int64_t first = (static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32) * O;
+    for (int i = 0; i < U * O && l.overlaps; i++) {  // while the kernel before still works
+        const int64_t at = (i / O * 32 + lane) * V, row = first + i % O;
+        if (at < l.in && row < l.out) prefetch(w + row * w_stride + at);
+    }
+    wait_for_previous();
     float sums[O][M] = {};
     const auto read = [&](Packed<W, V>(&packed)[O], int64_t at) {
 #pragma unroll
@@ -116,6 +122,7 @@ void run(Context& c, const FewRows& l) {
     f.out = l.weight.out;
     f.scale = l.scale;
     f.count = static_cast<int>(l.rows);
+    f.overlaps = overlaps(c);
     f.slices = l.slices.count;
     f.rank = static_cast<int>(l.slices.rank);
     for (int i = 0; i < l.slices.count; i++) {
@@ -127,15 +134,15 @@ void run(Context& c, const FewRows& l) {
     const auto launch = [&](auto width, auto outputs, auto places) {
         constexpr int V = decltype(width)::value, O = decltype(outputs)::value, U = decltype(places)::value;
         const dim3 grid(static_cast<unsigned>(ceil_div(f.out, kWarps * O)));
-        LAUNCH((dot<W, T, Y, M, V, O, U>), grid, dim3(32 * kWarps), 0, c.stream, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
+        LAUNCH_NEXT((dot<W, T, Y, M, V, O, U>), grid, dim3(32 * kWarps), 0, c, f, l.weight.w.as<W>(), l.weight.w.stride, l.weight.absmax);
     };
     const bool few_outputs = f.out < 2 * kEnoughWarps * static_cast<int64_t>(c.processors);
     const auto by_outputs = [&](auto width) {
         using std::integral_constant;
         if (few_outputs) {
-            launch(width, integral_constant<int, 1>{}, integral_constant<int, M < 4 ? 4 : 2>{});
+            launch(width, integral_constant<int, 1>{}, integral_constant<int, (M < 4 ? 4 : M < 8 ? 2 : 1)>{});
         } else {
-            launch(width, integral_constant<int, 2>{}, integral_constant<int, M < 4 ? 2 : 1>{});
+            launch(width, integral_constant<int, 2>{}, integral_constant<int, (M < 4 ? 2 : 1)>{});
         }
     };
     if constexpr (M < 8) {

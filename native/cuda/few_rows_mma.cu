@@ -69,12 +69,15 @@ __device__ inline void load_rows(const Matrix<T>& x, int first, int k, F&& place
     const int thread = opaque(threadIdx.x), chunk = thread % (2 * Chunks), row = thread / (2 * Chunks);
     if (x.wide) {
         const T* from = x.data + static_cast<int64_t>(first + row) * x.stride + k + chunk * V;
+        auto* to = place(chunk / Chunks, row, chunk % Chunks);
+        static_assert(kPass % 2 == 0);
+        const auto pitch = place(0, 2, 0) - place(0, 0, 0);  // of two rows
         const bool there = k + chunk * V < x.columns;
 #pragma unroll
-        for (int i = 0; i < Rows; i += kPass) {
+        for (int i = 0; i < Rows; i += kPass, from += kPass * x.stride) {
             if (kPass > Rows && row >= Rows) break;
             const bool inside = there && static_cast<unsigned>(first + row + i) < static_cast<unsigned>(x.rows);
-            cp_async16(place(chunk / Chunks, row + i, chunk % Chunks), inside ? from + i * x.stride : x.data, inside);
+            cp_async16(to + i / 2 * pitch, inside ? from : x.data, inside);
         }
     } else {
 #pragma unroll 1
@@ -195,6 +198,7 @@ __device__ inline void store_tile(const Tiled& l, const float (&sums)[2][M / 8][
 
 template <class W, int M>
 __global__ void __launch_bounds__(kThreads, M > 32 ? 1 : 2) tiled(Tiled l) {
+    wait_for_previous();
     DYNAMIC_SHARED(Stage<M>, stages);
     __shared__ float scales[kOutputs];
     constexpr int kDeep = 128 / sizeof(W), kSliceDeep = 64, S = kStages<M>;
@@ -246,6 +250,7 @@ __global__ void __launch_bounds__(kThreads, M > 32 ? 1 : 2) tiled(Tiled l) {
 
 // y = residual + the sum of its parts, in their order.
 __global__ void __launch_bounds__(kThreads) add_parts(Tiled l) {
+    wait_for_previous();
     const int output = (blockIdx.x * kThreads + threadIdx.x) * 4;
     const int row = blockIdx.y;
     if (output >= l.out) return;
@@ -265,11 +270,11 @@ void run(Context& c, const Tiled& l) {
     static_assert(bytes <= 96 << 10 && M * kPitch * sizeof(float) <= bytes);
     check_cuda(cudaFuncSetAttribute(tiled<W, M>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "shared memory for few_rows");
     const dim3 grid(static_cast<unsigned>(ceil_div(l.out, kOutputs)), static_cast<unsigned>(l.splits));
-    LAUNCH((tiled<W, M>), grid, dim3(kThreads), bytes, c.stream, l);
+    LAUNCH_NEXT((tiled<W, M>), grid, dim3(kThreads), bytes, c, l);
     launched("few_rows");
     if (l.splits == 1) return;
     const dim3 all(static_cast<unsigned>(ceil_div(l.out, 4 * kThreads)), static_cast<unsigned>(l.rows));
-    LAUNCH((add_parts), all, dim3(kThreads), 0, c.stream, l);
+    LAUNCH_NEXT(add_parts, all, dim3(kThreads), 0, c, l);
     launched("add_parts");
 }
 

@@ -3,6 +3,7 @@
 #include "checks/attention.h"
 #include "checks/rows.h"
 #include "layout.h"
+#include "ptx.h"
 
 namespace so8t::cuda {
 
@@ -11,6 +12,7 @@ namespace {
 template <class X, class Y, int V>
 __global__ void __launch_bounds__(kSweepThreads)
     gather_kernel(int64_t rows, int64_t columns, int64_t x_rows, const int32_t* index, const X* x, int64_t x_stride, Y* y, int64_t y_stride) {
+    wait_for_previous();
     sweep(rows, columns / V, [&](int64_t row, int64_t group) {
         const int64_t at = index[row];
         if (at < 0 || at >= x_rows) return;
@@ -43,6 +45,7 @@ template <class T, int V>
 __global__ void __launch_bounds__(kSweepThreads)
     store_kernel(int64_t rows, int64_t columns, Pages pages, const int32_t* slot, const int32_t* position, const T* k, int64_t k_stride, const T* v,
                  int64_t v_stride, T* cache_k, int64_t cache_k_stride, T* cache_v, int64_t cache_v_stride) {
+    wait_for_previous();
     sweep(rows, columns / V, [&](int64_t row, int64_t group) {
         const int64_t to = pages.row_or_none(slot[row], position[row]), column = group * V;
         if (to < 0) return;
@@ -63,8 +66,8 @@ void gather_rows(Context& c, const so8t_gather_rows_params& p) {
             by_widest<X, Y>(p.columns % width_of<X, Y>() == 0 && wide(v.x, v.y), [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((gather_kernel<X, Y, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, p.x_rows, v.index.as<int32_t>(), v.x.as<X>(), v.x.stride,
-                       v.y.as<Y>(), v.y.stride);
+                LAUNCH_NEXT((gather_kernel<X, Y, V>), l.grid, l.block, 0, c, p.rows, p.columns, p.x_rows, v.index.as<int32_t>(), v.x.as<X>(), v.x.stride,
+                            v.y.as<Y>(), v.y.stride);
             });
         });
     });
@@ -106,8 +109,8 @@ void kv_store(Context& c, const so8t_kv_store_params& p) {
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((store_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, a.pages, a.slot.as<int32_t>(), a.position.as<int32_t>(),
-                       a.k.as<T>(), a.k.stride, a.v.as<T>(), a.v.stride, a.cache_k.as<T>(), a.cache_k.stride, a.cache_v.as<T>(), a.cache_v.stride);
+                LAUNCH_NEXT((store_kernel<T, V>), l.grid, l.block, 0, c, p.rows, p.columns, a.pages, a.slot.as<int32_t>(), a.position.as<int32_t>(),
+                            a.k.as<T>(), a.k.stride, a.v.as<T>(), a.v.stride, a.cache_k.as<T>(), a.cache_k.stride, a.cache_v.as<T>(), a.cache_v.stride);
             },
             a.k, a.v, a.cache_k, a.cache_v);
     });

@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(kThreads, 2) product_masked(Dropout d, Chunks 
             if (row >= x.rows || column >= x.in) continue;
             draw8(d, d.sample[row], d.position[row], static_cast<uint32_t>(column / 8), draw);
             keep8(d, draw, w);
-            *reinterpret_cast<uint4*>(dx + row * dx_stride + column) = {w[0], w[1], w[2], w[3]};
+            store<uint32_t, 4>(reinterpret_cast<uint32_t*>(dx + row * dx_stride + column), {w[0], w[1], w[2], w[3]});
         }
     }
 }

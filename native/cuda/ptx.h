@@ -62,6 +62,19 @@ __device__ inline int opaque(int x) {
     return x;
 }
 
+__device__ inline void store16(void* to, const uint4& w) {
+    asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"l"(__cvta_generic_to_global(to)), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w) : "memory");
+}
+// The first statement of a kernel for LAUNCH_NEXT: all that earlier kernels wrote is there, and the next one may come.
+__device__ inline void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;\n" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
+#endif
+}
+// Fetches what lies at an address to the L2 cache. Nothing is read: it may still be about to be written.
+__device__ inline void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];\n" ::"l"(p)); }
+
 // Two floats as bfloat16, the first in the low half.
 __device__ inline uint32_t pack_bf16(float low, float high) {
     uint32_t r;
@@ -176,7 +189,13 @@ inline void mma_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
     }
 }
 
+inline void wait_for_previous() {}
+inline void prefetch(const void*) {}
 inline int opaque(int x) { return x; }
+inline void store16(void* to, const uint4& w) {
+    emulated::aligned16(to);
+    std::memcpy(to, &w, sizeof w);
+}
 inline uint32_t pack_bf16(float low, float high) { return float_to_bfloat(low) | static_cast<uint32_t>(float_to_bfloat(high)) << 16; }
 inline uint32_t fma_bf16x2(uint32_t a, uint32_t b, uint32_t c) {
     const auto low = [](uint32_t pair) { return __uint_as_float(pair << 16); };

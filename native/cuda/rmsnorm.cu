@@ -3,6 +3,7 @@
 // Reference: TestOperations/rmsnorm in native/layers_test.go.
 #include "checks/layers.h"
 #include "layout.h"
+#include "ptx.h"
 
 namespace so8t::cuda {
 
@@ -14,6 +15,7 @@ constexpr int kHeld = 4;  // groups of a row in a thread's registers: up to 1638
 template <class T, class W, int V>
 __global__ void __launch_bounds__(kThreads)
     forward_kernel(int64_t rows, int columns, const T* x, int64_t x_stride, const W* weight, T* y, int64_t y_stride, float* rstd, float epsilon) {
+    wait_for_previous();
     lines(rows, [&](int64_t row) {
         const T* from = x + row * x_stride;
         T* to = y + row * y_stride;
@@ -106,8 +108,8 @@ void rmsnorm_forward(Context& c, const so8t_rmsnorm_forward_params& p) {
                 [&](auto width) {
                     constexpr int V = decltype(width)::value;
                     const Layout l = lines_of(c, p.rows, p.columns / V, kHeld, kThreads);
-                    LAUNCH((forward_kernel<T, W, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride,
-                           v.weight.as<W>(), v.y.as<T>(), v.y.stride, v.rstd.as<float>(), static_cast<float>(p.epsilon));
+                    LAUNCH_NEXT((forward_kernel<T, W, V>), l.grid, l.block, 0, c, p.rows, static_cast<int>(p.columns), v.x.as<T>(), v.x.stride,
+                                v.weight.as<W>(), v.y.as<T>(), v.y.stride, v.rstd.as<float>(), static_cast<float>(p.epsilon));
                 },
                 v.x, v.weight, v.y);
         });

@@ -2,6 +2,7 @@
 // Reference: TestOperations/rope in native/layers_test.go.
 #include "checks/layers.h"
 #include "layout.h"
+#include "ptx.h"
 
 namespace so8t::cuda {
 
@@ -11,6 +12,7 @@ template <class T, int V>
 __global__ void __launch_bounds__(kSweepThreads)
     turn_kernel(int64_t rows, int heads, int head_dim, int half, int64_t table_rows, T* x, int64_t x_stride, const float* cos, int64_t cos_stride,
                 const float* sin, int64_t sin_stride, const int32_t* index, float direction) {
+    wait_for_previous();
     const int per_head = half / V;
     sweep(rows, static_cast<int64_t>(heads) * per_head, [&](int64_t row, int64_t group) {
         const int64_t at = index[row];
@@ -43,8 +45,9 @@ void turn(Context& c, const so8t_rope_params& p, float direction) {
         by_widest<T>(half % width_of<T>() == 0 && p.head_dim % width_of<T>() == 0 && wide(v.x, v.cos, v.sin), [&](auto columns) {
             constexpr int V = decltype(columns)::value;
             const Layout l = sweep_of(c, p.rows, p.heads * (half / V));
-            LAUNCH((turn_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, static_cast<int>(p.heads), static_cast<int>(p.head_dim), static_cast<int>(half),
-                   p.table_rows, v.x.as<T>(), v.x.stride, v.cos.as<float>(), v.cos.stride, v.sin.as<float>(), v.sin.stride, v.index.as<int32_t>(), direction);
+            LAUNCH_NEXT((turn_kernel<T, V>), l.grid, l.block, 0, c, p.rows, static_cast<int>(p.heads), static_cast<int>(p.head_dim), static_cast<int>(half),
+                        p.table_rows, v.x.as<T>(), v.x.stride, v.cos.as<float>(), v.cos.stride, v.sin.as<float>(), v.sin.stride, v.index.as<int32_t>(),
+                        direction);
         });
     });
     launched("rope");

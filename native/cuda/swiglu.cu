@@ -3,6 +3,7 @@
 // Reference: TestOperations/swiglu in native/layers_test.go.
 #include "checks/layers.h"
 #include "layout.h"
+#include "ptx.h"
 
 namespace so8t::cuda {
 
@@ -10,6 +11,7 @@ namespace {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kSweepThreads) forward_kernel(int64_t rows, int64_t columns, const T* gate_up, int64_t in_stride, T* y, int64_t y_stride) {
+    wait_for_previous();
     sweep(rows, columns / V, [&](int64_t row, int64_t group) {
         const T* gate = gate_up + row * in_stride + group * V;
         float g[V], u[V];
@@ -55,7 +57,7 @@ void swiglu_forward(Context& c, const so8t_swiglu_forward_params& p) {
             [&](auto width) {
                 constexpr int V = decltype(width)::value;
                 const Layout l = sweep_of(c, p.rows, p.columns / V);
-                LAUNCH((forward_kernel<T, V>), l.grid, l.block, 0, c.stream, p.rows, p.columns, v.gate_up.as<T>(), v.gate_up.stride, v.y.as<T>(), v.y.stride);
+                LAUNCH_NEXT((forward_kernel<T, V>), l.grid, l.block, 0, c, p.rows, p.columns, v.gate_up.as<T>(), v.gate_up.stride, v.y.as<T>(), v.y.stride);
             },
             v.gate_up, v.y);
     });

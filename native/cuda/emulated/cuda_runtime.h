@@ -12,6 +12,7 @@
 //   SO8T_EMULATED_TIMES=7      events tell random times, another sequence by seed; default: times by a model, always the same
 //   SO8T_EMULATED_LAUNCHES=... a file to which each different launch is appended once: kernel, threads of a block, bytes of
 //                              dynamic shared memory, between tabs
+//   SO8T_EMULATED_EXECUTIONS=...  a file to which each execution of cuDNN appends a line
 //   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, capturing (memory cannot be freed), lost@N,
 //                              at the N-th launch, after which every call fails until the device is reset; cuDNN's attention is
 //                              cudnn_wrong (one value), cudnn_unordered (its last bit differs from one execution to the next),

@@ -9,6 +9,12 @@ using namespace so8t::cuda;
 
 namespace {
 
+cudaStream_t stream() {
+    static cudaStream_t s = nullptr;
+    if (!s) cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking);
+    return s;
+}
+
 // A single 1 in a at (lane, place); b holds 1 to 128, c multiples of 256, so that c tells what met where.
 void mma_kernel(int element, float* out) {
     const int lane = static_cast<int>(threadIdx.x);
@@ -25,7 +31,7 @@ void mma_kernel(int element, float* out) {
 void print_mma() {
     for (int i = 0; i < 32 * 8; i++) {
         float out[32 * 4];
-        LAUNCH(mma_kernel, dim3(1), dim3(32), 0, nullptr, i, out);
+        LAUNCH(mma_kernel, dim3(1), dim3(32), 0, stream(), i, out);
         for (int o = 0; o < 32 * 4; o++) {
             const int met = static_cast<int>(out[o]) - 256 * o;
             if (met != 0) std::printf("mma a %d.%d b %d.%d c %d.%d\n", i / 8, i % 8, (met - 1) / 4, (met - 1) % 4, o / 4, o % 4);
@@ -52,7 +58,7 @@ void ldmatrix_kernel(uint32_t* out) {
 template <bool Transposed>
 void print_ldmatrix(const char* name) {
     uint32_t out[32 * 4];
-    LAUNCH((ldmatrix_kernel<Transposed>), dim3(1), dim3(32), 0, nullptr, out);
+    LAUNCH((ldmatrix_kernel<Transposed>), dim3(1), dim3(32), 0, stream(), out);
     for (int o = 0; o < 32 * 8; o++) {
         const uint32_t from = out[o / 2] >> 16 * (o % 2) & 0xFFFF;
         std::printf("%s %u.%u to %d.%d\n", name, from / 8, from % 8, o / 8, o % 8);
