@@ -122,14 +122,15 @@ std::string unordered(const Result& r, const Found* found) {
 
 std::string unlike(const Result& r, const Found* found) {
     const Found* const end = found + heads_of(r);
-    float all = 0, worst = 1;
+    float all = 0, worst = 0;
     for (const Found* f = found; f < end; f++) all = std::max(all, float_of(f->largest));
     std::string text;
     for (const Found* f = found; f < end; f++) {
         const float d = float_of(f->difference);
         const float allowed = r.view.dtype == SO8T_FLOAT32 ? kAllowedOfLse : kAllowed * std::max(float_of(f->largest), kLeastOfAll * all);
-        if (d <= worst * allowed) continue;
-        worst = d / allowed;
+        const float excess = d > allowed ? d / allowed : 0;
+        if (excess <= worst) continue;
+        worst = excess;
         text = formatted("%s differs by %g from this library's own, at most %g is allowed", r.name, d, allowed);
     }
     return text;
