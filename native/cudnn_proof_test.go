@@ -85,7 +85,8 @@ func enginesIn(t *testing.T, path string) map[string]string {
 
 var provedShape = attentionShape{[]int{40, 30}, 4, 2, 32, 0}
 
-// A plan is proved by its first call: two executions with the same bits, which the own kernels confirm. A context that finds it in the file runs it once a call.
+// A plan is proved by its first call: two executions with the same bits, which the own kernels confirm. A context that finds it
+// in the file runs it once a call.
 func TestCuDNNIsProved(t *testing.T) {
 	p := proofs{t, provedShape, filepath.Join(t.TempDir(), "choices")}
 	for _, x := range []struct {

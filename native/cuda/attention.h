@@ -186,7 +186,7 @@ __device__ inline void multiply_add(float (&c)[MT][D / 8][4], const float (&a)[M
 template <int D, int MT>
 __device__ inline void store_rows(bf16* tile, const float (&c)[MT][D / 8][4], const float (&by)[MT][2], const Matrix<bf16>& y, int column, int first, int rows,
                                   int head_dim, bool wide) {
-    const int lane = threadIdx.x % 32;
+    const int lane = reread_thread() % 32;
     __syncwarp();
 #pragma unroll
     for (int m = 0; m < MT; m++) {

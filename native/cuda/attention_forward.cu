@@ -99,7 +99,7 @@ __device__ __forceinline__ void soften(float (&s)[2][K / 8][4], float (&o)[2][D 
 // The factor that normalizes the sums of weighted values, and the rows' log-sum-exp.
 __device__ __forceinline__ void finish_sums(float (&inverse)[2][2], const float (&most)[2][2], const float (&total)[2][2], const Forward<bf16>& a, int head,
                                             int top) {
-    const int lane = threadIdx.x % 32;
+    const int lane = reread_thread() % 32;
 #pragma unroll
     for (int m = 0; m < 2; m++) {
 #pragma unroll

@@ -1,5 +1,5 @@
 // What cuDNN's attention needs beside q, k and v: where each sequence begins, and lse as [rows, heads].
-// Reference: TestOperations/attention in native/attention_test.go, with SO8T_CUDA_ATTENTION=cudnn.
+// Reference: TestCuDNNAttention in native/cudnn_test.go.
 #include "cudnn_attention.h"
 
 #include <cstdlib>
