@@ -212,6 +212,9 @@ func (m *Model) aligned() bool {
 
 func isGPU(info native.Info) bool { return strings.HasPrefix(info.ISA, "sm_") }
 
+// hopper is whether cuDNN may do the attention of training: on no other GPU has it an engine that adds in a fixed order.
+func hopper(info native.Info) bool { return strings.HasPrefix(info.ISA, "sm_9") }
+
 // tooLarge names the largest purposes and the keys of the configuration that decide them.
 func (o Options) tooLarge(p memoryPlan, free int64) error {
 	const shown = 5

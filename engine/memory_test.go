@@ -201,6 +201,7 @@ func TestDecideOnCPU(t *testing.T) {
 // TestWorkspace: expanded weights need no scratch memory for the largest of them, and dropout needs some for every row.
 func TestWorkspace(t *testing.T) {
 	m := unopened(t, Options{Training: true})
+	m.phi.WithoutCuDNN()
 	gateUp := m.phi.Layers[0].GateUp
 	weight := int64(gateUp.Out) * int64(gateUp.In) * 2
 	plain := m.phi.Workspace(true, false)
@@ -215,6 +216,28 @@ func TestWorkspace(t *testing.T) {
 	}
 	if m.phi.Workspace(false, true) != m.phi.Workspace(false, false) {
 		t.Error("answers are generated without dropout")
+	}
+}
+
+// TestWorkspaceOfCuDNN: where cuDNN may do attention, its plan's workspace and dq in float32 are counted.
+func TestWorkspaceOfCuDNN(t *testing.T) {
+	counted := func(training bool, change func(*Options), without bool) bool {
+		o := Options{Training: training}
+		change(&o)
+		m := unopened(t, o)
+		if without {
+			m.phi.WithoutCuDNN()
+		}
+		c := m.phi.Config
+		dq := int64(m.phi.MaxTokens()) * int64(c.HiddenSize+2*c.KVSize()) * 4
+		return m.phi.Workspace(training, false) >= 512<<20+2*(320<<20+dq)
+	}
+	same := func(*Options) {}
+	if !counted(true, same, false) {
+		t.Error("it is not counted")
+	}
+	if counted(false, same, false) || counted(true, same, true) || counted(true, func(o *Options) { o.Float32 = true }, false) {
+		t.Error("it is counted where the library's own kernels run")
 	}
 }
 

@@ -19,6 +19,10 @@ struct Seen {
 };
 Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, int64_t sequences, int64_t window);
 
+// This library's own kernels, whether cuDNN is there or not.
+void own_forward(Context& c, const so8t_attention_forward_params& p, const AttentionForwardViews& v);
+void own_backward(Context& c, const so8t_attention_backward_params& p, const AttentionBackwardViews& v);
+
 template <class T>
 struct Matrix {
     T* data;

@@ -233,9 +233,7 @@ Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, in
     return {low, high};
 }
 
-void attention_forward(Context& c, const so8t_attention_forward_params& p) {
-    const AttentionForwardViews v = check(c, p);
-    if (c.cudnn->forward(p, v)) return;
+void own_forward(Context& c, const so8t_attention_forward_params& p, const AttentionForwardViews& v) {
     Scratch scratch(c);
     const Seen s = seen(c, scratch, v.cu_seqlens, p.rows, p.sequences, p.window);
     if (p.rows == 0) return;
@@ -266,6 +264,11 @@ void attention_forward(Context& c, const so8t_attention_forward_params& p) {
         });
     });
     launched("attention_forward");
+}
+
+void attention_forward(Context& c, const so8t_attention_forward_params& p) {
+    const AttentionForwardViews v = check(c, p);
+    if (!c.cudnn->forward(p, v)) own_forward(c, p, v);
 }
 
 }  // namespace so8t::cuda
