@@ -1,6 +1,7 @@
 package native
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -79,5 +80,20 @@ func TestMemoryFreedInACapture(t *testing.T) {
 	}
 	if after := free(watching); after != before {
 		t.Errorf("%d bytes are lost", before-after)
+	}
+}
+
+// What was refused is reported once: the launches after it, which ask for the last error, are not blamed.
+func TestRefusedMemoryIsReportedOnce(t *testing.T) {
+	needEmulator(t)
+	f := newFixture(t, 1, Float32)
+	x := f.matrix(f.normal(64, Float32), 64, Float32)
+	for _, alloc := range []func(int64, string) (Buffer, error){f.d.Alloc, f.d.AllocOnHost} {
+		if _, err := alloc(1<<60, "too much"); !errors.Is(err, ErrMemory) {
+			t.Fatalf("1 EiB: %v", err)
+		}
+		f.d.Reset()
+		f.d.Cast(&Cast{Rows: 1, Columns: 64, X: x, Y: x})
+		f.done()
 	}
 }

@@ -51,35 +51,13 @@ var sassColumns = strings.Fields("all HMMA LDSM LDGSTS MUFU FFMA FMUL FADD FMNMX
 
 // TestHotLoops reads the machine code of the built objects. With -v it prints what each loop takes.
 func TestHotLoops(t *testing.T) {
-	missing := t.Skipf
-	if os.Getenv("SO8T_REQUIRE_CUDA") != "" {
-		missing = t.Fatalf
-	}
-	cuobjdump, env := cuobjdumpCommand()
-	if cuobjdump == "" {
-		missing("cuobjdump is missing: make native-cuda")
-	}
-	dir := os.Getenv("SO8T_NATIVE_DIR")
-	if dir == "" {
-		dir = "build"
-	}
 	var table bytes.Buffer
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "kernel\t%s\t\n", strings.Join(sassColumns, "\t"))
 	kernels := map[string]map[string][]instruction{} // by file
 	for _, row := range hotLoops {
-		object := filepath.Join(dir, "cuda", row.file+".o")
-		if _, err := os.Stat(object); err != nil {
-			missing("%v: make native-cuda", err)
-		}
 		if kernels[row.file] == nil {
-			c := exec.Command(cuobjdump, "-sass", "-arch", "sm_90a", object)
-			c.Env = env
-			text, err := c.Output()
-			if err != nil {
-				t.Fatalf("cuobjdump %s: %v", object, err)
-			}
-			kernels[row.file] = parseSASS(text)
+			kernels[row.file] = machineCode(t, row.file, "sm_90a")
 		}
 		found := 0
 		for name, code := range kernels[row.file] {
@@ -108,6 +86,30 @@ func TestHotLoops(t *testing.T) {
 	}
 	w.Flush()
 	t.Logf("a warp's instructions a turn of the loop, sm_90a:\n%s", table.String())
+}
+
+// machineCode returns the code of a built object's kernels for one card.
+func machineCode(t *testing.T, file, card string) map[string][]instruction {
+	t.Helper()
+	cuobjdump, env := cuobjdumpCommand()
+	if cuobjdump == "" {
+		missing(t)("cuobjdump is missing: make native-cuda")
+	}
+	dir := os.Getenv("SO8T_NATIVE_DIR")
+	if dir == "" {
+		dir = "build"
+	}
+	object := filepath.Join(dir, "cuda", file+".o")
+	if _, err := os.Stat(object); err != nil {
+		missing(t)("%v: make native-cuda", err)
+	}
+	c := exec.Command(cuobjdump, "-sass", "-arch", card, object)
+	c.Env = env
+	text, err := c.Output()
+	if err != nil {
+		t.Fatalf("cuobjdump %s: %v", object, err)
+	}
+	return parseSASS(text)
 }
 
 // cuobjdumpCommand looks where the Makefile looks for nvcc. cuobjdump itself finds nvdisasm through PATH.

@@ -34,8 +34,9 @@ namespace {
 
 void check_cuda(cudaError_t e, const char* what) {
     const auto text = [&] { return std::string("CUDA: ") + what + ": " + cudaGetErrorString(e) + " (error " + std::to_string(static_cast<int>(e)) + ")"; };
+    if (e == cudaSuccess) return;
+    cudaGetLastError();  // the next launch must not be blamed
     switch (e) {
-        case cudaSuccess: return;
         case cudaErrorMemoryAllocation: out_of_memory("%s", text().c_str());
         case cudaErrorNoDevice: no_device("there is no NVIDIA GPU (%s)", text().c_str());
         case cudaErrorInsufficientDriver: old_driver();

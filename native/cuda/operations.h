@@ -13,10 +13,11 @@ namespace so8t::cuda {
 #include "operations.def"
 #undef OPERATION
 
-// Whether kernels overlap. No GPU has run it yet: off, unless SO8T_CUDA_OVERLAP is 1.
+// Whether kernels overlap. No GPU has run it yet: off, unless SO8T_CUDA_OVERLAP is 1. Cards between 9.0 and 12.0 run the
+// PTX of 8.0 (see Makefile), whose kernels do not wait.
 inline bool overlaps(const Context& c) {
     static const char* wanted = std::getenv("SO8T_CUDA_OVERLAP");
-    return wanted && wanted[0] == '1' && c.capability >= 90;
+    return wanted && wanted[0] == '1' && (c.capability == 90 || c.capability >= 120);
 }
 
 #if !defined(SO8T_EMULATED)

@@ -17,7 +17,7 @@ namespace {
 
 struct Graph {
     cudaGraphExec_t graph = nullptr;
-    uint64_t moves = 0;  // Context::moves at its capture
+    uint64_t moves = 0;  // Context::moves before its capture
     int failures = 0;
     ~Graph() {
         if (graph) cudaGraphExecDestroy(graph);
@@ -30,6 +30,7 @@ constexpr int kTries = 3;  // an operation that allocates cannot be captured; th
 bool capture(Context& c, const Recording& r, Graph& g) {
     if (g.graph) cudaGraphExecDestroy(g.graph);
     g.graph = nullptr;
+    g.moves = c.moves;    // before: what the captured operations move makes their own addresses stale
     integers_changed(c);  // the graph holds every check
     g.moves = c.moves;    // before: a capture that moves memory is stale at once
     if (cudaStreamBeginCapture(c.stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {

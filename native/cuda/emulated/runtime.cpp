@@ -156,10 +156,12 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 cudaError_t cudaMalloc(void** p, size_t bytes) {
     const std::lock_guard<std::mutex> lock(memory_mutex);
     if (sticky != cudaSuccess) return sticky;
-    if (emulated::fault("out_of_memory") || bytes > memory_bytes() || allocated > memory_bytes() - bytes) return cudaErrorMemoryAllocation;
+    if (emulated::fault("out_of_memory") || bytes > memory_bytes() || allocated > memory_bytes() - bytes) {
+        return last_error = cudaErrorMemoryAllocation;
+    }
     const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), body = (bytes + page - 1) / page * page;
     char* m = static_cast<char*>(mmap(nullptr, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (m == MAP_FAILED) return cudaErrorMemoryAllocation;
+    if (m == MAP_FAILED) return last_error = cudaErrorMemoryAllocation;
     mprotect(m + body, page, PROT_NONE);
     char* start = m + body - (bytes + 63) / 64 * 64;
     if (body <= kWhollyFilled) {
@@ -187,7 +189,8 @@ cudaError_t cudaFree(void* p) {
 }
 cudaError_t cudaMallocHost(void** p, size_t bytes) {
     *p = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-    return *p ? sticky : cudaErrorMemoryAllocation;
+    if (!*p) return last_error = cudaErrorMemoryAllocation;
+    return sticky;
 }
 cudaError_t cudaFreeHost(void* p) {
     std::free(p);
