@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -212,8 +213,12 @@ func (m *Model) aligned() bool {
 
 func isGPU(info native.Info) bool { return strings.HasPrefix(info.ISA, "sm_") }
 
-// hopper is whether cuDNN may do the attention of training: on no other GPU has it an engine that adds in a fixed order.
-func hopper(info native.Info) bool { return strings.HasPrefix(info.ISA, "sm_9") }
+// cuDNN is whether it may do the attention of training: where it is asked for, and on a Hopper, as it has no engine that adds in
+// a fixed order on another GPU.
+func cuDNN(info native.Info) bool {
+	asked := os.Getenv("SO8T_CUDA_ATTENTION")
+	return (asked == "auto" || asked == "cudnn") && strings.HasPrefix(info.ISA, "sm_9")
+}
 
 // tooLarge names the largest purposes and the keys of the configuration that decide them.
 func (o Options) tooLarge(p memoryPlan, free int64) error {

@@ -201,7 +201,6 @@ func TestDecideOnCPU(t *testing.T) {
 // TestWorkspace: expanded weights need no scratch memory for the largest of them, and dropout needs some for every row.
 func TestWorkspace(t *testing.T) {
 	m := unopened(t, Options{Training: true})
-	m.phi.WithoutCuDNN()
 	gateUp := m.phi.Layers[0].GateUp
 	weight := int64(gateUp.Out) * int64(gateUp.In) * 2
 	plain := m.phi.Workspace(true, false)
@@ -225,8 +224,8 @@ func TestWorkspaceOfCuDNN(t *testing.T) {
 		o := Options{Training: training}
 		change(&o)
 		m := unopened(t, o)
-		if without {
-			m.phi.WithoutCuDNN()
+		if !without {
+			m.phi.WithCuDNN()
 		}
 		c := m.phi.Config
 		dq := int64(m.phi.MaxTokens()) * int64(c.HiddenSize+2*c.KVSize()) * 4

@@ -103,8 +103,8 @@ func (m *Model) open(ctx context.Context) (err error) {
 	if isGPU(info) {
 		m.phi.EmbedFromHost()
 	}
-	if !hopper(info) {
-		m.phi.WithoutCuDNN()
+	if cuDNN(info) {
+		m.phi.WithCuDNN()
 	}
 	if _, err = m.decide(isGPU(info), int64(info.FreeBytes)); err != nil {
 		return err

@@ -38,7 +38,7 @@ var faults = []fault{
 	{"cuDNN's statistics not turned", "cuda/cudnn_attention.cu", "statistics[i % rows * heads + i / rows]", "statistics[i]", "TestCuDNNAttention", ""},
 	{"an engine of cuDNN that adds in any order", "cuda/cudnn_graph.cu", "if (notes[i] == kNondeterministic)", "if (notes[i] < 0)",
 		"TestCuDNNEngineHasAFixedOrder", ""},
-	{"an older run that changes to cuDNN", "cuda/cudnn_planned.cu", "const bool begins = algorithms.empty();", "const bool begins = true;",
+	{"an older run that changes to cuDNN", "cuda/cudnn_planned.cu", "const bool begins = may_begin && algorithms.empty();", "const bool begins = true;",
 		"TestCuDNNIsWhatARunBeganWith", ""},
 	{"a plan of cuDNN's that is taken unproved", "cuda/cudnn_planned.cu", "if (!p.proved) return prove(", "if (!p.plan) return prove(",
 		"TestCuDNNIsRefused", ""},

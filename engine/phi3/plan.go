@@ -88,8 +88,8 @@ func (m *Model) copies(l *Linear, dropout bool) int64 {
 	return bytes
 }
 
-// WithoutCuDNN plans for a GPU on which attention is left to the library's own kernels. Without it cuDNN is taken to be there.
-func (m *Model) WithoutCuDNN() { m.withoutCuDNN = true }
+// WithCuDNN plans for a GPU on which cuDNN may do attention. Without it that is left to the library's own kernels.
+func (m *Model) WithCuDNN() { m.withCuDNN = true }
 
 // attentionCopies bounds what cuDNN's attention takes in bytes: where sequences begin in each matrix, of up to four times as many as
 // there are; log-sum-exps as it wants them, and sums beside them; dq in float32, with the rows of dqkv; a copy of the results, which a
@@ -98,7 +98,7 @@ func (m *Model) attentionCopies() int64 {
 	const workspace = 320 << 20 // kMostWorkspace in native/cuda/cudnn_planned.cu
 	c := m.Config
 	heads, d := int64(c.NumAttentionHeads), int64(c.HeadDim())
-	if m.withoutCuDNN || m.compute != native.BFloat16 || d%16 != 0 || d > 128 {
+	if !m.withCuDNN || m.compute != native.BFloat16 || d%16 != 0 || d > 128 {
 		return 0
 	}
 	width := (heads + 2*int64(c.NumKeyValueHeads)) * d

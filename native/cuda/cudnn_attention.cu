@@ -61,7 +61,8 @@ int64_t length_class(int64_t n) {
 CudnnAttention::CudnnAttention(Context& c, const std::string& path) : state_(new State{c}) {
     State& s = *state_;
     const char* variable = std::getenv("SO8T_CUDA_ATTENTION");
-    const std::string wanted = variable && *variable ? variable : "auto";
+    s.may_begin = variable && *variable;
+    const std::string wanted = s.may_begin ? variable : "auto";
     if (wanted != "auto" && wanted != "own" && wanted != "cudnn") fail("SO8T_CUDA_ATTENTION=%s is not auto, own or cudnn", wanted.c_str());
     s.wanted = wanted == "own" ? State::own : wanted == "cudnn" ? State::always : State::automatic;
     s.algorithms.open(path, c.name);

@@ -36,7 +36,7 @@ void CudnnAttention::State::choose() {
         return;
     }
     Choice choice{};
-    const bool begins = algorithms.empty();
+    const bool begins = may_begin && algorithms.empty();
     algorithms.find("attention", &choice);
     if (wanted == automatic && !begins && choice.version == 0) {
         why = "the run began with the library's own kernels";

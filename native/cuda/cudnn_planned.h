@@ -30,6 +30,7 @@ using Own = std::function<void(const std::vector<View>&)>;  // the own kernels, 
 struct CudnnAttention::State {
     Context& c;
     enum Wanted { automatic, own, always } wanted = automatic;
+    bool may_begin = true;  // false: a run that began with the own kernels, or begins, keeps to them
     Algorithms algorithms{};
     bool used = false;
     std::string why{};  // it is not used

@@ -32,7 +32,6 @@ bool capture(Context& c, const Recording& r, Graph& g) {
     g.graph = nullptr;
     g.moves = c.moves;    // before: what the captured operations move makes their own addresses stale
     integers_changed(c);  // the graph holds every check
-    g.moves = c.moves;    // before: a capture that moves memory is stale at once
     if (cudaStreamBeginCapture(c.stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
         cudaGetLastError();
         return false;
