@@ -1,7 +1,7 @@
 // Which attention is computed by cuDNN, and with what plan. A run keeps to what its file of algorithms says: the first context
 // writes whether cuDNN is used, its version and each plan's engine, once cudnn_proof.cu has found nothing wrong with it, or that
 // it is refused. A context that lacks that version uses the own kernels, as does a run whose file is older than such lines.
-// Reference: TestCuDNNIsWhatARunBeganWith in native/cudnn_test.go, TestCuDNNIsRefused in native/cudnn_proof_test.go.
+// Reference: TestCuDNNIsWhatARunBeganWith in native/cudnn_test.go.
 #include "cudnn_planned.h"
 
 #include <cstdio>
