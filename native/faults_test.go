@@ -153,6 +153,7 @@ func TestFaults(t *testing.T) {
 	commands := compileCommands(t)
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
 			library := faultyLibrary(t, f, commands)
 			c := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(f.test, "/", "$/^"), "-test.failfast")
 			c.Env = append(os.Environ(), "SO8T_NATIVE_DIR="+filepath.Dir(library), "TMPDIR="+filepath.Dir(library), f.env)
