@@ -89,7 +89,7 @@ func (c *stepCommand) Run(ctx context.Context) error {
 	}
 	defer m.Close()
 	r := stepResult{Base: c.Base, Sequence: c.Sequence, Recompute: c.Recompute, Int8: c.Int8, Gates: c.Gates, Expanded: m.Expanded(),
-		Attention: cmp.Or(os.Getenv("SO8T_CUDA_ATTENTION"), "auto"), Optim: c.Optim,
+		Attention: cmp.Or(os.Getenv("SO8T_CUDA_ATTENTION"), "own"), Optim: c.Optim,
 		TrainedNumbers: m.Adapter().Trained(), LoadSeconds: time.Since(start).Seconds()}
 	samples, err := c.samples(m.Config().VocabSize)
 	if err != nil {

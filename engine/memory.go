@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -211,6 +212,13 @@ func (m *Model) aligned() bool {
 }
 
 func isGPU(info native.Info) bool { return strings.HasPrefix(info.ISA, "sm_") }
+
+// cuDNN is whether it may do the attention of training: where it is asked for, and on a Hopper, as it has no engine that adds in
+// a fixed order on another GPU.
+func cuDNN(info native.Info) bool {
+	asked := os.Getenv("SO8T_CUDA_ATTENTION")
+	return (asked == "auto" || asked == "cudnn") && strings.HasPrefix(info.ISA, "sm_9")
+}
 
 // tooLarge names the largest purposes and the keys of the configuration that decide them.
 func (o Options) tooLarge(p memoryPlan, free int64) error {

@@ -218,6 +218,28 @@ func TestWorkspace(t *testing.T) {
 	}
 }
 
+// TestWorkspaceOfCuDNN: where cuDNN may do attention, its plan's workspace and dq in float32 are counted.
+func TestWorkspaceOfCuDNN(t *testing.T) {
+	counted := func(training bool, change func(*Options), without bool) bool {
+		o := Options{Training: training}
+		change(&o)
+		m := unopened(t, o)
+		if !without {
+			m.phi.WithCuDNN()
+		}
+		c := m.phi.Config
+		dq := int64(m.phi.MaxTokens()) * int64(c.HiddenSize+2*c.KVSize()) * 4
+		return m.phi.Workspace(training, false) >= 512<<20+2*(320<<20+dq)
+	}
+	same := func(*Options) {}
+	if !counted(true, same, false) {
+		t.Error("it is not counted")
+	}
+	if counted(false, same, false) || counted(true, same, true) || counted(true, func(o *Options) { o.Float32 = true }, false) {
+		t.Error("it is counted where the library's own kernels run")
+	}
+}
+
 // TestDecideAhead: what a GPU will take can be asked without one.
 func TestDecideAhead(t *testing.T) {
 	m := unopened(t, Options{Training: true, GradientCheckpointing: true, Optim: "adamw_torch"})

@@ -103,6 +103,9 @@ func (m *Model) open(ctx context.Context) (err error) {
 	if isGPU(info) {
 		m.phi.EmbedFromHost()
 	}
+	if cuDNN(info) {
+		m.phi.WithCuDNN()
+	}
 	if _, err = m.decide(isGPU(info), int64(info.FreeBytes)); err != nil {
 		return err
 	}

@@ -142,6 +142,8 @@ func TestAttentionErrors(t *testing.T) {
 	c.refused([]refusal{
 		{attend(func(p *AttentionForward) { p.CuSeqlens = c.ints(0, 3) }), "attention_forward: cu_seqlens runs from 0 to 3, rows is 4"},
 		{attend(func(p *AttentionForward) { p.Sequences, p.CuSeqlens = 2, c.ints(0, 5, 4) }), "cu_seqlens[2] is 4 after 5"},
+		{attend(func(p *AttentionForward) { p.Longest = 3 }), "attention_forward: cu_seqlens[1] is 4 after 0, longest is 3"},
+		{attend(func(p *AttentionForward) { p.Sequences, p.CuSeqlens, p.Longest = 2, c.ints(0, 1, 4), 2 }), "cu_seqlens[2] is 4 after 1, longest is 2"},
 		{attend(func(p *AttentionForward) { p.Heads = 3 }), "3 heads do not divide among 2 key heads"},
 		{attend(func(p *AttentionForward) { p.KVHeads = 0 }), "kv_heads is 0"},
 		{attend(func(p *AttentionForward) { p.Window = -1 }), "window is -1"},

@@ -33,12 +33,26 @@ var faults = []fault{
 	{"cuDNN's scale left out of a derivative", "cuda/cudnn_sdpa.cu", "dp, t.sum), p), t.scale);", "dp, t.sum), p), t.one);", "TestCuDNNAttention", ""},
 	{"cuDNN's offsets by another matrix's stride", "cuda/cudnn_attention.cu", "{s.q, s.k, s.v, s.out, s.heads,", "{s.q, s.q, s.v, s.out, s.heads,",
 		"TestCuDNNAttention", ""},
-	{"cuDNN's sequences one row short", "cuda/cudnn_attention.cu", "lengths[i] = next - first;", "lengths[i] = next - first - 1;", "TestCuDNNAttention", ""},
+	{"cuDNN's sequences one row short", "cuda/cudnn_attention.cu", "within(next - first, longest);", "within(next - first - 1, longest);",
+		"TestCuDNNAttention", ""},
 	{"cuDNN's statistics not turned", "cuda/cudnn_attention.cu", "statistics[i % rows * heads + i / rows]", "statistics[i]", "TestCuDNNAttention", ""},
 	{"an engine of cuDNN that adds in any order", "cuda/cudnn_graph.cu", "if (notes[i] == kNondeterministic)", "if (notes[i] < 0)",
 		"TestCuDNNEngineHasAFixedOrder", ""},
-	{"an older run that changes to cuDNN", "cuda/cudnn_attention.cu", "const bool begins = algorithms.empty();", "const bool begins = true;",
+	{"an older run that changes to cuDNN", "cuda/cudnn_planned.cu", "const bool begins = may_begin && algorithms.empty();", "const bool begins = true;",
 		"TestCuDNNIsWhatARunBeganWith", ""},
+	{"a plan of cuDNN's that is taken unproved", "cuda/cudnn_planned.cu", "if (!p.proved) return prove(", "if (!p.plan) return prove(",
+		"TestCuDNNIsRefused", ""},
+	{"cuDNN's two results not compared", "cuda/cudnn_proof.cu", "if (f->unequal) return", "if (f->unequal > 1) return",
+		"TestCuDNNIsRefused", ""},
+	{"cuDNN's result not compared with the own kernels'", "cuda/cudnn_proof.cu", "if (excess <= worst) continue;", "if (excess >= worst) continue;",
+		"TestCuDNNIsRefused", ""},
+	{"a plan that costs a run its device again", "cuda/cudnn_planned.cu", "e.code == SO8T_ERROR_DEVICE && wanted", "e.code < 0 && wanted",
+		"TestCuDNNThatLosesTheDevice", ""},
+	{"a refusal of cuDNN's plan that a run forgets", "cuda/cudnn_planned.cu", "if (!wrong.empty()) p.engine = {kRefused, 0, {}};", "",
+		"TestCuDNNIsRefused", ""},
+	{"a plan of cuDNN's proved by every context", "cuda/cudnn_planned.cu", "p.proved = algorithms.find(p.product, &p.engine);",
+		"algorithms.find(p.product, &p.engine);", "TestCuDNNIsProved", ""},
+	{"a longest sequence that is believed", "cuda/checks.cu", "v[i - 1] > limit;", "v[i - 1] > limit + 1;", "TestAttentionErrors", ""},
 	{"a sequence's first key left out", "cuda/attention_forward.cu", "const int highest = least(end, limit);",
 		"const int highest = least(end, limit) - 1;", "TestOperations/attention/", ""},
 	{"values read before they have come", "cuda/attention_forward.cu", "        cp_async_wait<0>();\n        __syncthreads();  // the values are there",
@@ -139,6 +153,7 @@ func TestFaults(t *testing.T) {
 	commands := compileCommands(t)
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
 			library := faultyLibrary(t, f, commands)
 			c := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(f.test, "/", "$/^"), "-test.failfast")
 			c.Env = append(os.Environ(), "SO8T_NATIVE_DIR="+filepath.Dir(library), "TMPDIR="+filepath.Dir(library), f.env)

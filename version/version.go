@@ -9,11 +9,11 @@ import (
 )
 
 // Release is the newest entry of CHANGELOG.md.
-const Release = "0.3.0"
+const Release = "0.4.0"
 
 // Arithmetic is raised by each release that changes bits: builds that differ in it give different weights or figures for
 // the same inputs. CHANGELOG.md says for each release whether it changes bits.
-const Arithmetic = 2
+const Arithmetic = 3
 
 // Set by -ldflags "-X so8t/version.tag=…". Without them the commit comes from Go's build information.
 var (

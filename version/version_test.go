@@ -48,7 +48,7 @@ func TestCurrent(t *testing.T) {
 	}
 	tag, commit = "v9.8.7-3-g0123456", "0123456789abcdef"
 	v := Current()
-	if got := v.String(); got != "v9.8.7-3-g0123456, commit 0123456789ab, arithmetic 2" {
+	if got := v.String(); got != "v9.8.7-3-g0123456, commit 0123456789ab, arithmetic 3" {
 		t.Errorf("%s", got)
 	}
 	text, err := json.Marshal(v)

@@ -40,6 +40,7 @@ type Model struct {
 	adapterColumns [4]int // width of z by linear, the widest of the layers
 	embedOnHost    bool
 	keepExpanded   bool
+	withCuDNN      bool
 }
 
 // Saved is what the forward pass saves of each layer for the backward pass, which recomputes the rest from the

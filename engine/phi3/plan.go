@@ -66,6 +66,9 @@ func (m *Model) Workspace(training, dropout bool) int64 {
 			most = max(most, m.copies(l, training && dropout))
 		}
 	}
+	if training {
+		most = max(most, m.attentionCopies())
+	}
 	return fixed + 2*most
 }
 
@@ -83,4 +86,22 @@ func (m *Model) copies(l *Linear, dropout bool) int64 {
 		bytes += int64(m.options.MaxTokens) * row * size
 	}
 	return bytes
+}
+
+// WithCuDNN plans for a GPU on which cuDNN may do attention. Without it that is left to the library's own kernels.
+func (m *Model) WithCuDNN() { m.withCuDNN = true }
+
+// attentionCopies bounds what cuDNN's attention takes in bytes: where sequences begin in each matrix, of up to four times as many as
+// there are; log-sum-exps as it wants them, and sums beside them; dq in float32, with the rows of dqkv; a copy of the results, which a
+// plan is proved by; and the plan's own workspace. The library's own kernels take far less.
+func (m *Model) attentionCopies() int64 {
+	const workspace = 320 << 20 // kMostWorkspace in native/cuda/cudnn_planned.cu
+	c := m.Config
+	heads, d := int64(c.NumAttentionHeads), int64(c.HeadDim())
+	if !m.withCuDNN || m.compute != native.BFloat16 || d%16 != 0 || d > 128 {
+		return 0
+	}
+	width := (heads + 2*int64(c.NumKeyValueHeads)) * d
+	row := 4*10*4 + 2*4*heads + 4*width + 2*width
+	return int64(m.options.MaxTokens)*row + workspace
 }

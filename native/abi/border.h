@@ -30,6 +30,8 @@ void check_range(Context& c, const View& v, const char* name, int64_t n, int64_t
 void check_ascending(Context& c, const View& v, const char* name, int64_t n);
 // n + 1 int32 values that run from 0 to rows and never fall.
 void check_boundaries(Context& c, const View& v, const char* name, int64_t n, int64_t rows);
+// No two neighbours of n + 1 boundaries are further apart than `longest`.
+void check_longest(Context& c, const View& v, const char* name, int64_t n, int64_t longest);
 // n float32 values that never fall.
 void check_code_book(Context& c, const View& v, int64_t n);
 

@@ -27,6 +27,15 @@ void check_boundaries(Context&, const View& v, const char* name, int64_t n, int6
     }
 }
 
+void check_longest(Context&, const View& v, const char* name, int64_t n, int64_t longest) {
+    const int32_t* p = v.as<int32_t>();
+    for (int64_t i = 1; i <= n; i++) {
+        if (int64_t(p[i]) - p[i - 1] > longest) {
+            fail("%s[%lld] is %d after %d, longest is %lld", name, static_cast<long long>(i), p[i], p[i - 1], static_cast<long long>(longest));
+        }
+    }
+}
+
 void check_code_book(Context&, const View& v, int64_t n) {
     const float* p = v.as<float>();
     for (int64_t i = 1; i < n; i++) {

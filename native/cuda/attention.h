@@ -19,6 +19,10 @@ struct Seen {
 };
 Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, int64_t sequences, int64_t window);
 
+// This library's own kernels, whether cuDNN is there or not.
+void own_forward(Context& c, const so8t_attention_forward_params& p, const AttentionForwardViews& v);
+void own_backward(Context& c, const so8t_attention_backward_params& p, const AttentionBackwardViews& v);
+
 template <class T>
 struct Matrix {
     T* data;
@@ -182,7 +186,7 @@ __device__ inline void multiply_add(float (&c)[MT][D / 8][4], const float (&a)[M
 template <int D, int MT>
 __device__ inline void store_rows(bf16* tile, const float (&c)[MT][D / 8][4], const float (&by)[MT][2], const Matrix<bf16>& y, int column, int first, int rows,
                                   int head_dim, bool wide) {
-    const int lane = threadIdx.x % 32;
+    const int lane = reread_thread() % 32;
     __syncwarp();
 #pragma unroll
     for (int m = 0; m < MT; m++) {

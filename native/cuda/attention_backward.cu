@@ -294,9 +294,7 @@ void run_rows([[maybe_unused]] Context& c, const Backward<T>& a) {
 
 }  // namespace
 
-void attention_backward(Context& c, const so8t_attention_backward_params& p) {
-    const AttentionBackwardViews v = check(c, p);
-    if (c.cudnn->backward(p, v)) return;
+void own_backward(Context& c, const so8t_attention_backward_params& p, const AttentionBackwardViews& v) {
     Scratch scratch(c);
     const Seen s = seen(c, scratch, v.cu_seqlens, p.rows, p.sequences, p.window);
     if (p.rows == 0) return;
@@ -328,6 +326,11 @@ void attention_backward(Context& c, const so8t_attention_backward_params& p) {
         }
         run_rows<T>(c, a);
     });
+}
+
+void attention_backward(Context& c, const so8t_attention_backward_params& p) {
+    const AttentionBackwardViews v = check(c, p);
+    if (!c.cudnn->backward(p, v)) own_backward(c, p, v);
 }
 
 }  // namespace so8t::cuda

@@ -99,7 +99,7 @@ __device__ __forceinline__ void soften(float (&s)[2][K / 8][4], float (&o)[2][D 
 // The factor that normalizes the sums of weighted values, and the rows' log-sum-exp.
 __device__ __forceinline__ void finish_sums(float (&inverse)[2][2], const float (&most)[2][2], const float (&total)[2][2], const Forward<bf16>& a, int head,
                                             int top) {
-    const int lane = threadIdx.x % 32;
+    const int lane = reread_thread() % 32;
 #pragma unroll
     for (int m = 0; m < 2; m++) {
 #pragma unroll
@@ -233,9 +233,7 @@ Seen seen(Context& c, Scratch& scratch, const View& cu_seqlens, int64_t rows, in
     return {low, high};
 }
 
-void attention_forward(Context& c, const so8t_attention_forward_params& p) {
-    const AttentionForwardViews v = check(c, p);
-    if (c.cudnn->forward(p, v)) return;
+void own_forward(Context& c, const so8t_attention_forward_params& p, const AttentionForwardViews& v) {
     Scratch scratch(c);
     const Seen s = seen(c, scratch, v.cu_seqlens, p.rows, p.sequences, p.window);
     if (p.rows == 0) return;
@@ -266,6 +264,11 @@ void attention_forward(Context& c, const so8t_attention_forward_params& p) {
         });
     });
     launched("attention_forward");
+}
+
+void attention_forward(Context& c, const so8t_attention_forward_params& p) {
+    const AttentionForwardViews v = check(c, p);
+    if (!c.cudnn->forward(p, v)) own_forward(c, p, v);
 }
 
 }  // namespace so8t::cuda

@@ -26,6 +26,8 @@ __global__ void __launch_bounds__(kThreads) look(const int32_t* v, int64_t n, in
             bad = i > 0 && v[i] <= v[i - 1];
         } else if (kind == Check::code_book) {
             bad = i > 0 && !(__uint_as_float(static_cast<uint32_t>(v[i])) >= __uint_as_float(static_cast<uint32_t>(v[i - 1])));
+        } else if (kind == Check::longest) {
+            bad = i > 0 && static_cast<int64_t>(v[i]) - v[i - 1] > limit;
         } else {
             bad = (i == 0 && v[0] != 0) || (i == n - 1 && v[i] != limit) || (i > 0 && v[i] < v[i - 1]);
         }
@@ -70,6 +72,9 @@ void check_ascending(Context& c, const View& v, const char* name, int64_t n) { c
 void check_boundaries(Context& c, const View& v, const char* name, int64_t n, int64_t rows) {
     cuda::queue(c, v, n + 1, {Check::boundaries, c.operation, name, n, rows});
 }
+void check_longest(Context& c, const View& v, const char* name, int64_t n, int64_t longest) {
+    cuda::queue(c, v, n + 1, {Check::longest, c.operation, name, 0, longest});
+}
 void check_code_book(Context& c, const View& v, int64_t n) { cuda::queue(c, v, n, {Check::code_book, c.operation, "code", 0, 0}); }
 void integers_changed(Context& c) { c.checked.clear(); }
 
@@ -85,6 +90,8 @@ void report_finding(Context& c) {
             fail("%s[%lld] is %d, not in [%lld, %lld)", check.name, index, f.value, static_cast<long long>(check.least), static_cast<long long>(check.limit));
         } else if (check.kind == Check::ascending) {
             fail("%s[%lld] is %d after %d, not ascending", check.name, index, f.value, f.before);
+        } else if (check.kind == Check::longest) {
+            fail("%s[%lld] is %d after %d, longest is %lld", check.name, index, f.value, f.before, static_cast<long long>(check.limit));
         } else if (check.kind == Check::code_book) {
             fail("a code book is not ascending at %lld", index);
         } else if (index == 0) {

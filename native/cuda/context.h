@@ -35,10 +35,10 @@ struct Finding {
 
 // A queued check, for the error's text.
 struct Check {
-    enum Kind { range, ascending, boundaries, code_book } kind;
+    enum Kind { range, ascending, boundaries, longest, code_book } kind;
     const char* operation;
     const char* name;
-    int64_t least, limit;  // of boundaries: the last index and its value
+    int64_t least, limit;  // of boundaries: the last index and its value; of longest: the greatest distance
     bool operator==(const Check& o) const { return kind == o.kind && operation == o.operation && name == o.name && least == o.least && limit == o.limit; }
 };
 

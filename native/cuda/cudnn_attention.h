@@ -11,7 +11,7 @@ namespace so8t {
 
 class CudnnAttention {
 public:
-    // Reads SO8T_CUDA_ATTENTION: auto, own or cudnn. `algorithms`: path of the file of algorithms, or empty.
+    // Reads SO8T_CUDA_ATTENTION: auto, own or cudnn; without it a new run takes the own kernels. `algorithms`: path of the file of algorithms, or empty.
     CudnnAttention(Context& c, const std::string& algorithms);
     ~CudnnAttention();
     // False: the own kernels are to do it. Throws where SO8T_CUDA_ATTENTION=cudnn and cuDNN cannot.

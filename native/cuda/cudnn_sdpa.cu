@@ -1,7 +1,7 @@
 // out = softmax(scale q k^T) v, causal, within each sequence, and its derivatives, as attention_forward.cu and
 // attention_backward.cu have them, in the form that cuDNN's engines for attention recognize: NVIDIA's cudnn-frontend builds
 // the same operations (node/scaled_dot_product_flash_attention.h, version 1.32).
-// Reference: TestOperations/attention in native/attention_test.go, by emulated/cudnn.cpp, which runs any graph.
+// Reference: TestCuDNNAttention in native/cudnn_test.go, on emulated/cudnn.cpp, which runs any graph.
 #include "cudnn_sdpa.h"
 
 namespace so8t::cudnn {

@@ -2,7 +2,7 @@
 // a block takes 128 outputs of all rows, so that W is read once and as it is stored; int8 becomes bfloat16, which holds it
 // exactly, in registers, and the sums are multiplied by absmax / 127. W8A16: Lin et al., arXiv 2306.00978, without their groups.
 // A row's bits depend on its own values, on W's shape and type, and on nothing else: not on how many rows there are.
-// Reference: TestOperations/linear_forward in native/linear_test.go, TestRowsInCompany in native/few_rows_test.go.
+// Reference: TestOperations/linear_forward in native/linear_test.go.
 #include <algorithm>
 
 #include "few_rows.h"

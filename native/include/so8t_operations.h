@@ -183,7 +183,7 @@ SO8T_API int32_t so8t_rope_backward(so8t_ctx*, const so8t_rope_params*);
 /* Causal attention over packed sequences; never looks across a boundary. Query head h reads KV head h / (H / KV). */
 typedef struct {
     int64_t rows, sequences, heads, kv_heads, head_dim;
-    int64_t longest;        /* rows of the longest sequence in training, where a GPU may leave the work to cuDNN; 0: it may not */
+    int64_t longest;        /* no sequence is longer: in training, where a GPU may leave the work to cuDNN; 0: it may not */
     int64_t window;         /* a query at i sees keys j with i - window < j <= i; 0: no window */
     double scale;           /* 1 / sqrt(D) */
     so8t_tensor q;          /* compute [rows, H * D] */

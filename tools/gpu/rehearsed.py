@@ -57,8 +57,8 @@ def check_first(s):
 def check_second(s):
     check_stages("second", s, ["memcheck", "racecheck"])
     asked = [(e["stage"], e["attention"], e["keep_expanded"]) for e in s["steps"]]
-    need(asked == [("step_4_own", "own", True), ("step_4_cudnn", "cudnn", True), ("step_1_kept", "auto", True),
-                   ("step_1_expanded", "auto", False), ("kernels", "auto", True)], f"second: steps: {asked}")
+    need(asked == [("step_4_own", "own", True), ("step_4_cudnn", "cudnn", True), ("step_1_kept", "own", True),
+                   ("step_1_expanded", "own", False), ("kernels", "own", True)], f"second: steps: {asked}")
     kernels = [(k["kernel"], k["calls"], round(k["ms"], 6)) for k in s["kernels"]]
     need(kernels == [("forward_tiles<96>", 2, 2.0), ("nvjet_tst_128x256_64x4_2x1_v_bz_TNT", 1, 0.5)], f"second: kernels: {s['kernels']}")
     need(len(s["parity"]) == 1 and "step" in s["parity"][0]["text"], f"second: parity: {s['parity']}")

@@ -57,11 +57,17 @@ void cached(Context& c, const P& p, int64_t width, int32_t dtype, V& v) {
     check_range(c, v.position, "position", p.rows, 0, p.capacity);
 }
 
+template <class P>
+void check_sequences(Context& c, const View& cu_seqlens, const P& p) {
+    check_boundaries(c, cu_seqlens, "cu_seqlens", p.sequences, p.rows);
+    if (p.longest > 0) check_longest(c, cu_seqlens, "cu_seqlens", p.sequences, p.longest);
+}
+
 }  // namespace
 
 AttentionForwardViews check(Context& c, const so8t_attention_forward_params& p) {
     const auto v = packed<AttentionForwardViews>(c, p);
-    check_boundaries(c, v.cu_seqlens, "cu_seqlens", p.sequences, p.rows);
+    check_sequences(c, v.cu_seqlens, p);
     return v;
 }
 
@@ -72,7 +78,7 @@ AttentionBackwardViews check(Context& c, const so8t_attention_backward_params& p
     v.dq = c.matrix(p.dq, "dq", p.rows, p.heads * p.head_dim, same);
     v.dk = c.matrix(p.dk, "dk", p.rows, p.kv_heads * p.head_dim, same);
     v.dv = c.matrix(p.dv, "dv", p.rows, p.kv_heads * p.head_dim, same);
-    check_boundaries(c, v.cu_seqlens, "cu_seqlens", p.sequences, p.rows);
+    check_sequences(c, v.cu_seqlens, p);
     return v;
 }
 

@@ -12,9 +12,11 @@
 //   SO8T_EMULATED_TIMES=7      events tell random times, another sequence by seed; default: times by a model, always the same
 //   SO8T_EMULATED_LAUNCHES=... a file to which each different launch is appended once: kernel, threads of a block, bytes of
 //                              dynamic shared memory, between tabs
-//   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, capturing (memory cannot be freed), or
-//                              lost@N, at the N-th launch, after which every call fails until the device is reset. Read at each call, so that a test can
-//                              take it away again.
+//   SO8T_EMULATED_EXECUTIONS=...  a file to which each execution of cuDNN appends a line
+//   SO8T_EMULATED_FAULT=...    a fault: cublas_missing, old_driver, out_of_memory, capturing (memory cannot be freed), lost@N,
+//                              at the N-th launch, after which every call fails until the device is reset; cuDNN's attention is
+//                              cudnn_wrong (one value), cudnn_unordered (its last bit differs from one execution to the next),
+//                              or cudnn_fails. Read at each call, so that a test can take it away again.
 //
 // A kernel's own faults abort the process, naming the fault and the place: a barrier that only part of a block reaches, a
 // warp-collective that only part of a warp reaches, a 16-byte access at an unaligned address.
@@ -256,6 +258,11 @@ inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(
 inline unsigned long long atomicMin(unsigned long long* p, unsigned long long v) {
     const unsigned long long old = *p;
     if (v < old) *p = v;
+    return old;
+}
+inline unsigned atomicMax(unsigned* p, unsigned v) {
+    const unsigned old = *p;
+    if (v > old) *p = v;
     return old;
 }
 inline int atomicCAS(int* p, int expected, int v) {
