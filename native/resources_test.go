@@ -163,7 +163,9 @@ func swept(t *testing.T, c card) (all []launch) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "launches")
 	child := exec.Command(os.Args[0], "-test.run=^TestSweep$")
-	child.Env = append(os.Environ(), "SO8T_EMULATED_ARCH="+c.emulated, "SO8T_EMULATED_LAUNCHES="+path)
+	// With cuDNN, whose plans are proved against the library's own kernels, both run where there is cuDNN for the card.
+	child.Env = append(os.Environ(), "SO8T_EMULATED_ARCH="+c.emulated, "SO8T_EMULATED_LAUNCHES="+path,
+		"SO8T_EMULATED_CUDNN=92801", "SO8T_CUDA_ATTENTION=auto")
 	if out, err := child.CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", c.emulated, err, out)
 	}
