@@ -125,6 +125,8 @@ var faults = []fault{
 		"return candidates(x, exact)[0];", "TestRefusedAlgorithms", ""},
 	{"a choice that is not written down", "cuda/products.cu", "            algorithms.add(key, &algo);\n", "", "TestAlgorithmsAreShared", ""},
 	{"a block lost in a capture", "cuda/context.cu", "        c_.allocator->give(b.data, b.bytes);\n", "", "TestMemoryFreedInACapture", ""},
+	{"a factor of 1 that is rounded once", "cuda/attention_forward.cu", "exp2_fast(__fmul_rn(most[m][h], scale) - base)",
+		"exp2_fast(fmaf(most[m][h], scale, -base))", "TestCausalBits", ""},
 	{"a refusal that the next launch is blamed for", "cuda/context.cu", "    cudaGetLastError();  // the next launch must not be blamed\n", "",
 		"TestRefusedMemoryIsReportedOnce", ""},
 	{"a weight's byte without its sign", "cuda/few_rows_mma.cu", "fma_bf16x2(pair & 0xFF80FF80u", "fma_bf16x2(pair & 0xFF00FF00u", "TestEveryInt8", ""},

@@ -78,9 +78,10 @@ __device__ __forceinline__ void soften(float (&s)[2][K / 8][4], float (&o)[2][D 
             for (int i = 0; i < 2 * NT; i++) next = fmaxf(next, s[m][i / 2][2 * h + i % 2]);
             next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 1));
             next = fmaxf(next, __shfl_xor_sync(kAllLanes, next, 2));
-            const float base = next == kNothing ? 0.0f : next * scale;
+            // Both rounded: a row whose largest score stays is multiplied by exactly 1, whichever rows are beside it in the warp.
+            const float base = next == kNothing ? 0.0f : __fmul_rn(next, scale);
             if (__ballot_sync(kAllLanes, next != most[m][h])) {
-                const float shrink = exp2_fast(most[m][h] * scale - base);
+                const float shrink = exp2_fast(__fmul_rn(most[m][h], scale) - base);
                 total[m][h] *= shrink;
 #pragma unroll
                 for (int i = 0; i < D / 4; i++) o[m][i / 2][2 * h + i % 2] *= shrink;

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/stages.sh"
 
 write_base &
-go_tests smoke 30 native '^(TestISAName|TestMemory|Test[A-Za-z]+Errors|TestRecording|TestSnapshot)$'
+go_tests smoke 30 native '^(TestISAName|TestMemory|Test[A-Za-z]+Errors|TestRecording|TestSnapshot|TestEveryInt8|TestRowsInCompany|TestCausalBits)$'
 # The engine's own path: bfloat16, rows on 16-byte boundaries.
 go_tests operations_bfloat16 70 native "$(operations bfloat16 true)"
 go_tests oracle 40 engine 'TestOracle(Logits|AdaptedLogits|Gradients)$/^d96$|TestGenerateMatchesFullPasses/^d96$|TestBFloat16Close'
