@@ -4,7 +4,7 @@ import "so8t/native"
 
 // fewRows is the largest number of rows for which launches dominate the time of a decoding step: some hundred operations
 // on very little data. Such a step is recorded once and replayed, on a GPU as a CUDA graph, which is one launch.
-const fewRows = 128
+const fewRows = 64
 
 // step is the key of a recorded step.
 type step struct {
