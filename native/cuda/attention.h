@@ -5,6 +5,7 @@
 #include "checks/attention.h"
 #include "operations.h"
 #include "ptx.h"
+#include "swizzle.h"
 
 namespace so8t::cuda {
 
@@ -51,17 +52,6 @@ __host__ __device__ inline int least(int a, int b) { return a < b ? a : b; }
 // ---- tensor cores: tiles of bfloat16 [rows, D] ----
 
 constexpr int kThreads = 128;
-
-// Rows have no gaps; their 16-byte chunks are swizzled within groups, so that the same chunk of eight rows lies in
-// eight different banks, which ldmatrix needs.
-template <int D>
-constexpr int kGroup = D % 64 == 0   ? 8
-                       : D % 32 == 0 ? 4
-                                     : 2;
-template <int D>
-__device__ inline int at(int row, int chunk) {
-    return row * D + (chunk ^ (row / (8 / kGroup<D>) % kGroup<D>)) * 8;
-}
 
 // Loads rows [first, first + Rows) of a head that begins at `column`, zeros outside. Complete after cp_async_wait and a barrier.
 template <int D, int Rows>

@@ -17,6 +17,7 @@ namespace {
 
 using cuda::kAllLanes;
 using cuda::to_float;
+using cuda::warp_max;
 
 constexpr int kCompareThreads = 256;
 constexpr int64_t kCompareRows = 64;  // of a block
@@ -40,37 +41,30 @@ __device__ inline float difference(float x, float y) {
     return d < INFINITY ? d : INFINITY;  // also of a NaN
 }
 
-__device__ inline uint32_t warp_most(uint32_t x) {
-#pragma unroll
-    for (int i = 16; i > 0; i >>= 1) {
-        const uint32_t y = __shfl_xor_sync(kAllLanes, x, i);
-        x = y > x ? y : x;
-    }
-    return x;
-}
-
 // A maximum is the same in any order.
 template <class T>
 __global__ void __launch_bounds__(kCompareThreads)
     compare(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t rows, int64_t head_dim, Found* found) {
     const int64_t first = blockIdx.y * kCompareRows, column = blockIdx.x * head_dim, n = (rows - first < kCompareRows ? rows - first : kCompareRows) * head_dim;
-    Found mine = {0, 0, 0};
+    bool unequal = false;
+    float most = 0, largest = 0;
     for (int64_t i = threadIdx.x; i < n; i += kCompareThreads) {
         const int64_t row = first + i / head_dim, at = column + i % head_dim;
         const T a = x[row * x_stride + at], b = y[row * y_stride + at];
         const float size = fabsf(to_float(b));
         float d = difference(to_float(a), to_float(b));
         if constexpr (sizeof(T) == 4) d /= size > 1 && size < INFINITY ? size : 1.0f;
-        const uint32_t bits = __float_as_uint(d), of_size = __float_as_uint(size < INFINITY ? size : 0.0f);
-        if (bits_of(a) != bits_of(b)) mine.unequal = 1;
-        if (bits > mine.difference) mine.difference = bits;
-        if (of_size > mine.largest) mine.largest = of_size;
+        unequal = unequal || bits_of(a) != bits_of(b);
+        most = fmaxf(most, d);
+        if (size < INFINITY) largest = fmaxf(largest, size);
     }
-    mine = {warp_most(mine.unequal), warp_most(mine.difference), warp_most(mine.largest)};
+    const uint32_t any = __ballot_sync(kAllLanes, unequal) != 0;
+    most = warp_max(most);
+    largest = warp_max(largest);
     if (threadIdx.x % 32 != 0) return;
-    atomicMax(&found[blockIdx.x].unequal, mine.unequal);
-    atomicMax(&found[blockIdx.x].difference, mine.difference);
-    atomicMax(&found[blockIdx.x].largest, mine.largest);
+    atomicMax(&found[blockIdx.x].unequal, any);
+    atomicMax(&found[blockIdx.x].difference, __float_as_uint(most));
+    atomicMax(&found[blockIdx.x].largest, __float_as_uint(largest));
 }
 
 float float_of(uint32_t bits) {

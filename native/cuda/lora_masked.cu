@@ -53,8 +53,8 @@ __global__ void __launch_bounds__(kThreads, 2) down(Operands p, bf16* y, int64_t
         },
         [&](int step, const bf16* tiles) {
             // The piece k further lies at the address with k's bits flipped.
-            const int x_at = static_cast<int>(tiles - shared) + at(top + lane % 16, lane / 16);
-            const int w_at = static_cast<int>(tiles - shared) + at(kTile + left + lane / 16 * 8 + lane % 8, lane / 8 % 2);
+            const int x_at = static_cast<int>(tiles - shared) + at<kTile>(top + lane % 16, lane / 16);
+            const int w_at = static_cast<int>(tiles - shared) + at<kTile>(kTile + left + lane / 16 * 8 + lane % 8, lane / 8 % 2);
 #pragma unroll
             for (int k = 0; k < kTile / 8; k += 2) {
                 uint32_t f[MT][4];
@@ -139,12 +139,13 @@ __global__ void __launch_bounds__(kThreads, 2) gradient(Operands p, float* y, in
 #pragma unroll
                 for (int m = 0; m < MT; m++) {
                     const int column = top + 16 * m;
-                    ldmatrix4_transposed(f[m], other + column / kTile * (kTile * kTile) + at(k + lane / 16 * 8 + lane % 8, column % kTile / 8 + lane / 8 % 2));
+                    ldmatrix4_transposed(f[m],
+                                         other + column / kTile * (kTile * kTile) + at<kTile>(k + lane / 16 * 8 + lane % 8, column % kTile / 8 + lane / 8 % 2));
                 }
 #pragma unroll
                 for (int n = 0; n < NT; n += 2) {
                     uint32_t g[4];
-                    ldmatrix4_transposed(g, tiles + at(k + lane % 16, left / 8 + n + lane / 16));
+                    ldmatrix4_transposed(g, tiles + at<kTile>(k + lane % 16, left / 8 + n + lane / 16));
 #pragma unroll
                     for (int m = 0; m < MT; m++) {
                         mma_bf16(sums[m][n], f[m], g[0], g[1]);

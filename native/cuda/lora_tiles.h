@@ -3,6 +3,7 @@
 
 #include "masked.h"
 #include "ptx.h"
+#include "swizzle.h"
 
 namespace so8t::cuda::lora {
 
@@ -29,9 +30,6 @@ struct Operands {
     float* parts;  // [parts, rows of y, columns of y]; nullptr where a block sums all
 };
 
-// The same piece of eight rows lies in eight different banks.
-__device__ inline int at(int row, int piece) { return row * kTile + (piece ^ row % 8) * 8; }
-
 // What this thread copies of a matrix: the piece threadIdx.x % 8 of two rows of each tile. It moves on from step to step, as
 // addresses of all steps would take too many registers.
 struct Source {
@@ -53,7 +51,7 @@ struct Source {
 #pragma unroll
         for (int h = 0; h < 2; h++) {
             const int row = threadIdx.x / 8 + 32 * h, piece = threadIdx.x % 8;
-            cp_async16(tile + at(row, piece), from + (32 * h + down) * stride + across, row + down < rows && piece * 8 + across < columns);
+            cp_async16(tile + at<kTile>(row, piece), from + (32 * h + down) * stride + across, row + down < rows && piece * 8 + across < columns);
         }
     }
 };
@@ -75,7 +73,7 @@ __device__ inline void mask_tile(const Dropout& d, const Row& upper, const Row& 
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         if (h > 0) draw8(d, lower.sample, lower.position, group + threadIdx.x % 8, draw);
-        uint4& piece = *reinterpret_cast<uint4*>(tile + at(threadIdx.x / 8 + 32 * h, threadIdx.x % 8));
+        uint4& piece = *reinterpret_cast<uint4*>(tile + at<kTile>(threadIdx.x / 8 + 32 * h, threadIdx.x % 8));
         uint32_t v[4] = {piece.x, piece.y, piece.z, piece.w};
         keep8(d, draw, v);
         piece = {v[0], v[1], v[2], v[3]};
