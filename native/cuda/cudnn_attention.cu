@@ -123,23 +123,31 @@ void bind_sequences(Context& c, Scratch& scratch, Bound& b, const Operands& t, c
     b.add(t.lengths, lengths);
 }
 
-void bind_numbers(Bound& b, const Operands& t, const Numbers& n) {
-    b.add(t.scale, &n.scale);
-    b.add(t.window, &n.window);
-    b.add(t.one, &n.one);
-    b.add(t.nothing, &n.nothing);
-}
-
 void turn(Context& c, const View& lse, float* statistics, int64_t rows, int64_t heads, bool to_lse) {
     LAUNCH(turn_statistics, dim3(static_cast<unsigned>(ceil_div(rows * heads, kPlaceThreads))), dim3(kPlaceThreads), 0, c.stream, lse.as<float>(), lse.stride,
            statistics, static_cast<int>(rows), static_cast<int>(heads), to_lse);
     launched("turn_statistics");
 }
 
-void run(Scratch& scratch, Handle handle, Plan& plan, const Bound& b) {
-    void* workspace = scratch.take<char>(plan.workspace());
-    plan.run(handle, b.tensors, b.addresses, workspace);
-}
+// One execution of a plan on a call's matrices. Where there is none, the operand is lse, as cuDNN's statistics, or not the pass's.
+struct Execution {
+    Scratch scratch;
+    Bound bound;
+    Numbers numbers;  // which the plan reads where they lie
+    float* statistics;
+
+    template <class P>
+    Execution(Context& c, const Operands& t, const Sdpa& s, const P& p, const View& cu_seqlens, const View* const (&matrices)[kOperands])
+        : scratch(c), numbers{static_cast<float>(p.scale), static_cast<float>(s.window)}, statistics(scratch.take<float>(p.rows * p.heads)) {
+        bind_sequences(c, scratch, bound, t, s, cu_seqlens, p.sequences, p.rows);
+        bound.add(t.scale, &numbers.scale);
+        bound.add(t.window, &numbers.window);
+        bound.add(t.one, &numbers.one);
+        bound.add(t.nothing, &numbers.nothing);
+        for (int o = 0; o < kOperands; o++) bound.add(t.operand[o], matrices[o] ? static_cast<const void*>(matrices[o]->data) : statistics);
+    }
+    void run(Handle handle, Plan& plan) { plan.run(handle, bound.tensors, bound.addresses, scratch.take<char>(plan.workspace())); }
+};
 
 }  // namespace
 
@@ -151,20 +159,9 @@ bool CudnnAttention::forward(const so8t_attention_forward_params& p, const Atten
     if (!cuda::wide(v.q, v.k, v.v, v.out) || !countable(p.rows, s)) return state.declined("a matrix of attention is unaligned or too large");
     Planned& planned = state.planned("forward", s);
     const auto once = [&] {
-        Scratch scratch(state.c);
-        Bound b;
-        const Operands& t = planned.operands;
-        bind_sequences(state.c, scratch, b, t, s, v.cu_seqlens, p.sequences, p.rows);
-        const Numbers numbers{static_cast<float>(p.scale), static_cast<float>(s.window)};
-        bind_numbers(b, t, numbers);
-        float* statistics = scratch.take<float>(p.rows * p.heads);
-        b.add(t.operand[kQ], v.q.data);
-        b.add(t.operand[kK], v.k.data);
-        b.add(t.operand[kV], v.v.data);
-        b.add(t.operand[kOut], v.out.data);
-        b.add(t.operand[kLse], statistics);
-        run(scratch, state.handle, *planned.plan, b);
-        turn(state.c, v.lse, statistics, p.rows, p.heads, true);
+        Execution e(state.c, planned.operands, s, p, v.cu_seqlens, {&v.q, &v.k, &v.v, &v.out});
+        e.run(state.handle, *planned.plan);
+        turn(state.c, v.lse, e.statistics, p.rows, p.heads, true);
     };
     const std::vector<Result> results = {{"out", v.out, p.rows, p.heads * p.head_dim, p.head_dim}, {"lse", v.lse, p.heads, p.rows, p.rows}};
     return state.carry_out(planned, results, once, [&](const std::vector<View>& copies) {
@@ -185,19 +182,12 @@ bool CudnnAttention::backward(const so8t_attention_backward_params& p, const Att
     }
     Planned& planned = state.planned("backward", s);
     const auto once = [&] {
-        Scratch scratch(state.c);
-        Bound b;
         const Operands& t = planned.operands;
-        bind_sequences(state.c, scratch, b, t, s, v.cu_seqlens, p.sequences, p.rows);
-        const Numbers numbers{static_cast<float>(p.scale), static_cast<float>(s.window)};
-        bind_numbers(b, t, numbers);
-        float* statistics = scratch.take<float>(p.rows * p.heads);
-        turn(state.c, v.lse, statistics, p.rows, p.heads, false);
-        const View* operands[kOperands] = {&v.q, &v.k, &v.v, &v.out, nullptr, &v.dout, &v.dq, &v.dk, &v.dv};
-        for (int o = 0; o < kOperands; o++) b.add(t.operand[o], operands[o] ? static_cast<const void*>(operands[o]->data) : statistics);
-        b.add(t.sum, scratch.take<float>(p.rows * p.heads));
-        b.add(t.dq_float, scratch.take<float>(p.rows * v.dq.stride));
-        run(scratch, state.handle, *planned.plan, b);
+        Execution e(state.c, t, s, p, v.cu_seqlens, {&v.q, &v.k, &v.v, &v.out, nullptr, &v.dout, &v.dq, &v.dk, &v.dv});
+        turn(state.c, v.lse, e.statistics, p.rows, p.heads, false);
+        e.bound.add(t.sum, e.scratch.take<float>(p.rows * p.heads));
+        e.bound.add(t.dq_float, e.scratch.take<float>(p.rows * v.dq.stride));
+        e.run(state.handle, *planned.plan);
     };
     const int64_t width = p.heads * p.head_dim, kv_width = p.kv_heads * p.head_dim;
     const std::vector<Result> results = {
