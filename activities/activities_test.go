@@ -10,12 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"so8t/configs"
 	"so8t/contract"
 	"so8t/device"
-	"so8t/disk"
 	"so8t/evaluation/report"
 	"so8t/native"
 	"so8t/rundir"
@@ -81,9 +79,9 @@ func TestAlgorithmsOfProducts(t *testing.T) {
 // testJob is at work in a directory of its own.
 func testJob(t *testing.T) *job {
 	t.Helper()
-	j := &job{run: contract.Run{OutputDir: t.TempDir(), WorkflowID: "w"}, log: slog.New(slog.DiscardHandler)}
+	j := &job{run: contract.Run{OutputDir: t.TempDir(), WorkflowID: "w", Config: configs.Default()}, log: slog.New(slog.DiscardHandler)}
 	var err error
-	if j.Dir, err = rundir.Open(t.Context(), rundir.Layout(j.run.OutputDir), disk.Claimant{Owner: "w", Timeout: time.Minute}, j.log); err != nil {
+	if j.Dir, err = rundir.Open(t.Context(), j.run, 1, j.log); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(j.Close)

@@ -57,6 +57,7 @@ func (a *Activities) Claim(ctx context.Context, in contract.ClaimInput) (contrac
 	if run.BaseDigest, err = engine.BaseDigest(ctx, run.BasePath); err != nil {
 		return claimed, fail(contract.ErrModel, err)
 	}
+	b.tell(contract.Progress{Phase: contract.PhaseClaim, Detail: "taking " + run.OutputDir + ", once no other run works there"})
 	if run, err = a.take(ctx, run, in); err != nil {
 		return claimed, err
 	}
@@ -102,14 +103,17 @@ func (a *Activities) takeNight(ctx context.Context, run contract.Run, in contrac
 	return rundir.TakeNight(ctx, run, in.ScheduledAt.In(zone), contract.Series{Config: config, Schedule: in.ScheduledBy}, a.running)
 }
 
-// running asks the server whether a workflow runs; one that the server does not know has ended.
-func (a *Activities) running(ctx context.Context, workflowID string) (bool, error) {
+// running asks the server about a workflow.
+func (a *Activities) running(ctx context.Context, workflowID string) (rundir.Status, error) {
 	answer, err := a.Temporal.DescribeWorkflowExecution(ctx, workflowID, "")
 	var unknown *serviceerror.NotFound
-	if errors.As(err, &unknown) {
-		return false, nil
+	switch {
+	case errors.As(err, &unknown):
+		return rundir.Unknown, nil
+	case answer.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+		return rundir.Runs, err
 	}
-	return answer.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, err
+	return rundir.Ended, err
 }
 
 // checkBase reads a base model's configuration, tokenizer and the headers of its weights.

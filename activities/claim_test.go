@@ -77,9 +77,9 @@ func errorType(err error) string {
 func TestRunningWorkflows(t *testing.T) {
 	a := quietActivities(&fakeServer{status: map[string]enums.WorkflowExecutionStatus{
 		"running": enums.WORKFLOW_EXECUTION_STATUS_RUNNING, "failed": enums.WORKFLOW_EXECUTION_STATUS_FAILED}})
-	for id, want := range map[string]bool{"running": true, "failed": false, "unknown": false} {
+	for id, want := range map[string]rundir.Status{"running": rundir.Runs, "failed": rundir.Ended, "unknown": rundir.Unknown} {
 		if got, err := a.running(t.Context(), id); got != want || err != nil {
-			t.Errorf("%s: %t, %v", id, got, err)
+			t.Errorf("%s: %v, %v", id, got, err)
 		}
 	}
 	away, cancel := context.WithCancel(t.Context())
@@ -132,6 +132,7 @@ func TestDirectoryErrors(t *testing.T) {
 	}{
 		{held, "second", contract.ErrOutputInUse},
 		{held, "first", ""}, // another attempt of the same run, which job.outcome recognises
+		{&rundir.TakenOverError{Dir: "/out"}, "first", contract.ErrOutputInUse},
 		{full, "w", contract.ErrDiskFull},
 		{errors.New("server away"), "w", ""},
 		{nil, "w", ""},

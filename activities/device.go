@@ -32,7 +32,7 @@ func (j *job) holdDevice(ctx context.Context) error {
 		return fail(contract.ErrDevice, err)
 	}
 	name := "cuda-" + rundir.FileName(gpu)
-	lease, err := disk.AcquireLease(ctx, filepath.Join(os.TempDir(), "so8t-"+name), j.claimant(ctx))
+	lease, err := disk.AcquireLease(ctx, filepath.Join(os.TempDir(), "so8t-"+name), rundir.Claimant(j.run, attempt(ctx)))
 	var held *disk.HeldError
 	if errors.As(err, &held) {
 		return fail(contract.ErrDeviceInUse, fmt.Errorf("device %s is in use by %s", name, held.Holder))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -56,7 +55,7 @@ func (j *job) open(ctx context.Context, a *Activities) (context.Context, error) 
 		return nil, err
 	}
 	j.ended = append(j.ended, unlock)
-	if j.Dir, err = rundir.Open(ctx, layout, j.claimant(ctx), j.log); err != nil {
+	if j.Dir, err = rundir.Open(ctx, j.run, attempt(ctx), j.log); err != nil {
 		return nil, directoryError(err, j.run.WorkflowID)
 	}
 	j.ended = append(j.ended, j.Close)
@@ -77,12 +76,13 @@ func (j *job) open(ctx context.Context, a *Activities) (context.Context, error) 
 func directoryError(err error, workflowID string) error {
 	var (
 		inUse    *rundir.InUseError
+		taken    *rundir.TakenOverError
 		held     *disk.HeldError
 		other    *rundir.OtherRunError
 		unusable *rundir.DirError
 	)
 	switch {
-	case errors.As(err, &inUse), errors.As(err, &held) && held.Holder.Owner != workflowID:
+	case errors.As(err, &inUse), errors.As(err, &taken), errors.As(err, &held) && held.Holder.Owner != workflowID:
 		return fail(contract.ErrOutputInUse, err)
 	case errors.As(err, &other):
 		return fail(contract.ErrOutputOther, err)
@@ -92,12 +92,8 @@ func directoryError(err error, workflowID string) error {
 	return err
 }
 
-// claimant identifies this activity in a lease.
-func (j *job) claimant(ctx context.Context) disk.Claimant {
-	return disk.Claimant{Owner: j.run.WorkflowID,
-		Attempt: activity.GetInfo(ctx).StartedTime.UnixMicro(), // by the server's clock: after a reset, too, a later start is a later attempt
-		Timeout: time.Duration(j.run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second}
-}
+// attempt numbers an activity's attempts by the server's clock: after a reset, too, a later start is a later attempt.
+func attempt(ctx context.Context) int64 { return activity.GetInfo(ctx).StartedTime.UnixMicro() }
 
 func (j *job) end() {
 	for i := len(j.ended) - 1; i >= 0; i-- {

@@ -31,6 +31,9 @@ type Run struct {
 	// CheckpointConfig is the training digest that they carry, if it is not Config's: two configs that are written
 	// differently may train the same weights.
 	CheckpointConfig string `json:"checkpoint_config,omitempty"`
+	// Owns says that Claim made the run the owner of OutputDir. It is absent in runs that evaluate or compare another's
+	// model, and in runs claimed by a version without it.
+	Owns bool `json:"owns,omitempty"`
 	// Resumes counts how often a person resumed the run; each resets the count of starts without progress.
 	Resumes int `json:"resumes,omitempty"`
 	// Night is nil unless the run is nightly.

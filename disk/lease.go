@@ -72,6 +72,47 @@ func AwaitFree(ctx context.Context, dir, owner string) error {
 	return l.await(ctx, func() error { return l.mayTake(time.Now()) })
 }
 
+// AwaitSilence is AwaitFree for a folder whose holder may only have paused between two leases: it also waits until no
+// lease was taken or given back for so long.
+func AwaitSilence(ctx context.Context, dir, owner string, silence time.Duration) error {
+	for {
+		if err := AwaitFree(ctx, dir, owner); err != nil {
+			return err
+		}
+		age, err := sinceChange(dir)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && age > silence {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lockInterval):
+		}
+	}
+}
+
+// sinceChange is how long ago a file in dir was made or removed, by the clock of its file system.
+func sinceChange(dir string) (time.Duration, error) {
+	folder, err := os.Stat(dir)
+	if err != nil {
+		return 0, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(dir), ".now-*")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	now, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return now.ModTime().Sub(folder.ModTime()), nil
+}
+
 // await calls try until it succeeds, fails by something else than a holder, or the holder renews.
 func (l *Lease) await(ctx context.Context, try func() error) error {
 	var first os.FileInfo

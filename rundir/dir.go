@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
+	"so8t/contract"
 	"so8t/disk"
 )
 
@@ -15,13 +17,26 @@ type Dir struct {
 	log   *slog.Logger
 }
 
-// Open takes the directory's lease; Close gives it back. If somebody else works there the error is a *disk.HeldError.
-func Open(ctx context.Context, l Layout, c disk.Claimant, log *slog.Logger) (*Dir, error) {
-	lease, err := disk.AcquireLease(ctx, l.Checkpoints(), c)
+// Open takes the directory's lease for an attempt of the run, the later the larger; Close gives it back. The error is
+// a *TakenOverError if another run became the owner meanwhile, and a *disk.HeldError if somebody else works there.
+func Open(ctx context.Context, run contract.Run, attempt int64, log *slog.Logger) (*Dir, error) {
+	l := Layout(run.OutputDir)
+	lease, err := disk.AcquireLease(ctx, l.Checkpoints(), Claimant(run, attempt))
+	// Asked under the lease, under which owners change. Without it the answer is only the better error.
+	if taken := l.takenFrom(run); taken != nil {
+		_ = lease.Release()
+		return nil, taken
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &Dir{Layout: l, Lease: lease, log: log}, nil
+}
+
+// Claimant identifies an attempt of the run in a lease.
+func Claimant(run contract.Run, attempt int64) disk.Claimant {
+	return disk.Claimant{Owner: run.WorkflowID, Attempt: attempt,
+		Timeout: time.Duration(run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second}
 }
 
 // Close gives the lease back. One that is left behind ends with the process.

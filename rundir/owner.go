@@ -38,8 +38,17 @@ type Owner struct {
 	Night *contract.Night `json:"night,omitempty"`
 }
 
-// Running asks the Temporal server whether a workflow is still running.
-type Running func(ctx context.Context, workflowID string) (bool, error)
+// Running asks the Temporal server about a workflow.
+type Running func(ctx context.Context, workflowID string) (Status, error)
+
+// Status is what a Temporal server says of a workflow. One that it does not know ended long ago, or is another server's.
+type Status int
+
+const (
+	Unknown Status = iota
+	Runs
+	Ended
+)
 
 // InUseError says that the directory's owner is still running.
 type InUseError struct {
@@ -49,6 +58,18 @@ type InUseError struct {
 
 func (e *InUseError) Error() string {
 	return fmt.Sprintf("output_dir %s is in use by workflow %s, running on host %s since %s; choose another output_dir, or wait",
+		e.Dir, e.Owner.WorkflowID, e.Owner.Host, e.Owner.Since.Format(time.RFC3339))
+}
+
+// TakenOverError says that another run became the directory's owner while this one, which some Temporal server still
+// counts as running, did not work there.
+type TakenOverError struct {
+	Dir   string
+	Owner Owner
+}
+
+func (e *TakenOverError) Error() string {
+	return fmt.Sprintf("output_dir %s was taken over by workflow %s on host %s at %s; this run has ended there",
 		e.Dir, e.Owner.WorkflowID, e.Owner.Host, e.Owner.Since.Format(time.RFC3339))
 }
 
@@ -96,14 +117,16 @@ func take(ctx context.Context, run contract.Run, running Running, revisit bool) 
 	case errors.Is(err, fs.ErrNotExist) && revisit:
 		return run, dirError("output_dir %s holds no run: run Retrain with this config first", run.OutputDir)
 	case errors.Is(err, fs.ErrNotExist):
-		return now.checkpoints(run), l.writeOwner(now)
+		return now.owned(run), l.writeOwner(now)
 	case err != nil:
 		return run, &DirError{err}
 	}
 	if before.WorkflowID != run.WorkflowID {
-		if err := l.free(ctx, before, run.WorkflowID, running); err != nil {
+		release, err := l.free(ctx, before, run, running)
+		if err != nil {
 			return run, err
 		}
+		defer release()
 	}
 	differences := before.differences(now)
 	switch {
@@ -115,7 +138,7 @@ func take(ctx context.Context, run contract.Run, running Running, revisit bool) 
 	if revisit {
 		return now.checkpoints(run), nil
 	}
-	return now.checkpoints(run), l.writeOwner(now)
+	return now.owned(run), l.writeOwner(now)
 }
 
 // continues makes o the next owner of what an earlier one has trained.
@@ -127,29 +150,52 @@ func (o *Owner) continues(before Owner) {
 	}
 }
 
+// owned is the run once o stands in run.json.
+func (o *Owner) owned(run contract.Run) contract.Run {
+	run.Owns = true
+	return o.checkpoints(run)
+}
+
 // checkpoints is the run with what its checkpoints carry.
 func (o *Owner) checkpoints(run contract.Run) contract.Run {
 	run.CheckpointID, run.CheckpointConfig = o.Origin, o.CheckpointConfig
 	return run
 }
 
-// free returns nil once another workflow may take the directory from its owner.
-func (l Layout) free(ctx context.Context, o Owner, forWorkflow string, running Running) error {
-	if err := l.ended(ctx, o, running); err != nil {
-		return err
+// free waits until another run may take the directory from its owner, and keeps the owner out until it is released.
+func (l Layout) free(ctx context.Context, o Owner, run contract.Run, running Running) (release func(), err error) {
+	if err := l.ended(ctx, o, run.WorkflowID, running); err != nil {
+		return nil, err
 	}
-	// Ask the lease too: the owner's worker may know another server, or not know yet that its workflow ended.
-	return disk.AwaitFree(ctx, l.Checkpoints(), forWorkflow)
+	lease, err := disk.AcquireLease(ctx, l.Checkpoints(), Claimant(run, time.Now().UnixMicro()))
+	return func() { _ = lease.Release() }, err
 }
 
-// ended is nil if the owner's workflow no longer runs.
-func (l Layout) ended(ctx context.Context, o Owner, running Running) error {
-	still, err := running(ctx, o.WorkflowID)
-	if err != nil {
+// ended waits until the owner no longer works in the directory, as far as another workflow can know.
+func (l Layout) ended(ctx context.Context, o Owner, forWorkflow string, running Running) error {
+	status, err := running(ctx, o.WorkflowID)
+	switch {
+	case err != nil:
 		return fmt.Errorf("ask whether workflow %s still runs: %w", o.WorkflowID, err)
-	}
-	if still {
+	case status == Runs:
 		return &InUseError{string(l), o}
+	case status == Ended: // its worker may not know yet
+		return disk.AwaitFree(ctx, l.Checkpoints(), forWorkflow)
+	}
+	// Another server's run holds no lease between two activities.
+	return disk.AwaitSilence(ctx, l.Checkpoints(), forWorkflow, Claimant(contract.Run{Config: o.Config}, 0).Timeout)
+}
+
+// takenFrom is a *TakenOverError if run owned the directory and no longer does. Who removes run.json takes nothing over.
+func (l Layout) takenFrom(run contract.Run) error {
+	o, err := l.readOwner()
+	switch {
+	case !run.Owns || errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return &DirError{err}
+	case o.WorkflowID != run.WorkflowID:
+		return &TakenOverError{string(l), o}
 	}
 	return nil
 }

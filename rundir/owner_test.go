@@ -17,13 +17,22 @@ import (
 	"so8t/version"
 )
 
-// workflows answers as a Temporal server would: workflow id → does it run. An absent one is unknown, and has ended.
+// workflows answers as a Temporal server would: workflow id → does it run. One that is absent has ended.
 type workflows map[string]bool
 
-func (w workflows) running(_ context.Context, id string) (bool, error) { return w[id], nil }
+func (w workflows) running(_ context.Context, id string) (Status, error) {
+	if w[id] {
+		return Runs, nil
+	}
+	return Ended, nil
+}
+
+// otherServer knows no workflow.
+func otherServer(context.Context, string) (Status, error) { return Unknown, nil }
 
 func runOf(dir, workflowID string) contract.Run {
 	c := configs.Default()
+	c.Checkpoint.HeartbeatTimeoutSeconds = 1
 	return contract.Run{WorkflowID: workflowID, Host: "h", OutputDir: dir, InputPath: "d.jsonl", BaseDigest: "base", Config: c}
 }
 
@@ -120,7 +129,7 @@ func TestOwnerThatStillWorksKeepsTheDirectory(t *testing.T) {
 	if _, err := Take(t.Context(), runOf(dir, "first"), workflows{}.running); err != nil {
 		t.Fatal(err)
 	}
-	d, err := Open(t.Context(), Layout(dir), disk.Claimant{Owner: "first", Timeout: 100 * time.Millisecond}, slog.New(slog.DiscardHandler))
+	d, err := Open(t.Context(), runOf(dir, "first"), 1, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,13 +142,70 @@ func TestOwnerThatStillWorksKeepsTheDirectory(t *testing.T) {
 	}
 }
 
+// Two servers know nothing of each other's runs, and between two activities no lease is held: who was taken over from
+// finds it out there too, and who took over works undisturbed.
+func TestTakenOver(t *testing.T) {
+	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	claim := func(id string, take func(context.Context, contract.Run, Running) (contract.Run, error)) contract.Run {
+		t.Helper()
+		run, err := take(t.Context(), runOf(dir, id), otherServer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return run
+	}
+	opens := func(run contract.Run) error {
+		d, err := Open(t.Context(), run, time.Now().UnixMicro(), log)
+		if err == nil {
+			d.Close()
+		}
+		return err
+	}
+	first := claim("first", Take)
+	if err := opens(first); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	third := claim("third", Take)
+	if waited := time.Since(began); waited < 900*time.Millisecond {
+		t.Errorf("taken over %v after the first run gave the lease back; it may only be between two activities", waited)
+	}
+	if began = time.Now(); claim("third", Take).CheckpointID != "first" || time.Since(began) > 500*time.Millisecond {
+		t.Errorf("a retry of the claim took %v", time.Since(began))
+	}
+	evaluates := claim("evaluates", Revisit)
+	for range 2 { // a refusal leaves no lease behind
+		if err := opens(first); !as[*TakenOverError](err) || !strings.Contains(err.Error(), "taken over by workflow third on host h") {
+			t.Errorf("the first run goes on: %v", err)
+		}
+		if err := errors.Join(opens(third), opens(evaluates)); err != nil {
+			t.Error(err)
+		}
+	}
+	d, err := Open(t.Context(), third, time.Now().UnixMicro(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := opens(first); !as[*TakenOverError](err) {
+		t.Errorf("the first run goes on while the third works: %v", err)
+	}
+	if err := os.Remove(Layout(dir).owner()); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	if err := opens(first); err != nil {
+		t.Errorf("once nobody is the owner: %v", err)
+	}
+}
+
 // A server that does not answer says nothing about the directory: the claim is tried again.
 func TestUnansweredQuestionIsNoVerdict(t *testing.T) {
 	dir, away := t.TempDir(), errors.New("server away")
 	if _, err := Take(t.Context(), runOf(dir, "first"), workflows{}.running); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Take(t.Context(), runOf(dir, "second"), func(context.Context, string) (bool, error) { return false, away })
+	_, err := Take(t.Context(), runOf(dir, "second"), func(context.Context, string) (Status, error) { return Unknown, away })
 	if !errors.Is(err, away) || as[*DirError](err) || as[*InUseError](err) {
 		t.Errorf("got %v", err)
 	}

@@ -94,11 +94,11 @@ func (l Layout) removeNight(ctx context.Context, o Owner, byWorkflow string, run
 	}
 	defer unlock()
 	if o.WorkflowID != byWorkflow { // the same id is this run, which works elsewhere: an id has one run at a time
-		if err := dir.ended(ctx, o, running); err != nil {
-			return err
-		}
+		err = dir.ended(ctx, o, byWorkflow, running)
+	} else {
+		err = disk.AwaitFree(ctx, dir.Checkpoints(), byWorkflow)
 	}
-	if err := disk.AwaitFree(ctx, dir.Checkpoints(), byWorkflow); err != nil {
+	if err != nil {
 		return err
 	}
 	hidden := l.removed(o.Night.Name)

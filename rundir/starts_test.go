@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"testing"
-	"time"
 
 	"so8t/disk"
 )
@@ -45,7 +44,7 @@ func TestStartsAreCounted(t *testing.T) {
 // open takes the directory for an attempt.
 func open(t *testing.T, l Layout, attempt int64) *Dir {
 	t.Helper()
-	d, err := Open(t.Context(), l, disk.Claimant{Owner: "borea", Attempt: attempt, Timeout: time.Minute}, slog.New(slog.DiscardHandler))
+	d, err := Open(t.Context(), runOf(string(l), "borea"), attempt, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

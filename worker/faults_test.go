@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"so8t/contract"
 	"so8t/crashlab/powerfs"
@@ -197,9 +197,9 @@ func checkpoints(t *testing.T, out string) []string {
 	return dirs
 }
 
-// Two servers, two hosts, one output directory: neither server knows of the other's run, so only the lease
-// keeps them apart. The second run is refused by name while the first lives, and takes over once the first
-// has been silent for its heartbeat timeout.
+// Two servers, two hosts, one output directory: neither server knows of the other's run, so only the
+// lease and run.json keep them apart. The second run is refused by name while the first lives, and takes over once the
+// first has been silent for its heartbeat timeout. From then on the first ends, even where the other holds no lease.
 func TestTwoHostsOneOutput(t *testing.T) {
 	one := newCluster(t)
 	two := newCluster(t)
@@ -225,12 +225,13 @@ func TestTwoHostsOneOutput(t *testing.T) {
 	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	one.failsWith(first, contract.ErrOutputInUse, `is in use by "third" (process`)
-	for _, run := range []client.WorkflowRun{third} {
-		if err := two.client.CancelWorkflow(t.Context(), run.GetID(), ""); err != nil {
-			t.Fatal(err)
-		}
-		_ = run.Get(t.Context(), nil)
+	one.failsWith(first, contract.ErrOutputInUse, "was taken over by workflow third on host second-host")
+	if err := two.client.CancelWorkflow(t.Context(), third.GetID(), ""); err != nil {
+		t.Fatal(err)
+	}
+	var cancelled *temporal.CanceledError
+	if err := third.Get(t.Context(), nil); !errors.As(err, &cancelled) {
+		t.Errorf("the run that took over was disturbed: %v", err)
 	}
 }
 
