@@ -8,21 +8,17 @@ import (
 	"os"
 	"time"
 
-	"so8t/device"
 	"so8t/engine"
 	"so8t/engine/phi3"
 )
 
 // decodeCommand continues random prompts greedily by exactly New tokens, with the base alone.
 type decodeCommand struct {
-	Base       string        `required:"" help:"Model folder."`
-	Device     device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
-	Threads    int           `help:"0: all."`
-	Algorithms string        `help:"File of cuBLASLt's algorithms, read and added to."`
-	Batch      int           `default:"1" help:"Sequences at once."`
-	Prompt     int           `default:"32" help:"Tokens of each prompt."`
-	New        int           `default:"192" help:"Tokens to generate of each, at least 4."`
-	Logits     string        `help:"File for the logits that follow the first prompt, float32."`
+	modelFlags
+	Batch  int    `default:"1" help:"Sequences at once."`
+	Prompt int    `default:"32" help:"Tokens of each prompt."`
+	New    int    `default:"192" help:"Tokens to generate of each, at least 4."`
+	Logits string `help:"File for the logits that follow the first prompt, float32."`
 }
 
 // decodeResult is the speed of generation, without the first tokens of each sequence.

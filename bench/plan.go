@@ -62,8 +62,8 @@ func (c *planCommand) Run() error {
 }
 
 func (c *planCommand) decide(base string) (engine.Decision, error) {
-	o := training{base: base, rank: 64, length: c.Sequence, row: c.Sequence * c.Batch, optim: c.Optim, int8: true, gates: c.Gates, recompute: true,
-		expanded: configs.Switch(c.Expanded)}.options()
+	o := training{modelFlags: modelFlags{Base: base}, rank: 64, length: c.Sequence, row: c.Sequence * c.Batch, optim: c.Optim,
+		int8: true, gates: c.Gates, recompute: true, expanded: configs.Switch(c.Expanded)}.options()
 	o.Saved = c.Saved
 	if c.Free > 0 {
 		return engine.Decide(o, int64(c.Free*(1<<30)))

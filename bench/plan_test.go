@@ -17,7 +17,8 @@ func TestWritePlan(t *testing.T) {
 	if _, err := writeModel(t.Context(), dir, shapes["tiny"], "", 1); err != nil {
 		t.Fatal(err)
 	}
-	run := training{base: dir, device: device.Device{Kind: device.CPU}, rank: 8, length: 512, row: 1024, samples: 2, optim: "adamw_torch", int8: true}
+	run := training{modelFlags: modelFlags{Base: dir, Device: device.Device{Kind: device.CPU}}, rank: 8, length: 512,
+		row: 1024, samples: 2, optim: "adamw_torch", int8: true}
 	var out strings.Builder
 	total, err := writePlan(&out, planned(t, run))
 	if err != nil {

@@ -45,8 +45,8 @@ func (c *saveCommand) Run(ctx context.Context) error {
 	}
 	defer clean()
 	const samples, length = 16, 64 // the demo's step
-	run := training{base: c.Base, device: device.Device{Kind: device.CPU}, rank: 64, length: length, row: samples * length, samples: samples,
-		optim: "adamw_torch", int8: true, gates: true}
+	run := training{modelFlags: modelFlags{Base: c.Base, Device: device.Device{Kind: device.CPU}}, rank: 64, length: length,
+		row: samples * length, samples: samples, optim: "adamw_torch", int8: true, gates: true}
 	r, err := run.measureSaves(ctx, filepath.Join(dir, "demo"), checkpoint.Options{MaxCheckpoints: 3}, c.Steps, c.Every)
 	if err != nil {
 		return err

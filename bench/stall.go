@@ -5,21 +5,17 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"so8t/device"
 	"so8t/engine/checkpoint"
 )
 
 // stallCommand saves LoRA with a float32 AdamW behind the training of a given model.
 type stallCommand struct {
-	Base       string        `required:"" help:"Model folder."`
-	Device     device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
-	Threads    int           `help:"0: all."`
-	Algorithms string        `help:"File of cuBLASLt's algorithms, read and added to."`
-	Rank       int           `default:"64" help:"Of LoRA."`
-	Sequence   int           `default:"2048" help:"Tokens of a step."`
-	Steps      int           `default:"20"`
-	Every      int           `default:"8" help:"Steps from save to save."`
-	Dir        string        `help:"Where to save; a temporary folder by default."`
+	modelFlags
+	Rank     int    `default:"64" help:"Of LoRA."`
+	Sequence int    `default:"2048" help:"Tokens of a step."`
+	Steps    int    `default:"20"`
+	Every    int    `default:"8" help:"Steps from save to save."`
+	Dir      string `help:"Where to save; a temporary folder by default."`
 }
 
 // Run prints a saveResult without a large state.
@@ -29,7 +25,7 @@ func (c *stallCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer clean()
-	run := training{base: c.Base, device: c.Device, threads: c.Threads, choices: c.Algorithms, rank: c.Rank, length: c.Sequence, row: c.Sequence, samples: 1,
+	run := training{modelFlags: c.modelFlags, rank: c.Rank, length: c.Sequence, row: c.Sequence, samples: 1,
 		optim: "adamw_torch", int8: true}
 	r, err := run.measureSaves(ctx, filepath.Join(dir, "stall"), checkpoint.Options{MaxCheckpoints: 1}, c.Steps, c.Every)
 	if err != nil {

@@ -9,32 +9,28 @@ import (
 	"time"
 
 	"so8t/configs"
-	"so8t/device"
 	"so8t/engine"
 	"so8t/telemetry"
 )
 
 // stepCommand takes the LoRA step that peft_train.py takes.
 type stepCommand struct {
-	Base       string        `required:"" help:"Model folder."`
-	Device     device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
-	Threads    int           `help:"0: all."`
-	Algorithms string        `help:"File of cuBLASLt's algorithms, read and added to."`
-	Sequence   int           `default:"512" help:"Tokens of a sample, every one a target."`
-	Samples    int           `default:"1" help:"Samples of an optimizer step."`
-	Steps      int           `default:"8"`
-	Lengths    []int         `help:"Tokens of the samples in turn, instead of --sequence, which none may exceed."`
-	Row        int           `help:"The most tokens of a packed row; 0: one row holds a step's samples."`
-	Seconds    float64       `help:"Begin no step after this time, once two have counted; 0: no limit."`
-	Warm       int           `default:"2" help:"First steps that the median leaves out."`
-	Rank       int           `default:"64" help:"Of LoRA, on each of the seven projections."`
-	Float32    bool          `name:"float32" help:"Compute in float32."`
-	Recompute  bool          `help:"Gradient checkpointing."`
-	Gates      bool          `help:"SO(8) gates too."`
-	Int8       bool          `name:"int8" default:"true" negatable:"" help:"Hold the base's weights as int8 rows."`
-	Expanded   string        `name:"keep-expanded" default:"auto" enum:"auto,true,false" help:"model.keep_expanded: ${enum}."`
-	Optim      string        `default:"adamw_torch"`
-	Text       bool          `help:"Tokens of Japanese text by the folder's own tokenizer, instead of random ones."`
+	modelFlags
+	Sequence  int     `default:"512" help:"Tokens of a sample, every one a target."`
+	Samples   int     `default:"1" help:"Samples of an optimizer step."`
+	Steps     int     `default:"8"`
+	Lengths   []int   `help:"Tokens of the samples in turn, instead of --sequence, which none may exceed."`
+	Row       int     `help:"The most tokens of a packed row; 0: one row holds a step's samples."`
+	Seconds   float64 `help:"Begin no step after this time, once two have counted; 0: no limit."`
+	Warm      int     `default:"2" help:"First steps that the median leaves out."`
+	Rank      int     `default:"64" help:"Of LoRA, on each of the seven projections."`
+	Float32   bool    `name:"float32" help:"Compute in float32."`
+	Recompute bool    `help:"Gradient checkpointing."`
+	Gates     bool    `help:"SO(8) gates too."`
+	Int8      bool    `name:"int8" default:"true" negatable:"" help:"Hold the base's weights as int8 rows."`
+	Expanded  string  `name:"keep-expanded" default:"auto" enum:"auto,true,false" help:"model.keep_expanded: ${enum}."`
+	Optim     string  `default:"adamw_torch"`
+	Text      bool    `help:"Tokens of Japanese text by the folder's own tokenizer, instead of random ones."`
 }
 
 // stepResult is what one process measured.
@@ -75,7 +71,7 @@ func (c *stepCommand) training() training {
 	if row == 0 {
 		row = c.Sequence * c.Samples
 	}
-	return training{base: c.Base, device: c.Device, threads: c.Threads, choices: c.Algorithms, rank: c.Rank, length: c.Sequence, row: row, samples: c.Samples,
+	return training{modelFlags: c.modelFlags, rank: c.Rank, length: c.Sequence, row: row, samples: c.Samples,
 		optim: c.Optim, float32: c.Float32, int8: c.Int8, gates: c.Gates, recompute: c.Recompute,
 		expanded: configs.Switch(c.Expanded)}
 }

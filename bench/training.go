@@ -8,12 +8,17 @@ import (
 	"so8t/engine"
 )
 
+// modelFlags say which model a command loads, and where.
+type modelFlags struct {
+	Base       string        `required:"" help:"Model folder."`
+	Device     device.Device `default:"cpu" help:"cpu, cuda, cuda:N or auto."`
+	Threads    int           `help:"0: all."`
+	Algorithms string        `help:"File of cuBLASLt's algorithms, read and added to."`
+}
+
 // training is the LoRA run that the commands measure: adapters on all seven projections with alpha 2r and dropout 0.05.
 type training struct {
-	base    string
-	device  device.Device
-	threads int    // 0: all
-	choices string // file of cuBLASLt's algorithms; empty: none
+	modelFlags
 	rank    int
 	length  int // the longest sample, in tokens
 	row     int // tokens of a packed row
@@ -26,7 +31,7 @@ type training struct {
 
 func (t training) options() engine.Options {
 	return engine.Options{
-		BasePath: t.base, Device: t.device, Threads: t.threads, Algorithms: t.choices, Float32: t.float32, Int8: t.int8, Training: true,
+		BasePath: t.Base, Device: t.Device, Threads: t.Threads, Algorithms: t.Algorithms, Float32: t.float32, Int8: t.int8, Training: true,
 		GradientCheckpointing: t.recompute, Saved: "inputs", KeepExpanded: t.expanded, Optim: t.optim, MaxTokens: t.row, MaxLength: t.length, Seed: 42,
 		LoRA:  engine.LoRAOptions{R: t.rank, Alpha: 2 * float64(t.rank), Dropout: 0.05, TargetModules: configs.Projections},
 		Gates: engine.GateOptions{Enabled: t.gates},
