@@ -9,7 +9,11 @@
 // _env and holds the name of an environment variable.
 package configs
 
-import "so8t/policy"
+import (
+	"time"
+
+	"so8t/policy"
+)
 
 // Config is a whole run. Only output_dir, data.input_path and model.base_model_path
 // have no default.
@@ -145,6 +149,11 @@ type Checkpoint struct {
 	// survives without losing its attempt, and the delay before a lost machine's work
 	// is given to the next worker.
 	HeartbeatTimeoutSeconds int `json:"heartbeat_timeout_seconds"`
+}
+
+// HeartbeatTimeout is HeartbeatTimeoutSeconds.
+func (c Checkpoint) HeartbeatTimeout() time.Duration {
+	return time.Duration(c.HeartbeatTimeoutSeconds) * time.Second
 }
 
 // Evaluation of one model on the test part.

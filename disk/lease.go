@@ -86,10 +86,8 @@ func AwaitSilence(ctx context.Context, dir, owner string, silence time.Duration)
 		if err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(lockInterval):
+		if err := pause(ctx); err != nil {
+			return err
 		}
 	}
 }
@@ -130,10 +128,8 @@ func (l *Lease) await(ctx context.Context, try func() error) error {
 		case os.SameFile(first, now) && now.ModTime().After(first.ModTime()), !os.SameFile(first, now):
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(err, context.Cause(ctx))
-		case <-time.After(50 * time.Millisecond):
+		if ended := pause(ctx); ended != nil {
+			return errors.Join(err, ended)
 		}
 	}
 }

@@ -20,11 +20,19 @@ func Lock(ctx context.Context, path string) (unlock func(), err error) {
 		if err != nil || free {
 			return unlock, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(lockInterval):
+		if err := pause(ctx); err != nil {
+			return nil, err
 		}
+	}
+}
+
+// pause lasts until the next try, or until ctx ends.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(lockInterval):
+		return nil
 	}
 }
 

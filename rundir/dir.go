@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"so8t/contract"
 	"so8t/disk"
@@ -35,8 +34,7 @@ func Open(ctx context.Context, run contract.Run, attempt int64, log *slog.Logger
 
 // Claimant identifies an attempt of the run in a lease.
 func Claimant(run contract.Run, attempt int64) disk.Claimant {
-	return disk.Claimant{Owner: run.WorkflowID, Attempt: attempt,
-		Timeout: time.Duration(run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second}
+	return disk.Claimant{Owner: run.WorkflowID, Attempt: attempt, Timeout: run.Config.Checkpoint.HeartbeatTimeout()}
 }
 
 // Close gives the lease back. One that is left behind ends with the process.

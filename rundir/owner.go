@@ -173,7 +173,10 @@ func (l Layout) free(ctx context.Context, o Owner, run contract.Run, running Run
 
 // ended waits until the owner no longer works in the directory, as far as another workflow can know.
 func (l Layout) ended(ctx context.Context, o Owner, forWorkflow string, running Running) error {
-	status, err := running(ctx, o.WorkflowID)
+	status, err := Ended, error(nil)
+	if o.WorkflowID != forWorkflow { // an id has one run at a time: this one, which works elsewhere
+		status, err = running(ctx, o.WorkflowID)
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("ask whether workflow %s still runs: %w", o.WorkflowID, err)
@@ -183,7 +186,7 @@ func (l Layout) ended(ctx context.Context, o Owner, forWorkflow string, running 
 		return disk.AwaitFree(ctx, l.Checkpoints(), forWorkflow)
 	}
 	// Another server's run holds no lease between two activities.
-	return disk.AwaitSilence(ctx, l.Checkpoints(), forWorkflow, Claimant(contract.Run{Config: o.Config}, 0).Timeout)
+	return disk.AwaitSilence(ctx, l.Checkpoints(), forWorkflow, o.Config.Checkpoint.HeartbeatTimeout())
 }
 
 // takenFrom is a *TakenOverError if run owned the directory and no longer does. Who removes run.json takes nothing over.

@@ -93,12 +93,7 @@ func (l Layout) removeNight(ctx context.Context, o Owner, byWorkflow string, run
 		return fmt.Errorf("another run is about to take %s", dir)
 	}
 	defer unlock()
-	if o.WorkflowID != byWorkflow { // the same id is this run, which works elsewhere: an id has one run at a time
-		err = dir.ended(ctx, o, byWorkflow, running)
-	} else {
-		err = disk.AwaitFree(ctx, dir.Checkpoints(), byWorkflow)
-	}
-	if err != nil {
+	if err := dir.ended(ctx, o, byWorkflow, running); err != nil {
 		return err
 	}
 	hidden := l.removed(o.Night.Name)

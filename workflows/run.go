@@ -199,7 +199,7 @@ func (r *run) silence() time.Duration {
 	if r.claimed.Run.Host == "" {
 		return time.Minute // during the claim the config is not known yet
 	}
-	return time.Duration(r.claimed.Run.Config.Checkpoint.HeartbeatTimeoutSeconds) * time.Second
+	return r.claimed.Run.Config.Checkpoint.HeartbeatTimeout()
 }
 
 // attributes sets a search attribute, if the server has them.
